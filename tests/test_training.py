@@ -1,0 +1,155 @@
+import keras
+import numpy as np
+import pytest
+
+from pyimagesearch import training
+from pyimagesearch.convautoencoder import ConvAutoencoder
+from pyimagesearch.recipes import RECIPES
+
+
+def test_split_parts_every_image_once():
+    trained, held_out = training.split(101, held_out=0.2, seed=3)
+    assert sorted([*trained, *held_out]) == list(range(101))
+    assert len(held_out) == 20
+
+
+def test_split_depends_on_the_seed_alone():
+    np.testing.assert_array_equal(training.split(50, seed=1)[1], training.split(50, seed=1)[1])
+    assert not np.array_equal(training.split(50, seed=1)[1], training.split(50, seed=2)[1])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_split_of_few_images_leaves_one_to_train_on(n):
+    trained, held_out = training.split(n, held_out=0.99)
+    assert len(trained) == 1
+    assert len(held_out) == n - 1
+
+
+def test_number_of_epochs_makes_up_for_few_images():
+    assert training.number_of_epochs(1000, epochs=10, batch_size=100, min_steps=0) == 10
+    assert training.number_of_epochs(1000, epochs=10, batch_size=100, min_steps=100) == 10
+    assert training.number_of_epochs(1000, epochs=10, batch_size=100, min_steps=101) == 11
+    assert training.number_of_epochs(1001, epochs=1, batch_size=100, min_steps=110) == 10
+    assert training.number_of_epochs(5, epochs=10, batch_size=100, min_steps=400) == 400
+
+
+def test_trimmed_mean_leaves_out_the_largest():
+    errors = np.array([5.0, 1.0, 9.0, 3.0], np.float32)
+    assert training.trimmed_mean(errors, 0) == 4.5
+    assert training.trimmed_mean(errors, 0.25) == 3
+    assert training.trimmed_mean(errors, 0.49) == 3
+    assert training.trimmed_mean(errors, 0.99) == 1
+
+
+def test_largest_of_equal_errors_are_the_first():
+    assert training.largest(np.array([1, 2, 2, 2]), 2).tolist() == [1, 2]
+    assert training.largest(np.array([1, 2]), 0).tolist() == []
+
+
+def test_inverse_time_schedule_is_keras_2s_decay():
+    schedule = training.SCHEDULES["inverse-time"](1e-3, steps=100, epochs=20)
+    decay = 1e-3 / 20
+    for step in (0, 1, 50, 3400):
+        assert float(schedule(step)) == pytest.approx(1e-3 / (1 + decay * step), rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 19, 20, 1000])
+def test_cosine_schedule_warms_up_and_ends_at_nothing(steps):
+    schedule = training.SCHEDULES["cosine"](0.01, steps=steps, epochs=1)
+    rates = [float(schedule(step)) for step in range(steps + 1)]
+    assert max(rates) == pytest.approx(0.01, rel=1e-6)
+    assert np.argmax(rates) == max(1, steps // 20)
+    assert rates[0] > 0  # no step is wasted
+    assert rates[-1] == pytest.approx(0, abs=1e-8) or steps == 1
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_recipes_name_schedules_that_exist(recipe):
+    assert recipe.schedule in training.SCHEDULES
+
+
+def contaminated_images(rng, n=200, n_outliers=10):
+    """Vertical bars at various places, and some images of noise among them."""
+    images = np.zeros((n, 8, 8, 1), np.float32)
+    images[np.arange(n), :, rng.integers(0, 8, n), 0] = 1
+    outliers = np.sort(rng.choice(n, n_outliers, replace=False))
+    images[outliers] = rng.random((n_outliers, 8, 8, 1))
+    return images, outliers
+
+
+def fitted(images, held_out=None, **settings):
+    autoencoder = ConvAutoencoder.build(
+        8, 8, 1, filters=(8,), latentDim=4, batchNorm=False, seed=0
+    )[2]
+    settings = {"epochs": 20, "batch_size": 20, "learning_rate": 0.01, **settings}
+    return autoencoder, training.fit(autoencoder, images, held_out, **settings)
+
+
+def test_trimmed_training_suspects_the_outliers_and_does_not_learn_them(rng):
+    images, outliers = contaminated_images(rng)
+    _, trimmed = fitted(images, trim=0.05)
+    _, plain = fitted(images, trim=0)
+    assert trimmed.suspects.tolist() == outliers.tolist()
+    assert plain.suspects.tolist() == []
+
+
+def test_suspects_do_not_move_the_weights(rng):
+    """In the second of two epochs, what the suspects look like makes no difference."""
+    images, outliers = contaminated_images(rng)
+    weights = []
+    for spoilt in (images[outliers], 1 - images[outliers]):
+        seen = images.copy()
+
+        def spoil(epoch, seen=seen, spoilt=spoilt, **_):
+            seen[outliers] = spoilt  # after the first epoch only
+
+        # Outliers bright enough to be suspected after a single epoch.
+        seen[outliers] = 1
+        autoencoder, history = fitted(seen, trim=0.05, epochs=2, on_epoch=spoil)
+        assert history.suspects.tolist() == outliers.tolist()
+        weights.append(autoencoder.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_training_is_identical_to_the_bit_with_the_same_seed(rng):
+    images, _ = contaminated_images(rng)
+    one, history = fitted(images, images[:30], trim=0.05, epochs=3, seed=1)
+    other, again = fitted(images, images[:30], trim=0.05, epochs=3, seed=1)
+    different, _ = fitted(images, images[:30], trim=0.05, epochs=3, seed=2)
+    assert history.loss == again.loss
+    assert history.val_loss == again.val_loss
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(one.get_weights()[0], different.get_weights()[0])
+
+
+def test_plain_training_is_what_keras_fit_does(rng):
+    """An independent oracle: Keras's own loop over the same batches in the same order."""
+    images, _ = contaminated_images(rng, n=40)
+    ours, history = fitted(images, epochs=1, schedule="inverse-time", seed=5)
+    theirs = ConvAutoencoder.build(8, 8, 1, filters=(8,), latentDim=4, batchNorm=False, seed=0)[2]
+    theirs.compile(keras.optimizers.Adam(0.01), loss="mse")
+    order = np.random.default_rng([5, 1]).permutation(40)
+    fit = theirs.fit(images[order], images[order], batch_size=20, shuffle=False, verbose=0)
+    assert history.loss[0] == pytest.approx(fit.history["loss"][0], rel=1e-3)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_epochs_are_told_as_they_end(rng):
+    images, _ = contaminated_images(rng, n=30)
+    told = []
+    _, history = fitted(images, images[:5], epochs=2, on_epoch=lambda e, **f: told.append((e, f)))
+    assert [epoch for epoch, _ in told] == [1, 2]
+    assert [figures["loss"] for _, figures in told] == history.loss
+    assert [figures["val_loss"] for _, figures in told] == history.val_loss
+    told.clear()
+    fitted(images, epochs=1, on_epoch=lambda e, **f: told.append(f))
+    assert told[0]["val_loss"] is None
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_fewer_images_than_a_batch_are_trained_on(n, rng):
+    _, history = fitted(rng.random((n, 8, 8, 1), np.float32), epochs=2, trim=0.3)
+    assert np.isfinite(history.loss).all()
