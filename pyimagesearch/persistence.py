@@ -1,0 +1,297 @@
+"""All bytes on disk, in and out: what is written is whole or not there, what is read is checked."""
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import pickle
+import platform
+import shutil
+import tempfile
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pyimagesearch import InputError
+from pyimagesearch.safepickle import load_array
+
+# Fixed, so that the same images give the same bytes under any Python.
+PICKLE_PROTOCOL = 4
+MANIFEST_FIELDS = ("index", "name", "label")
+
+
+def check_targets(*paths):
+    """Make sure that files can be written at these paths, before any long work is done for them.
+
+    Args:
+        *paths: Paths of files to come. Their folders are made if they are missing.
+
+    Raises:
+        InputError: If one is a folder, two are the same, or its folder can't be written to.
+    """
+    seen = set()
+    for path in map(Path, paths):
+        if path.is_dir():
+            raise InputError(
+                f"expected a file to write at {path}, found a folder: name a file in it"
+            )
+        if path.resolve() in seen:
+            raise InputError(f"two results would both be written to {path}: name two files")
+        seen.add(path.resolve())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as fault:
+            raise InputError(
+                f"cannot write to the folder {path.parent}: {fault.strerror}"
+            ) from None
+
+
+@contextmanager
+def atomic_path(path):
+    """Write a file as a whole: at the end it has replaced the old one, or nothing has happened.
+
+    Args:
+        path: The path that the file is to have.
+
+    Yields:
+        The path of an empty temporary file beside it, to be written.
+
+    Raises:
+        InputError: If the disk is full or the folder can't be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        # The bytes have to be on the disk before the name points to them.
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as fault:
+        raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_bytes(path, data):
+    """Write bytes to a file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def save_images(path, images):
+    """Pickle images as the tutorial does: a bare array, readable by `pickle.load` anywhere.
+
+    Args:
+        path: Where to.
+        images: float32 array `(N, H, W, C)`.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        pickle.dump(np.ascontiguousarray(images), file, protocol=PICKLE_PROTOCOL)
+
+
+def load_images(path):
+    """Read an array of images from a pickle, and run nothing that it may hold.
+
+    Returns:
+        The array as it was pickled.
+
+    Raises:
+        InputError: If the file can't be read or is anything but a pickled array of numbers.
+    """
+    with opened(path) as file:
+        return load_array(file, path)
+
+
+@contextmanager
+def opened(path):
+    """Open a file for reading in binary; say in one line what stands against it."""
+    try:
+        with Path(path).open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}: check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"expected a file, found the folder {path}: name a file") from None
+    except OSError as fault:
+        raise InputError(f"cannot read {path}: {fault.strerror or fault}") from None
+
+
+def fingerprint(images):
+    """SHA-256 of an array's shape, dtype and values, to recognise a set of images by.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    images = np.ascontiguousarray(images)
+    digest = hashlib.sha256(f"{images.dtype.str}{images.shape}".encode())
+    digest.update(images.data)
+    return digest.hexdigest()
+
+
+def manifest_path(dataset):
+    """Where the manifest of a pickle lies: beside it, with the suffix `.csv`."""
+    return Path(dataset).with_suffix(".csv")
+
+
+def save_csv(path, fields, rows):
+    """Write a table as CSV in UTF-8, with a header line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(fields)
+    writer.writerows(rows)
+    save_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def save_manifest(path, names, labels):
+    """Write the names and hidden labels that belong to a pickle of images, in its order."""
+    save_csv(path, MANIFEST_FIELDS, zip(range(len(names)), names, labels.tolist(), strict=True))
+
+
+def load_manifest(path, n):
+    """Read the names and hidden labels that belong to a pickle of images.
+
+    Args:
+        path: Path of the manifest. Where there is none, nothing is known about the images.
+        n: Number of images in the pickle.
+
+    Returns:
+        A tuple of N names and the int8 array `(N,)` of labels: 0 normal, 1 anomaly, -1 unknown.
+
+    Raises:
+        InputError: If the manifest does not fit the pickle.
+    """
+    if not Path(path).exists():
+        return [str(i) for i in range(n)], np.full(n, -1, np.int8)
+    with opened(path) as file:
+        try:
+            text = file.read().decode("utf-8", "surrogateescape")
+            rows = list(csv.DictReader(io.StringIO(text), strict=True))
+            if [int(row["index"]) for row in rows] != list(range(n)):
+                raise ValueError(f"{len(rows)} rows for {n} images")
+            labels = np.array([int(row["label"]) for row in rows])
+            if not np.isin(labels, (-1, 0, 1)).all():
+                raise ValueError("a label that is not 0, 1 or -1")
+            return [row["name"] for row in rows], labels.astype(np.int8)
+        except (ValueError, KeyError, TypeError, csv.Error) as fault:
+            raise InputError(
+                f"the manifest {path} does not belong to the pickle beside it ({fault}): train "
+                "again, or take the manifest away to go without names and labels"
+            ) from None
+
+
+def settings_path(model):
+    """Where the settings of a model lie: beside it, with the suffix `.json`."""
+    return Path(model).with_suffix(".json")
+
+
+def save_json(path, content):
+    """Write a dict as JSON. NaN and infinity, which JSON does not have, are refused."""
+    save_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def load_json(path):
+    """Read a JSON object, such as the settings beside a model.
+
+    Returns:
+        Its content as a dict; an empty one where there is no such file.
+
+    Raises:
+        InputError: If the file is not a JSON object.
+    """
+    if not Path(path).exists():
+        return {}
+    with opened(path) as file:
+        try:
+            content = json.load(file)
+        except (ValueError, RecursionError):
+            content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a JSON object: train again, or take the file away")
+    return content
+
+
+def versions():
+    """Versions of Python and of what the numbers depend on."""
+    packages = ("tensorflow", "keras", "numpy", "opencv-python", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }
+
+
+def save_model(path, model):
+    """Save a Keras model as a `.keras` archive, under exactly this name, whatever its suffix."""
+    with atomic_path(path) as temporary:
+        # Keras chooses the format by the suffix.
+        archive = temporary.with_name(temporary.name + ".keras")
+        try:
+            model.save(archive)
+            archive.replace(temporary)
+        finally:
+            archive.unlink(missing_ok=True)
+
+
+def load_model(path):
+    """Load an autoencoder from a `.keras` archive of any name.
+
+    Only the network is loaded, never code: archives with Lambda layers are refused.
+
+    Args:
+        path: Where from.
+
+    Returns:
+        A Keras model from `(N, H, W, C)` to the same.
+
+    Raises:
+        InputError: If the file is missing, is no `.keras` archive, or holds no autoencoder.
+    """
+    import keras
+
+    with opened(path) as file:
+        if file.read(8) == b"\x89HDF\r\n\x1a\n":
+            raise InputError(
+                f"{path} is an HDF5 file, which can hide code: expected a .keras archive; train "
+                "again to get one"
+            )
+        if not zipfile.is_zipfile(file):
+            raise InputError(
+                f"{path} is not a whole .keras archive: train again with "
+                "train_unsupervised_autoencoder.py"
+            )
+        file.seek(0)
+        with tempfile.TemporaryDirectory() as folder:
+            # Keras looks at the suffix here too.
+            archive = Path(folder, "model.keras")
+            with archive.open("wb") as copy:
+                shutil.copyfileobj(file, copy)
+            try:
+                model = keras.saving.load_model(archive, compile=False, safe_mode=True)
+            except Exception as fault:
+                reason = str(fault).strip().splitlines() or [type(fault).__name__]
+                raise InputError(f"{path} can't be loaded as a Keras model: {reason[0]}") from None
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not (isinstance(shapes[0], tuple) and len(shapes[0]) == 4 and shapes[0] == shapes[1]):
+        raise InputError(
+            f"expected an autoencoder, (N, H, W, C) to the same, in {path}, found a model from "
+            f"{shapes[0]} to {shapes[1]}"
+        )
+    return model
+
+
+def save_picture(path, picture):
+    """Write a picture as PNG.
+
+    Args:
+        path: Where to; the format is PNG whatever the suffix.
+        picture: uint8 array `(H, W, 3)`, RGB.
+    """
+    save_bytes(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())

@@ -1,0 +1,250 @@
+import json
+import pickle
+import zipfile
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from pyimagesearch import InputError, persistence
+from pyimagesearch.convautoencoder import ConvAutoencoder
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "result").write_text("old")
+
+    def write_half():
+        with persistence.atomic_path(tmp_path / "result") as temporary:
+            temporary.write_text("new, but not all of it")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert (tmp_path / "result").read_text() == "old"
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_atomic_write_shows_nothing_before_its_end(tmp_path):
+    with persistence.atomic_path(tmp_path / "new" / "result") as temporary:
+        temporary.write_text("whole")
+        assert not (tmp_path / "new" / "result").exists()
+    assert files_in(tmp_path / "new") == ["result"]
+
+
+def test_written_files_are_as_readable_as_any_others(tmp_path):
+    persistence.save_bytes(tmp_path / "ours", b"")
+    (tmp_path / "theirs").touch()
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+
+
+def test_full_disk_is_told_in_one_line(tmp_path):
+    refused = pytest.raises(InputError, match="cannot write .*result: No space left")
+    with refused, persistence.atomic_path(tmp_path / "result"):
+        raise OSError(28, "No space left on device")
+
+
+def test_targets_that_can_be_written_make_their_folders_and_nothing_else(tmp_path):
+    persistence.check_targets(tmp_path / "a" / "one.png", tmp_path / "two.png")
+    assert files_in(tmp_path) == ["a"]
+    assert files_in(tmp_path / "a") == []
+
+
+def test_targets_that_can_not_be_written_are_refused(tmp_path):
+    with pytest.raises(InputError, match="found a folder"):
+        persistence.check_targets(tmp_path)
+    with pytest.raises(InputError, match="two results"):
+        persistence.check_targets(tmp_path / "one", tmp_path / "." / "one")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write to the folder"):
+        persistence.check_targets(tmp_path / "file" / "below")
+
+
+def test_images_come_back_to_the_bit_and_any_python_reads_them(tmp_path, rng):
+    images = rng.random((3, 4, 5, 1), np.float32)
+    persistence.save_images(tmp_path / "images.pickle", images)
+    np.testing.assert_array_equal(persistence.load_images(tmp_path / "images.pickle"), images)
+    bare = pickle.loads((tmp_path / "images.pickle").read_bytes())  # noqa: S301
+    np.testing.assert_array_equal(bare, images)
+    assert bare.dtype == np.float32
+
+
+def test_pickle_of_the_same_images_is_the_same_file(tmp_path, rng):
+    images = rng.random((3, 4, 5, 1), np.float32)
+    persistence.save_images(tmp_path / "one", images)
+    # The layout in memory is not to be seen in the file.
+    persistence.save_images(tmp_path / "two", np.asfortranarray(images))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_files_that_can_not_be_opened_are_told_in_one_line(tmp_path):
+    for load in (persistence.load_images, persistence.load_model):
+        with pytest.raises(InputError, match="there is no file"):
+            load(tmp_path / "none")
+        with pytest.raises(InputError, match="expected a file, found the folder"):
+            load(tmp_path)
+    (tmp_path / "empty").touch()
+    with pytest.raises(InputError, match="not a whole pickle"):
+        persistence.load_images(tmp_path / "empty")
+    with pytest.raises(InputError, match="not a whole .keras archive"):
+        persistence.load_model(tmp_path / "empty")
+
+
+def test_fingerprint_tells_values_shapes_and_types_apart():
+    array = np.arange(6, dtype=np.float32)
+    prints = [array, array + 1, array.reshape(2, 3), array.astype(np.int32), array.view(np.int32)]
+    assert len({persistence.fingerprint(a) for a in prints}) == 5
+    assert persistence.fingerprint(array.reshape(2, 3).T.copy().T) == persistence.fingerprint(
+        prints[2]
+    )
+
+
+NAMES = [
+    "plain",
+    "with, comma",
+    'with "quotes"',
+    "two\nlines",
+    "größe/日本.png",
+    " blanks ",
+    "a\udce9b",
+]
+
+
+def test_manifest_comes_back_whatever_the_names(tmp_path):
+    labels = np.array([0, 1, -1, 0, 1, -1, 0], np.int8)
+    persistence.save_manifest(tmp_path / "images.csv", NAMES, labels)
+    names, loaded = persistence.load_manifest(tmp_path / "images.csv", len(NAMES))
+    assert names == NAMES
+    np.testing.assert_array_equal(loaded, labels)
+    assert (tmp_path / "images.csv").read_bytes().startswith(b"index,name,label\n0,plain,0\n")
+
+
+def test_without_a_manifest_nothing_is_known(tmp_path):
+    names, labels = persistence.load_manifest(tmp_path / "none.csv", 2)
+    assert names == ["0", "1"]
+    assert labels.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "index,name,label\n0,a,0\n",  # one row for two images
+        "index,name,label\n0,a,0\n1,b,0\n2,c,0\n",
+        "index,name,label\n1,a,0\n0,b,0\n",
+        "index,name,label\n0,a,0\n1,b,2\n",
+        "index,name,label\n0,a,0\n1,b,\n",
+        "index,name,label\n0,a,0\n1,b\n",
+        "index,label\n0,0\n1,0\n",
+        'index,name,label\n0,a,0\n1,"b,0\n',
+    ],
+)
+def test_manifest_that_does_not_fit_its_pickle_is_refused(tmp_path, text):
+    (tmp_path / "images.csv").write_text(text)
+    with pytest.raises(InputError, match="does not belong to the pickle"):
+        persistence.load_manifest(tmp_path / "images.csv", 2)
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="Out of range"):
+        persistence.save_json(tmp_path / "a.json", {"auroc": float("nan")})
+    persistence.save_json(tmp_path / "a.json", {"auroc": None})
+    assert persistence.load_json(tmp_path / "a.json") == {"auroc": None}
+    assert persistence.load_json(tmp_path / "none.json") == {}
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "\xff", "[" * 100_000])
+def test_json_that_is_no_object_is_refused(tmp_path, text):
+    (tmp_path / "a.json").write_text(text, "latin1")
+    with pytest.raises(InputError, match="not a JSON object"):
+        persistence.load_json(tmp_path / "a.json")
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    return ConvAutoencoder.build(7, 5, 1, filters=(4,), latentDim=2, seed=0)[2]
+
+
+@pytest.mark.parametrize("name", ["a.model", "a.keras", "a.h5", "no suffix", "a.keras.zip"])
+def test_model_comes_back_under_any_name(tmp_path, rng, autoencoder, name):
+    persistence.save_model(tmp_path / name, autoencoder)
+    assert files_in(tmp_path) == [name]
+    loaded = persistence.load_model(tmp_path / name)
+    images = rng.random((2, 5, 7, 1), np.float32)
+    np.testing.assert_array_equal(loaded(images), autoencoder(images))
+
+
+def test_model_that_can_not_be_saved_leaves_the_old_one(tmp_path, autoencoder):
+    (tmp_path / "a.model").write_text("old")
+
+    class Broken:
+        def save(self, path):
+            path.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left"):
+        persistence.save_model(tmp_path / "a.model", Broken())
+    assert files_in(tmp_path) == ["a.model"]
+    assert (tmp_path / "a.model").read_text() == "old"
+
+
+def test_model_cut_short_or_altered_is_refused(tmp_path, autoencoder):
+    persistence.save_model(tmp_path / "whole", autoencoder)
+    data = (tmp_path / "whole").read_bytes()
+    for broken in (data[:100], data[: len(data) // 2], data[:-1], b"x" * 1000):
+        (tmp_path / "broken").write_bytes(broken)
+        with pytest.raises(InputError, match="broken"):
+            persistence.load_model(tmp_path / "broken")
+    with zipfile.ZipFile(tmp_path / "empty", "w"):
+        pass
+    with pytest.raises(InputError, match="can't be loaded as a Keras model"):
+        persistence.load_model(tmp_path / "empty")
+
+
+def test_hdf5_model_is_refused_whatever_its_name(tmp_path):
+    (tmp_path / "a.keras").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(InputError, match="HDF5 file, which can hide code"):
+        persistence.load_model(tmp_path / "a.keras")
+
+
+def test_model_with_code_in_it_is_refused_and_not_run(tmp_path):
+    image = keras.Input((4, 4, 1))
+    mark = str(tmp_path / "executed")
+    hidden = keras.layers.Lambda(lambda x: [open(mark, "w"), x][1], output_shape=(4, 4, 1))  # noqa
+    keras.Model(image, hidden(image)).save(tmp_path / "lambda.keras")
+    (tmp_path / "executed").unlink(missing_ok=True)
+    with pytest.raises(InputError, match="can't be loaded as a Keras model"):
+        persistence.load_model(tmp_path / "lambda.keras")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_model_that_is_no_autoencoder_is_refused_with_its_shapes(tmp_path):
+    image = keras.Input((4, 4, 1))
+    classifier = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
+    persistence.save_model(tmp_path / "a.model", classifier)
+    with pytest.raises(InputError, match=r"\(None, 4, 4, 1\) to \(None, 3\)"):
+        persistence.load_model(tmp_path / "a.model")
+
+
+def test_picture_keeps_its_colours(tmp_path):
+    picture = np.zeros((4, 6, 3), np.uint8)
+    picture[..., 0] = 255  # red
+    persistence.save_picture(tmp_path / "red.anything", picture)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "red.anything"))[..., ::-1], picture)
+    assert (tmp_path / "red.anything").read_bytes().startswith(b"\x89PNG")
+
+
+def test_paths_beside_others_take_their_stem(tmp_path):
+    assert persistence.manifest_path("output/images.pickle").as_posix() == "output/images.csv"
+    assert (
+        persistence.settings_path("output/autoencoder.model").as_posix()
+        == "output/autoencoder.json"
+    )
+
+
+def test_versions_can_be_written_down():
+    assert json.loads(json.dumps(persistence.versions()))["keras"] == keras.__version__
