@@ -1,0 +1,193 @@
+import argparse
+import ast
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyimagesearch import InputError, commandline, training
+from pyimagesearch.recipes import RECIPES
+from tests.conftest import ROOT
+
+SCRIPTS = ["train_unsupervised_autoencoder.py", "find_anomalies.py"]
+TRAIN = ["-d", "images.pickle", "-m", "autoencoder.model"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "flags", [["--help"], ["--no-such-flag"], ["-d", "x", "-m", "y", "--top", "-1"]]
+)
+def test_help_and_wrong_flags_need_nothing_but_python_itself(script, flags):
+    """-S and -I: no installed package is in reach, so that nothing slow can be imported."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = {[script, *flags]!r}; "
+    code += f"import runpy; runpy.run_path({str(ROOT / script)!r}, run_name='__main__')"
+    ran = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True)
+    if flags == ["--help"]:
+        assert ran.returncode == 0
+        assert ran.stdout.startswith(f"usage: {script}")
+    else:
+        assert ran.returncode == 2
+        assert ran.stdout == ""
+        assert ran.stderr.startswith("error: ")
+        assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [("0", {"above": 0}), ("1", {"below": 1}), ("-0.1", {"at_least": 0}), ("1.1", {"at_most": 1})]
+    + [(text, {}) for text in ("nan", "inf", "-inf", "one", "")],
+)
+def test_numbers_out_of_bounds_are_refused(text, bounds):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a number"):
+        commandline.number(float, **bounds)(text)
+
+
+def test_numbers_at_their_bounds_are_taken():
+    assert commandline.number(float, at_least=0, at_most=1)("0") == 0
+    assert commandline.number(float, at_least=0, at_most=1)("1") == 1
+    with pytest.raises(
+        argparse.ArgumentTypeError, match="a whole number, at least 1, received '1.5'"
+    ):
+        commandline.number(int, at_least=1)("1.5")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["-d", "x"],
+        [*TRAIN, "--epochs", "0"],
+        [*TRAIN, "--batch-size", "0"],
+        [*TRAIN, "--lr", "0"],
+        [*TRAIN, "--trim", "1"],
+        [*TRAIN, "--contam", "-0.1"],
+        [*TRAIN, "--seed", "-1"],
+        [*TRAIN, "--latent-dim", "0"],
+        [*TRAIN, "--filters", "0"],
+        [*TRAIN, "--recipe", "cake"],
+        [*TRAIN, "--split", "half"],
+    ],
+)
+def test_wrong_training_flags_are_input_errors(flags):
+    with pytest.raises(InputError):
+        commandline.training_parser().parse_args(flags)
+
+
+@pytest.mark.parametrize(
+    "flags", [["-q", "1.1"], ["-q", "-0.1"], ["-q", "nan"], ["--top", "0"], ["--split", "half"]]
+)
+def test_wrong_detection_flags_are_input_errors(flags):
+    with pytest.raises(InputError):
+        commandline.detection_parser().parse_args([*TRAIN, *flags])
+
+
+def test_labels_are_numbers_where_they_look_like_it():
+    args = commandline.training_parser().parse_args([*TRAIN, "--valid-label", "1", "cat", "007"])
+    assert args.valid_label == [1, "cat", 7]
+
+
+def test_flags_left_out_leave_the_recipe_as_it_is():
+    args = commandline.training_parser().parse_args(TRAIN)
+    assert commandline.chosen(RECIPES["tutorial"], args) == RECIPES["tutorial"]
+
+
+def test_flags_that_are_given_change_the_recipe_even_to_nothing():
+    flags = [
+        "--trim",
+        "0",
+        "--no-batch-norm",
+        "--filters",
+        "8",
+        "4",
+        "--lr",
+        "0.5",
+        "--latent-dim",
+        "3",
+    ]
+    args = commandline.training_parser().parse_args([*TRAIN, *flags, "--batch-size", "7"])
+    recipe = commandline.chosen(RECIPES["tutorial"], args)
+    assert (recipe.trim, recipe.batch_norm, recipe.filters) == (0, False, (8, 4))
+    assert (recipe.learning_rate, recipe.latent_dim, recipe.batch_size) == (0.5, 3, 7)
+
+
+def test_epochs_that_are_given_are_not_made_more_for_small_sets():
+    args = commandline.training_parser().parse_args([*TRAIN, "--epochs", "3"])
+    recipe = commandline.chosen(RECIPES["robust"], args)
+    assert training.number_of_epochs(10, recipe.epochs, recipe.batch_size, recipe.min_steps) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "told"),
+    [
+        (InputError("one\nline"), 2, "error: one line\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted\n"),
+        (
+            ImportError("libGL.so.1: cannot open"),
+            2,
+            "error: a library could not be loaded (libGL.so.1",
+        ),
+        (ZeroDivisionError("ours"), 1, "Traceback"),
+    ],
+)
+def test_faults_become_exit_statuses(fault, status, told, capsys):
+    def main(argv):
+        raise fault
+
+    assert commandline.exit_status(main)() == status
+    assert told in capsys.readouterr().err
+
+
+def test_success_is_status_0():
+    assert commandline.exit_status(lambda argv: "something")([]) == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_on_a_terminal_is_one_line_that_grows():
+    narrator = commandline.Narrator(stream=Terminal())
+    for done in range(5):
+        narrator.progress("epoch", done, 4, loss=0.25, val_loss=None)
+    lines = narrator.stream.getvalue().split("\r")[1:]
+    assert [line.count("=") for line in lines] == [0, 6, 12, 18, 24]
+    assert "epoch 3/4, loss 0.25000, 0 s left" in lines[3]
+    assert [line.endswith("\n") for line in lines] == [False] * 4 + [True]
+
+
+def test_progress_when_piped_is_plain_lines_and_the_last_is_never_missing():
+    narrator = commandline.Narrator(stream=io.StringIO())
+    for done in range(1001):
+        narrator.progress("images scored", done, 1000)
+    assert narrator.stream.getvalue() == "[INFO] images scored 1,000/1,000\n"
+
+
+def test_quiet_narrator_says_nothing(capsys):
+    narrator = commandline.Narrator(quiet=True)
+    narrator.say("a")
+    narrator.warn("b")
+    narrator.progress("c", 0, 1)
+    narrator.progress("c", 1, 1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_silencing_ends_with_its_block(capfd):
+    import os
+
+    with commandline.tensorflow_silenced():
+        os.write(2, b"noise")
+    os.write(2, b"news")
+    assert capfd.readouterr().err == "news"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_stay_short_enough_to_be_read_as_prose(script):
+    (main,) = (
+        node
+        for node in ast.parse(Path(ROOT, script).read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    )
+    assert main.end_lineno - main.lineno < 110

@@ -1,0 +1,309 @@
+"""Both scripts from end to end, on the bundled digits."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import find_anomalies
+import train_unsupervised_autoencoder as train
+from pyimagesearch import datasets, persistence
+from tests.conftest import ROOT
+
+WRITTEN = [
+    "anomalies.csv",
+    "anomalies.png",
+    "autoencoder.json",
+    "autoencoder.model",
+    "errors.png",
+    "images.csv",
+    "images.pickle",
+    "plot.png",
+    "recon_vis.png",
+    "report.json",
+]
+
+
+def training_flags(folder, *more):
+    return [
+        *("--dataset", str(folder / "images.pickle"), "--model", str(folder / "autoencoder.model")),
+        *("--vis", str(folder / "recon_vis.png"), "--plot", str(folder / "plot.png")),
+        *("--source", "digits", "--epochs", "2", "--filters", "4", *more),
+    ]
+
+
+def detection_flags(trained, folder, *more):
+    files = ["-d", str(trained / "images.pickle"), "-m", str(trained / "autoencoder.model")]
+    return [*files, "--output", str(folder), *more]
+
+
+def table_of(folder):
+    with (folder / "anomalies.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def report_of(folder):
+    return json.loads((folder / "report.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_default_run_writes_every_file_and_no_other(trained):
+    assert sorted(path.name for path in trained.iterdir()) == WRITTEN
+
+
+def test_default_run_finds_the_threes_among_the_ones(trained):
+    """The quality floor: a regression in training or scoring that nothing else notices."""
+    report = report_of(trained)
+    assert report["n_flagged"] == 1
+    assert report["metrics"]["precision"] == 1
+    assert report["metrics"]["n_anomalies"] == 9
+    assert report["metrics"]["average_precision"] > 0.8
+    assert report["metrics"]["auroc"] > 0.95
+
+
+def test_pickle_is_a_bare_array_as_the_tutorials_forks_expect(trained):
+    images = persistence.load_images(trained / "images.pickle")
+    assert images.shape == (191, 28, 28, 1)
+    assert images.dtype == np.float32
+    assert images.min() == 0
+    assert images.max() == 1
+
+
+def test_manifest_labels_are_those_of_the_images(trained):
+    images = persistence.load_images(trained / "images.pickle")
+    names, labels = persistence.load_manifest(trained / "images.csv", len(images))
+    digits = datasets.load("digits")
+    assert labels.sum() == 9
+    for image, name, label in zip(images, names, labels, strict=True):
+        index = int(name.removeprefix("digits/"))
+        np.testing.assert_array_equal(image, digits.images[index])
+        assert digits.classes[index] == (3 if label else 1)
+
+
+def test_table_has_every_image_highest_score_first(trained):
+    rows = table_of(trained)
+    scores = [float(row["score"]) for row in rows]
+    assert list(rows[0]) == ["rank", "index", "name", "score", "flagged", "label"]
+    assert [int(row["rank"]) for row in rows] == list(range(1, 192))
+    assert sorted(int(row["index"]) for row in rows) == list(range(191))
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_scores_are_the_error_of_the_saved_model_on_the_saved_images(trained):
+    images = persistence.load_images(trained / "images.pickle")
+    autoencoder = persistence.load_model(trained / "autoencoder.model")
+    expected = np.mean((images - autoencoder.predict(images, verbose=0)) ** 2, axis=(1, 2, 3))
+    for row in table_of(trained):
+        assert float(row["score"]) == pytest.approx(expected[int(row["index"])], rel=1e-4)
+
+
+def test_report_agrees_with_the_table(trained):
+    report, rows = report_of(trained), table_of(trained)
+    flagged = [row for row in rows if row["flagged"] == "1"]
+    assert report["n_images"] == 191
+    assert report["n_flagged"] == len(flagged) == len(report["flagged"])
+    assert [item["index"] for item in report["flagged"]] == [int(row["index"]) for row in flagged]
+    assert all(
+        (float(row["score"]) > report["threshold"]) == (row["flagged"] == "1") for row in rows
+    )
+    assert report["score"] == "mse"
+    assert report["threshold_rule"] == "quantile 0.999"
+    assert report["estimated_contamination"] == pytest.approx(1 / 191)
+    assert report["images_per_second"] == pytest.approx(191 / report["seconds"])
+
+
+def test_json_beside_the_model_says_how_to_get_it_again(trained):
+    about = json.loads((trained / "autoencoder.json").read_text(), parse_constant=pytest.fail)
+    images = persistence.load_images(trained / "images.pickle")
+    assert about["command"]["seed"] == 42
+    assert about["command"]["source"] == about["source"] == "digits"
+    assert about["fingerprint"] == persistence.fingerprint(images)
+    assert about["image_shape"] == [28, 28, 1]
+    assert len(about["training"]["loss"]) == about["recipe"]["epochs"]
+    assert about["scores"]["trained"]["n"] + about["scores"]["held_out"]["n"] == 191
+
+
+@pytest.mark.parametrize("name", ["anomalies.png", "errors.png", "recon_vis.png", "plot.png"])
+def test_pictures_open_and_are_neither_black_nor_blank(trained, name):
+    picture = cv2.imread(str(trained / name))
+    assert min(picture.shape[:2]) > 300
+    assert picture.std() > 20
+    assert (picture[0] == 255).all()
+
+
+def test_same_seed_gives_identical_files_and_another_seed_others(tmp_path):
+    for name, seed in (("one", "7"), ("same", "7"), ("other", "8")):
+        (tmp_path / name).mkdir()
+        assert train.main(training_flags(tmp_path / name, "--seed", seed, "--quiet")) == 0
+        assert (
+            find_anomalies.main(detection_flags(tmp_path / name, tmp_path / name, "--quiet")) == 0
+        )
+    for name in ("images.pickle", "images.csv", "anomalies.csv", "anomalies.png"):
+        one = (tmp_path / "one" / name).read_bytes()
+        assert one == (tmp_path / "same" / name).read_bytes(), name
+        assert one != (tmp_path / "other" / name).read_bytes(), name
+
+
+def test_tutorial_recipe_is_the_tutorials_network(tmp_path):
+    assert train.main(training_flags(tmp_path, "--recipe", "tutorial", "--quiet")) == 0
+    recipe = json.loads((tmp_path / "autoencoder.json").read_text())["recipe"]
+    assert recipe["filters"] == [4]  # the flag has the last word
+    assert recipe["latent_dim"] == 16
+    assert recipe["batch_norm"]
+    assert (recipe["batch_size"], recipe["trim"], recipe["schedule"]) == (32, 0, "inverse-time")
+
+
+def test_scripts_print_what_the_tutorial_prints(trained, tmp_path, capsys):
+    assert find_anomalies.main(detection_flags(trained, tmp_path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("[INFO] ") for line in lines)
+    threshold = report_of(tmp_path)["threshold"]
+    assert f"[INFO] mse threshold: {threshold:.6f}" in lines
+    assert "[INFO] 1 outliers found" in lines
+
+
+def test_quiet_scripts_print_nothing(trained, tmp_path, capfd):
+    assert find_anomalies.main(detection_flags(trained, tmp_path, "--quiet")) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_quantile_of_1_flags_nothing_and_still_shows_the_highest(trained, tmp_path):
+    assert find_anomalies.main(detection_flags(trained, tmp_path, "-q", "1", "--top", "3")) == 0
+    report = report_of(tmp_path)
+    assert report["n_flagged"] == 0
+    assert report["flagged"] == []
+    assert report["metrics"]["precision"] is None
+    assert cv2.imread(str(tmp_path / "anomalies.png")) is not None
+
+
+def test_pickle_without_a_manifest_has_no_metrics(trained, tmp_path):
+    (tmp_path / "bare.pickle").write_bytes((trained / "images.pickle").read_bytes())
+    flags = ["-d", str(tmp_path / "bare.pickle"), "-m", str(trained / "autoencoder.model")]
+    assert find_anomalies.main([*flags, "--output", str(tmp_path)]) == 0
+    assert report_of(tmp_path)["metrics"] is None
+    assert {row["label"] for row in table_of(tmp_path)} == {"-1"}
+
+
+def test_source_with_classes_is_judged_by_what_the_model_took_for_normal(trained, tmp_path):
+    flags = ["-d", "digits", "-m", str(trained / "autoencoder.model"), "--output", str(tmp_path)]
+    assert find_anomalies.main(flags) == 0
+    report = report_of(tmp_path)
+    assert report["n_images"] == 1797
+    assert report["metrics"]["n_anomalies"] == (datasets.load("digits").classes != 1).sum()
+    assert report["metrics"]["auroc"] > 0.9
+
+
+def test_pixels_from_0_to_255_are_converted_and_told(trained, tmp_path, capsys):
+    images = persistence.load_images(trained / "images.pickle")
+    persistence.save_images(tmp_path / "images.pickle", np.rint(images * 255).astype(np.uint8))
+    flags = ["-d", str(tmp_path / "images.pickle"), "-m", str(trained / "autoencoder.model")]
+    assert find_anomalies.main([*flags, "--output", str(tmp_path)]) == 0
+    assert "0 to 255 taken as 0 to 1" in capsys.readouterr().out
+    assert report_of(tmp_path)["flagged"][0]["index"] == report_of(trained)["flagged"][0]["index"]
+
+
+def complaint(main, flags, capfd):
+    """The one line that a script answers wrong input with."""
+    assert main(flags) == 2
+    told = capfd.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    return told
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--source", "nowhere.npz"], "there is no file nowhere.npz"),
+        (["--source", "photos"], "expected auto, mnist, digits or a .npz"),
+        (["--valid-label", "12"], "no image has the label 12"),
+        (["--anomaly-label", "1"], "can't be normal and an anomaly"),
+        (["--contam", "2"], "asks for 364 anomalies and there are 183"),
+        (["--epochs", "0"], "--epochs: expected a whole number, at least 1"),
+    ],
+)
+def test_wrong_training_input_is_one_line_and_nothing_is_written(tmp_path, capfd, more, message):
+    flags = training_flags(tmp_path, "--quiet", *more)
+    assert message in complaint(train.main, flags, capfd)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp_path, capfd, rng):
+    def told(dataset, model, *more):
+        flags = ["-d", str(dataset), "-m", str(model), "--output", str(tmp_path / "out"), *more]
+        return complaint(find_anomalies.main, [*flags, "--quiet"], capfd)
+
+    images, model = trained / "images.pickle", trained / "autoencoder.model"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text("earlier")
+    persistence.save_images(tmp_path / "wide.pickle", np.zeros((2, 28, 32, 1), np.float32))
+    persistence.save_images(tmp_path / "colour.pickle", np.zeros((2, 28, 28, 3), np.float32))
+    persistence.save_images(tmp_path / "nan.pickle", np.full((2, 28, 28), np.nan))
+    persistence.save_images(tmp_path / "none.pickle", np.zeros((0, 28, 28, 1)))
+    persistence.save_images(tmp_path / "unfit.pickle", np.zeros((2, 28, 28, 1)))
+    (tmp_path / "unfit.csv").write_text("index,name,label\n0,a,0\n")
+    (tmp_path / "evil.pickle").write_bytes(b"cos\nsystem\n(Vtouch executed\ntR.")
+
+    assert "there is no file" in told(tmp_path / "missing.pickle", model)
+    assert "there is no file" in told(images, tmp_path / "missing.model")
+    assert "found the folder" in told(tmp_path, model)
+    assert "not a whole .keras archive" in told(images, images)
+    assert "(28, 28, 1) and these are of shape (28, 32, 1)" in told(tmp_path / "wide.pickle", model)
+    assert "these are of shape (28, 28, 3)" in told(tmp_path / "colour.pickle", model)
+    assert "NaN or infinity" in told(tmp_path / "nan.pickle", model)
+    assert "at least one image" in told(tmp_path / "none.pickle", model)
+    assert "does not belong to the pickle" in told(tmp_path / "unfit.pickle", model)
+    assert "it asks for os.system" in told(tmp_path / "evil.pickle", model)
+    assert "--quantile: expected a number, at least 0, at most 1" in told(images, model, "-q", "2")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json"]
+    assert (tmp_path / "out" / "report.json").read_text() == "earlier"
+
+
+def test_scripts_as_a_stranger_runs_them(tmp_path):
+    """True processes, an empty home, no network: what reaches the screen, and where files go."""
+    (tmp_path / "home").mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path / "home"),
+        # A proxy that nobody listens at, so that no download can succeed.
+        "https_proxy": "http://127.0.0.1:9",
+        "PYTHONWARNINGS": "error::DeprecationWarning:__main__",
+    }
+
+    def run(script, *flags):
+        command = [sys.executable, str(ROOT / script), *flags]
+        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran
+
+    files = ["--dataset", "output/images.pickle", "--model", "output/autoencoder.model"]
+    trained = run("train_unsupervised_autoencoder.py", *files, "--epochs", "2")
+    assert trained.stderr.startswith(
+        "[WARNING] no MNIST, so these are scikit-learn's small digits;"
+    )
+    assert trained.stderr.count("\n") == 1
+    found = run("find_anomalies.py", *files)
+    assert found.stderr == ""
+    for line in (trained.stdout + found.stdout).splitlines():
+        assert line.startswith("[INFO] ")
+    written = [
+        path.name for folder in (tmp_path, tmp_path / "output") for path in folder.glob("*.*")
+    ]
+    assert sorted(written) == WRITTEN
+
+
+def test_default_run_on_mnist_beats_the_tutorial(mnist, tmp_path):
+    """The published network, as re-measured on three seeds, had average precision .56 to .75."""
+    files = ["-d", str(tmp_path / "images.pickle"), "-m", str(tmp_path / "autoencoder.model")]
+    pictures = ["--vis", str(tmp_path / "recon_vis.png"), "--plot", str(tmp_path / "plot.png")]
+    assert train.main([*files, *pictures, "--source", mnist, "--quiet"]) == 0
+    assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0
+    report = report_of(tmp_path)
+    assert report["n_images"] == 6742 + 67
+    assert report["n_flagged"] == 7
+    assert report["metrics"]["precision"] >= 6 / 7
+    assert report["metrics"]["average_precision"] > 0.8
