@@ -36,17 +36,19 @@ class Recipe:
 
 
 RECIPES = {
+    # Chosen on pairs of MNIST digits of which the normal one is not 1, and on scikit-learn's
+    # digits; the tutorial's 1s and 3s were looked at once, afterwards.
     "robust": Recipe(
-        filters=(16, 32),
+        filters=(8, 16),
         latent_dim=8,
         batch_norm=False,
         momentum=0.9,
         epochs=10,
-        min_steps=400,
-        batch_size=128,
-        learning_rate=2e-3,
+        min_steps=500,
+        batch_size=32,
+        learning_rate=4e-3,
         schedule="cosine",
-        trim=0.03,
+        trim=0.05,
     ),
     # What the 2020 tutorial did. Its `decay=lr / epochs` is Keras's inverse time decay by step.
     "tutorial": Recipe(

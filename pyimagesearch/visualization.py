@@ -203,7 +203,10 @@ def score_histogram(scores, threshold, score="mse"):
     """
     flagged = scores > threshold
     low, high = float(np.min(scores)), float(max(np.max(scores), threshold))
-    bins = np.linspace(low, high if high > low else low + 1e-6, 61)
+    # Sixty bins, with an edge at the threshold: no bar stands on both sides of it.
+    width = (high - low) / 60 or 1e-6
+    below, above = (int(np.ceil(part / width)) + 1 for part in (threshold - low, high - threshold))
+    bins = threshold + width * np.arange(-below, above + 1)
     figure = Figure(figsize=(7, 4.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     normal, *_ = axes.hist(
