@@ -1,5 +1,6 @@
 """What does a person see? Every function returns a picture, uint8 `(H, W, 3)` in RGB."""
 
+import contextlib
 import logging
 import warnings
 
@@ -7,28 +8,54 @@ import cv2
 import imutils
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 # Its remarks on fonts and caches are no news to somebody who is looking for odd images.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 # Okabe and Ito's colours, which colour-blind readers tell apart too.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#777777"
+OUTLINE, FRAME = (86, 180, 233), (204, 204, 204)  # their sky blue, and a light grey, in RGB
 # Light over dark, in even steps of lightness, so that it also reads in grey.
 ERROR_COLORS = matplotlib.colormaps["inferno"]
 DPI = 100
-TILE = 112  # side of a pictured image in pixels, at least
+# Sides in pixels: of a pictured image, if a whole factor takes it there, and of a whole gallery.
+SMALLEST_TILE, LARGEST_TILE, WIDEST = 112, 152, 2000
+
+
+@contextlib.contextmanager
+def any_letters():
+    """A name in letters that the font lacks shows as boxes; the CSV has it as it is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
 
 
 def render(figure):
     """Draw a Matplotlib figure without any window."""
     canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        # A name in letters that the font lacks shows as boxes; the CSV has it as it is.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+    with any_letters():
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def text_width(text, size, weight="normal"):
+    """How wide a line of text will be drawn, in whole pixels.
+
+    Args:
+        text: The line.
+        size: Of the letters, in points.
+        weight: `normal` or `bold`.
+
+    Example:
+        >>> text_width("wide", 10) > text_width("lil", 10) > 0
+        True
+    """
+    renderer, font = RendererAgg(1, 1, DPI), FontProperties(size=size, weight=weight)
+    with any_letters():
+        return int(np.ceil(renderer.get_text_width_height_descent(text, font, ismath=False)[0]))
 
 
 def to_rgb(images):
@@ -44,6 +71,32 @@ def color_errors(error_maps, scale):
     return np.rint(ERROR_COLORS(shares)[..., :3] * 255).astype(np.uint8)
 
 
+def tiles(pictures):
+    """Pictures in a size to look at.
+
+    Small ones are enlarged by a whole factor, so that every pixel stays a square; large ones are
+    reduced, so that a gallery fits on a screen. What has been sized once is left as it is.
+
+    Args:
+        pictures: uint8 array `(N, H, W, 3)`.
+
+    Returns:
+        uint8 array `(N, h, w, 3)`, whose longer side is at most `LARGEST_TILE`.
+
+    Example:
+        >>> [tiles(np.zeros((1, n, n, 3), np.uint8)).shape[1] for n in (28, 90, 128, 900)]
+        [112, 90, 128, 152]
+    """
+    height, width = pictures.shape[1:3]
+    longest = max(height, width)
+    factor = min(-(-SMALLEST_TILE // longest), LARGEST_TILE // longest)
+    if factor:
+        return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    size = [max(1, round(side * LARGEST_TILE / longest)) for side in (width, height)]
+    reduced = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    return np.stack(reduced)
+
+
 def strips(*columns):
     """Set pictures side by side.
 
@@ -51,19 +104,38 @@ def strips(*columns):
         *columns: uint8 arrays `(N, H, W, 3)`.
 
     Returns:
-        A list of N uint8 arrays `(h, w, 3)`, enlarged by a whole factor and parted by white.
+        uint8 array `(N, h, w, 3)`: tiles of the columns, each in a thin frame, so that white ones
+        stand out from the paper, and parted by white.
     """
-    factor = max(1, -(-TILE // max(columns[0].shape[1:3])))
-    gap = 4
-    rows = []
-    for row in zip(*columns, strict=True):
-        tiles = []
-        for tile in row:
-            size = (tile.shape[1] * factor, tile.shape[0] * factor)
-            tiles.append(cv2.resize(tile, size, interpolation=cv2.INTER_NEAREST))
-            tiles.append(np.full((size[1], gap, 3), 255, np.uint8))
-        rows.append(np.hstack(tiles[:-1]))
-    return rows
+    framed = []
+    for column in columns:
+        tile = np.pad(tiles(column), [(0, 0), (1, 1), (1, 1), (0, 0)])
+        tile[:, [0, -1]] = tile[:, :, [0, -1]] = FRAME
+        framed += [tile, np.full((*tile.shape[:2], 2, 3), 255, np.uint8)]
+    return np.concatenate(framed[:-1], axis=2)
+
+
+def outlined(pictures, masks):
+    """Pictures with the outlines of masks drawn in.
+
+    Args:
+        pictures: uint8 array `(N, H, W, 3)`.
+        masks: bool array `(N, H, W)`.
+
+    Returns:
+        A new uint8 array `(N, H, W, 3)`.
+
+    Example:
+        >>> mask = np.zeros((1, 5, 5), bool)
+        >>> mask[0, 1:4, 1:4] = True
+        >>> outlined(np.zeros((1, 5, 5, 3), np.uint8), mask).any(axis=-1).sum().item()
+        8
+    """
+    drawn = pictures.copy()
+    for picture, mask in zip(drawn, masks, strict=True):
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, contours, -1, OUTLINE, 1)
+    return drawn
 
 
 def show(axes, picture):
@@ -72,23 +144,30 @@ def show(axes, picture):
     axes.set_axis_off()
 
 
-def reconstructions(images, reconstructed):
+def reconstructions(images, reconstructed, spoilt=None):
     """Originals beside their reconstructions, as `recon_vis.png`.
 
     Args:
         images: float array `(N, H, W, C)` in [0, 1], N at least 1.
         reconstructed: The like.
+        spoilt: The like: what the reconstructions were made of, where that was not the images
+            themselves but spoilt ones; shown between the two.
     """
-    pairs = strips(to_rgb(images), to_rgb(reconstructed))
+    if spoilt is None:
+        title = "Each pair: original, reconstruction"
+        cells = list(strips(to_rgb(images), to_rgb(reconstructed)))
+    else:
+        title = "Each three: clean, spoilt, restored"
+        cells = list(strips(to_rgb(images), to_rgb(spoilt), to_rgb(reconstructed)))
     margin = 12
-    tile = (pairs[0].shape[1] + margin, pairs[0].shape[0] + margin)
+    tile = (cells[0].shape[1] + margin, cells[0].shape[0] + margin)
     # imutils leaves the rest of the last row black; here the paper is white.
-    columns = min(4, len(pairs))
-    rows = -(-len(pairs) // columns)
-    pairs += [np.full_like(pairs[0], 255)] * (rows * columns - len(pairs))
+    columns = min(4, len(cells))
+    rows = -(-len(cells) // columns)
+    cells += [np.full_like(cells[0], 255)] * (rows * columns - len(cells))
     padded = [
-        cv2.copyMakeBorder(pair, 0, margin, 0, margin, cv2.BORDER_CONSTANT, value=(255,) * 3)
-        for pair in pairs
+        cv2.copyMakeBorder(cell, 0, margin, 0, margin, cv2.BORDER_CONSTANT, value=(255,) * 3)
+        for cell in cells
     ]
     montage = imutils.build_montages(padded, tile, (columns, rows))[0]
     top = 0.55
@@ -98,7 +177,6 @@ def reconstructions(images, reconstructed):
     axes = figure.add_axes((left / width, 0, 1 - left / width, 1 - top / height))
     show(axes, montage)
     axes.set_anchor("NW")
-    title = "Each pair: original, reconstruction"
     figure.text(left / width, 1 - top / 2 / height, title, fontsize=14, va="center")
     return render(figure)
 
@@ -129,7 +207,9 @@ def loss_curves(loss, val_loss, trim=0.0):
     return render(figure)
 
 
-def anomalies(images, reconstructed, error_maps, scores, flagged, names, title):
+def anomalies(
+    images, reconstructed, error_maps, scores, flagged, names, title, scale=None, notes=None
+):
     """The highest-ranked images, as `anomalies.png`: original, reconstruction, error map.
 
     Args:
@@ -140,68 +220,171 @@ def anomalies(images, reconstructed, error_maps, scores, flagged, names, title):
         flagged: bool array `(N,)`.
         names: N names.
         title: What to write above.
+        scale: The error that is shown brightest; `None` takes the brightest of these images.
+        notes: N short remarks for the captions, or `None`. A remark may be empty.
     """
-    # One scale for the whole picture, so that what is normal stays dark.
-    scale = float(np.quantile(error_maps, 0.995))
-    cells = strips(to_rgb(images), to_rgb(reconstructed), color_errors(error_maps, scale))
-    columns = min(5, len(cells)) if len(cells) >= 5 else max(2, min(len(cells), 3))
-    rows = -(-len(cells) // columns)
-    cell = (cells[0].shape[1] / DPI, cells[0].shape[0] / DPI)  # inches
-    caption, side, top, bottom = 0.42, 0.2, 0.75, 0.75
-    width = columns * (cell[0] + side) + side
-    height = top + rows * (cell[1] + caption) + bottom
-    figure = Figure(figsize=(width, height), dpi=DPI)
-    figure.text(side / width, 1 - 0.26 / height, title, fontsize=14, va="center")
-    figure.text(
-        side / width,
-        1 - 0.56 / height,
-        "each: original | reconstruction | error map",
-        fontsize=10,
-        color=GREY,
-        va="center",
-    )
-    for i, strip in enumerate(cells):
-        left = side + (i % columns) * (cell[0] + side)
-        floor = height - top - (i // columns + 1) * (cell[1] + caption) + 0.1
-        axes = figure.add_axes((left / width, floor / height, cell[0] / width, cell[1] / height))
-        show(axes, strip)
-        axes.set_title(
-            f"#{i + 1}  {scores[i]:.4f}{'  flagged' if flagged[i] else ''}",
-            loc="left",
-            fontsize=10,
-            pad=3,
-            color=VERMILLION if flagged[i] else "black",
-            fontweight="bold" if flagged[i] else "normal",
+    if scale is None:
+        # One scale for the whole picture, so that what is normal stays dark.
+        scale = float(np.quantile(error_maps, 0.995))
+    captions = [
+        "  ".join(filter(None, (ranked, "flagged" if is_flagged else "", note)))
+        for ranked, is_flagged, note in zip(
+            ranks(scores), flagged, notes or [""] * len(scores), strict=True
         )
-        axes.set_title(shortened(names[i]), loc="right", fontsize=8, pad=3, color=GREY)
-    bar = figure.add_axes(
-        (side / width, 0.42 / height, min(3, width - 2 * side) / width, 0.12 / height)
+    ]
+    return gallery(
+        strips(to_rgb(images), to_rgb(reconstructed), color_errors(error_maps, scale)),
+        captions,
+        flagged,
+        names,
+        title,
+        "each: original | reconstruction | error map",
+        scale,
     )
+
+
+def heatmaps(images, anomaly_maps, masks, predicted, scores, names, scale, title):
+    """Where the images are odd, and where they truly are, as `heatmaps.png`.
+
+    Each image, with the outline of its true mask, is followed by its error map, the predicted
+    mask and the true mask, both white on black.
+
+    Args:
+        images: float array `(N, H, W, C)` in [0, 1], highest score first, N at least 1.
+        anomaly_maps: float array `(N, H, W)`.
+        masks: bool array `(N, H, W)`, true where the image is anomalous.
+        predicted: bool array `(N, H, W)`, true where it was found to be.
+        scores: float array `(N,)`.
+        names: N names.
+        scale: The map value that is shown brightest: one for the whole set, so that maps of
+            normal images stay dark.
+        title: What to write above.
+    """
+    truth, found = (to_rgb(np.asarray(mask, float)[..., np.newaxis]) for mask in (masks, predicted))
+    # The line is drawn last, in the size to look at: it stays fine on small images, whole on large.
+    outlines = tiles(truth)[..., 0] > 127
+    return gallery(
+        strips(
+            outlined(tiles(to_rgb(images)), outlines),
+            color_errors(anomaly_maps, scale),
+            found,
+            truth,
+        ),
+        ranks(scores),
+        np.zeros(len(scores), bool),
+        names,
+        title,
+        "each: original with the true outline | error map | predicted mask | true mask",
+        scale,
+    )
+
+
+def ranks(scores):
+    """Rank and score of each image for its caption, of scores in falling order.
+
+    Example:
+        >>> ranks([0.9, 0.12345])
+        ['#1  0.9000', '#2  0.1235']
+    """
+    return [f"#{rank}  {score:.4f}" for rank, score in enumerate(scores, start=1)]
+
+
+def gallery(cells, captions, marked, names, title, legend, scale):
+    """Lay out captioned strips in rows, under a title and above a colour bar.
+
+    Everything is measured before it is placed: no caption runs into another or off the paper.
+
+    Args:
+        cells: uint8 array `(N, h, w, 3)`, N at least 1.
+        captions: N lines, one for each cell.
+        marked: bool array `(N,)`: whose captions stand out.
+        names: N names. They go to the right of the captions, or below these where there is no
+            room, shortened at their beginning.
+        title: What to write above.
+        legend: What the parts of a cell are.
+        scale: The map value that is shown brightest.
+    """
+    side, line, top, bottom = 20, 16, 74, 76  # margin between cells, line of text, head and foot
+    weights = ["bold" if is_marked else "normal" for is_marked in marked]
+    widths = [text_width(*of) for of in zip(captions, [10] * len(captions), weights, strict=True)]
+    width = max(cells.shape[2], *widths)  # of a cell with its caption
+    names = [shortened(name) for name in names]
+    rooms = [width - taken - 10 for taken in widths]
+    lines = 1
+    if any(text_width(name, 8) > room for name, room in zip(names, rooms, strict=True)):
+        lines, rooms = 2, [width] * len(names)
+    height = lines * line + cells.shape[1] + 14
+
+    columns = min(5, len(cells), max(1, (WIDEST - side) // (width + side)))
+    rows = -(-len(cells) // columns)
+    texts = ((title, 14), (legend, 10))
+    across = side + max(columns * (width + side), *(text_width(*text) + side for text in texts))
+    down = top + rows * height + bottom
+    figure = Figure(figsize=(across / DPI, down / DPI), dpi=DPI)
+
+    def write(text, x, y, size, align="left", **settings):
+        """Text on a base line `y` pixels below the upper edge. Names are no formulas."""
+        figure.text(
+            x / across, 1 - y / down, text, fontsize=size, ha=align, parse_math=False, **settings
+        )
+
+    write(title, side, 30, 14)
+    write(legend, side, 56, 10, color=GREY)
+    for i, cell in enumerate(cells):
+        left, upper = side + i % columns * (width + side), top + i // columns * height
+        color = VERMILLION if marked[i] else "black"
+        write(captions[i], left, upper + line - 4, 10, color=color, fontweight=weights[i])
+        name = fitted(names[i], rooms[i])
+        if lines == 1:
+            write(name, left + cell.shape[1], upper + line - 4, 8, "right", color=GREY)
+        else:
+            write(name, left, upper + 2 * line - 4, 8, color=GREY)
+        # Pixel by pixel, without any resampling.
+        lower = down - upper - lines * line - len(cell)
+        figure.figimage(cell, left, lower, origin="upper")
+
+    bar_width = min(300, across - 2 * side)
+    bar = figure.add_axes((side / across, 42 / down, bar_width / across, 12 / down))
     colors = matplotlib.cm.ScalarMappable(
         matplotlib.colors.Normalize(0, max(scale, 1e-12)), ERROR_COLORS
     )
     figure.colorbar(colors, cax=bar, orientation="horizontal", extend="max")
     bar.tick_params(labelsize=8)
+    bar.locator_params(nbins=5)
     bar.set_title("error of a pixel", fontsize=8, loc="left", pad=2)
     return render(figure)
 
 
 def shortened(name, longest=24):
-    """The end of a name, where the file is."""
-    # Matplotlib reads formulas between dollar signs.
-    name = name if len(name) <= longest else "…" + name[1 - longest :]
-    return name.replace("$", r"\$")
+    """The end of a name, where the file is, in one line.
+
+    Example:
+        >>> shortened("a/folder/in/a/folder/odd.png")
+        '…der/in/a/folder/odd.png'
+    """
+    name = " ".join(name.splitlines())
+    return name if len(name) <= longest else "…" + name[len(name) + 1 - longest :]
 
 
-def score_histogram(scores, threshold, score="mse"):
+def fitted(name, room):
+    """As much of the end of a name as can be drawn in so many pixels, in small letters."""
+    longest = len(name)
+    while longest > 1 and text_width(shortened(name, longest), 8) > room:
+        longest -= 1
+    return shortened(name, longest)
+
+
+def score_histogram(scores, threshold, score="mse", planted=None):
     """How the scores are spread, and where the threshold lies, as `errors.png`.
 
     Args:
         scores: float array `(N,)`, N at least 1.
         threshold: The number above which an image is flagged.
         score: Name of the score.
+        planted: bool array `(N,)`, true for the images that were spoilt on purpose: these and
+            the others are then shown apart, with their means. `None` parts the flagged from
+            the others instead.
     """
-    flagged = scores > threshold
     low, high = float(np.min(scores)), float(max(np.max(scores), threshold))
     # Sixty bins, with an edge at the threshold: no bar stands on both sides of it.
     width = (high - low) / 60 or 1e-6
@@ -209,16 +392,28 @@ def score_histogram(scores, threshold, score="mse"):
     bins = threshold + width * np.arange(-below, above + 1)
     figure = Figure(figsize=(7, 4.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    normal, *_ = axes.hist(
-        scores[~flagged], bins, color=BLUE, label=f"not flagged: {np.sum(~flagged):,}"
-    )
-    odd, *_ = axes.hist(
-        scores[flagged], bins, color=VERMILLION, label=f"flagged: {np.sum(flagged):,}"
-    )
+    if planted is None:
+        flagged = scores > threshold
+        groups = {"not flagged": (scores[~flagged], BLUE), "flagged": (scores[flagged], VERMILLION)}
+    else:
+        groups = {"as they are": (scores[~planted], BLUE), "planted": (scores[planted], VERMILLION)}
+    tallest = 0
+    for name, (values, color) in groups.items():
+        # Where bars of both stand in one place, each shows through the other.
+        see_through = {} if planted is None else {"alpha": 0.55}
+        counts, *_ = axes.hist(
+            values, bins, color=color, label=f"{name}: {len(values):,}", **see_through
+        )
+        tallest = max(tallest, counts.max())
+        if planted is not None and len(values):
+            mean = float(np.mean(values))
+            axes.axvline(
+                mean, color=color, linestyle=":", linewidth=2, label=f"mean {name}: {mean:.6f}"
+            )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:.6f}")
     # A few outliers beside thousands of others would be no pixel high.
     axes.set_yscale("symlog", linthresh=1)
-    axes.set_ylim(0, 2 * max(normal.max(), odd.max()))
+    axes.set_ylim(0, 2 * tallest)
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     axes.set_title(f"Scores of {len(scores):,} images")
     axes.set_xlabel(score)

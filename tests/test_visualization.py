@@ -18,14 +18,54 @@ def gallery(images, **changed):
     return visualization.anomalies(images, **settings)
 
 
+def heatmaps(images, **changed):
+    n = len(images)
+    settings = {
+        "anomaly_maps": np.zeros(images.shape[:3]),
+        "masks": np.zeros(images.shape[:3], bool),
+        "predicted": np.zeros(images.shape[:3], bool),
+        "scores": np.zeros(n),
+        "names": ["name"] * n,
+        "scale": 1.0,
+        "title": "title",
+        **changed,
+    }
+    return visualization.heatmaps(images, **settings)
+
+
+def has(picture, part):
+    """Whether a part occurs in a picture, pixel by pixel."""
+    height, width = part.shape[:2]
+    y, x = height // 2, width // 6  # a pixel inside the first tile rules most places out
+    shape = (picture.shape[0] - height + 1, picture.shape[1] - width + 1)
+    places = (picture[y : y + shape[0], x : x + shape[1]] == part[y, x]).all(axis=-1)
+    return any(
+        (picture[top : top + height, left : left + width] == part).all()
+        for top, left in np.argwhere(places)
+    )
+
+
 PICTURES = {
     "reconstructions": lambda images: visualization.reconstructions(images, images),
+    "reconstructions of spoilt ones": lambda images: visualization.reconstructions(
+        images, images, images
+    ),
     "anomalies": gallery,
+    "heatmaps": heatmaps,
     "loss_curves": lambda images: visualization.loss_curves([0.3, 0.1], [0.4, 0.2], 0.03),
     "loss_curves of one epoch": lambda images: visualization.loss_curves([0.3], []),
     "score_histogram": lambda images: visualization.score_histogram(np.arange(9.0), 7.5),
     "score_histogram of equal scores": lambda images: visualization.score_histogram(
         np.ones(5), 1.0
+    ),
+    "score_histogram of planted ones": lambda images: visualization.score_histogram(
+        np.arange(9.0), 7.5, planted=np.arange(9) > 5
+    ),
+    "score_histogram of none planted": lambda images: visualization.score_histogram(
+        np.arange(9.0), 7.5, planted=np.zeros(9, bool)
+    ),
+    "score_histogram of all planted": lambda images: visualization.score_histogram(
+        np.ones(1), 1.0, planted=np.ones(1, bool)
     ),
     "score_histogram of zeros": lambda images: visualization.score_histogram(np.zeros(1), 0.0),
 }
@@ -67,11 +107,47 @@ def test_strips_set_tiles_side_by_side_enlarged_without_blur():
     one = np.zeros((2, 28, 14, 3), np.uint8)
     one[:, 0, 0] = 255
     strips = visualization.strips(one, one)
-    assert len(strips) == 2
-    assert strips[0].shape == (28 * 4, 14 * 4 + 4 + 14 * 4, 3)
-    assert set(np.unique(strips[0][:, : 14 * 4])) == {0, 255}
-    assert strips[0][:4, :4].min() == 255  # one pixel has become 4x4
-    assert strips[0][:, 14 * 4 : 14 * 4 + 4].min() == 255  # the gap
+    tile = 14 * 4 + 2  # with its frame
+    assert strips.shape == (2, 28 * 4 + 2, tile + 2 + tile, 3)
+    for start in (0, tile + 2):
+        inside = strips[0][1:-1, start + 1 : start + tile - 1]
+        assert set(np.unique(inside)) == {0, 255}
+        assert inside[:4, :4].min() == 255  # one pixel has become 4x4
+        assert inside.sum() == 4 * 4 * 3 * 255
+        frame = strips[0][:, [start, start + tile - 1]]
+        assert (frame == visualization.FRAME).all()
+    assert strips[0][:, tile : tile + 2].min() == 255  # the gap
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((1, 1), (112, 112)),
+        ((28, 28), (112, 112)),
+        ((7, 50), (21, 150)),
+        ((152, 100), (152, 100)),
+        ((256, 128), (152, 76)),
+        ((3, 3000), (1, 152)),
+    ],
+)
+def test_tiles_are_large_enough_to_see_and_small_enough_for_a_screen(size, shown):
+    tiles = visualization.tiles(np.full((2, *size, 3), 9, np.uint8))
+    assert tiles.shape == (2, *shown, 3)
+    assert (tiles == 9).all()
+    assert visualization.tiles(tiles).shape == tiles.shape
+
+
+def test_large_images_are_reduced_by_averaging():
+    stripes = np.zeros((1, 608, 608, 3), np.uint8)
+    stripes[:, ::2] = 200
+    tiles = visualization.tiles(stripes)
+    assert (tiles == 100).all()
+
+
+@pytest.mark.parametrize("side", [1, 28, 56, 80, 112, 152, 256])
+@pytest.mark.parametrize("draw", [gallery, heatmaps])
+def test_gallery_of_25_is_at_most_2000_pixels_wide(draw, side):
+    assert 900 < draw(np.zeros((25, side, side, 1))).shape[1] <= 2000
 
 
 def test_gallery_shows_images_reconstructions_errors_and_what_is_flagged():
@@ -84,10 +160,81 @@ def test_gallery_shows_images_reconstructions_errors_and_what_is_flagged():
         {"scores": np.array([0.3, 0.2, 0.1])},
         {"names": ["a", "b", "c"]},
         {"title": "another"},
+        {"scale": 2.0},
+        {"notes": ["blur:1", "", ""]},
     ):
         changed = gallery(images, **change)
         assert changed.shape == plain.shape
         assert (changed != plain).any(), change
+
+
+def test_gallery_has_every_strip_pixel_by_pixel(rng):
+    images, maps = rng.random((7, 28, 28, 3)), rng.random((7, 28, 28))
+    picture = gallery(images, reconstructed=1 - images, error_maps=maps, scale=0.7)
+    strips = visualization.strips(
+        visualization.to_rgb(images),
+        visualization.to_rgb(1 - images),
+        visualization.color_errors(maps, 0.7),
+    )
+    assert all(has(picture, strip) for strip in strips)
+    assert not has(picture, strips[0][:, ::-1])
+
+
+def test_gallery_without_a_scale_takes_the_brightest_of_its_errors(rng):
+    images, maps = np.zeros((3, 28, 28, 1)), rng.random((3, 28, 28))
+    brightest = float(np.quantile(maps, 0.995))
+    np.testing.assert_array_equal(
+        gallery(images, error_maps=maps), gallery(images, error_maps=maps, scale=brightest)
+    )
+
+
+def test_a_fixed_scale_makes_an_image_look_alike_in_any_company():
+    small = np.full((28, 28), 0.01)
+    images = np.zeros((2, 28, 28, 1))
+    alone = gallery(images, error_maps=np.stack([small, small]), scale=0.5)
+    beside = gallery(images, error_maps=np.stack([small, np.ones((28, 28))]), scale=0.5)
+    changed = np.nonzero((alone != beside).any(axis=(0, 2)))[0]
+    assert changed.min() > alone.shape[1] // 2
+
+
+def test_notes_follow_what_is_flagged(monkeypatch):
+    captions = []
+    monkeypatch.setattr(visualization, "gallery", lambda _, lines, *__: captions.extend(lines))
+    settings = {"scores": np.array([3.0, 2, 1]), "flagged": np.array([True, True, False])}
+    gallery(np.zeros((3, 8, 8, 1)), notes=["planted blur:1", "", "x"], **settings)
+    assert captions == [
+        "#1  3.0000  flagged  planted blur:1",
+        "#2  2.0000  flagged",
+        "#3  1.0000  x",
+    ]
+    captions.clear()
+    gallery(np.zeros((3, 8, 8, 1)), **settings)
+    assert captions == ["#1  3.0000  flagged", "#2  2.0000  flagged", "#3  1.0000"]
+
+
+@pytest.mark.parametrize("draw", [gallery, heatmaps])
+@pytest.mark.parametrize("side", [1, 28, 300])
+@pytest.mark.parametrize("n", [1, 4, 13])
+def test_no_caption_meets_another_or_leaves_the_paper(monkeypatch, draw, side, n):
+    """Every line of text stands free, whatever its length."""
+    figures = []
+    monkeypatch.setattr(visualization, "render", lambda figure: figures.append(figure))
+    names = ["a/long/folder/of/many/letters/in/a/name.png", "short", "$x$", ""] * 4
+    more = {}
+    if draw is gallery:
+        more = {"flagged": np.arange(n) % 2 == 0, "notes": ["planted noise:0.3"] * n}
+    draw(np.zeros((n, side, side // 3 + 1, 1)), names=names[:n], title="a title " * 9, **more)
+    canvas = visualization.FigureCanvasAgg(figures[0])
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in figures[0].texts]
+    boxes = [box for box in boxes if box.width]
+    width, height = canvas.get_width_height()
+    assert len(boxes) > n
+    for i, box in enumerate(boxes):
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+        assert not any(box.overlaps(other) for other in boxes[:i]), figures[0].texts[i]
 
 
 def test_one_scale_serves_the_whole_gallery():
@@ -98,6 +245,106 @@ def test_one_scale_serves_the_whole_gallery():
     beside = gallery(images, error_maps=np.stack([np.ones((28, 28)), small]))
     assert (alone != beside)[:, : alone.shape[1] // 2].any()
     assert (alone != beside)[120:, alone.shape[1] // 2 :].any()
+
+
+def test_heatmaps_show_image_map_prediction_and_truth_in_this_order(rng):
+    images, maps = rng.random((3, 120, 130, 1)), rng.random((3, 120, 130))
+    predicted = maps > 0.9
+    masks = np.zeros((3, 120, 130), bool)
+    masks[1, 20:60, 30:90] = True
+    picture = heatmaps(images, anomaly_maps=maps, masks=masks, predicted=predicted, scale=0.5)
+    columns = [
+        visualization.to_rgb(images),
+        visualization.color_errors(maps, 0.5),
+        visualization.to_rgb(predicted[..., np.newaxis] * 1.0),
+        visualization.to_rgb(masks[..., np.newaxis] * 1.0),
+    ]
+    strips = visualization.strips(*columns)
+    assert has(picture, strips[0])
+    assert has(picture, strips[2])
+    assert not has(picture, strips[1])  # for its outline
+    columns[0][1, [20, 59], 30:90] = columns[0][1, 20:60, [30, 89]] = visualization.OUTLINE
+    assert has(picture, visualization.strips(*columns)[1])
+
+
+@pytest.mark.parametrize("side", [4, 28, 600])
+def test_outline_of_the_truth_is_one_fine_line_at_any_size(side):
+    masks = np.zeros((1, side, side), bool)
+    masks[0, side // 4 : side // 2, side // 4 : side // 2] = True
+    picture = heatmaps(np.full((1, side, side, 1), 0.5), masks=masks)
+    line = (picture == visualization.OUTLINE).all(axis=-1)
+    quarter = line.any(axis=0).sum()
+    assert 25 <= quarter <= 39
+    assert line.sum() == 4 * (quarter - 1)
+
+
+def test_captions_of_heatmaps_have_rank_score_and_name():
+    images = np.zeros((3, 28, 28, 1))
+    plain = heatmaps(images)
+    for change in (
+        {"scores": np.array([0.3, 0.2, 0.1])},
+        {"names": ["a", "b", "c"]},
+        {"title": "another"},
+        {"scale": 0.5},
+    ):
+        changed = heatmaps(images, **change)
+        assert changed.shape == plain.shape
+        assert (changed != plain).any(), change
+
+
+def test_reconstructions_of_spoilt_images_show_clean_spoilt_restored(rng):
+    clean, spoilt, restored = rng.random((3, 5, 28, 28, 1))
+    picture = visualization.reconstructions(clean, restored, spoilt)
+    rgb = [visualization.to_rgb(images) for images in (clean, spoilt, restored)]
+    assert all(has(picture, strip) for strip in visualization.strips(*rgb))
+    plain = visualization.reconstructions(clean, restored)
+    assert all(has(plain, pair) for pair in visualization.strips(rgb[0], rgb[2]))
+    assert not has(plain, visualization.tiles(rgb[1])[0])
+    # The titles differ too.
+    assert (picture[:50, :400] != plain[:50, :400]).any()
+
+
+def legend_of(monkeypatch, *args, **settings):
+    """The labels of a histogram's legend, and the axes."""
+    figures = []
+    monkeypatch.setattr(visualization, "render", lambda figure: figures.append(figure))
+    visualization.score_histogram(*args, **settings)
+    axes = figures[0].axes[0]
+    return [text.get_text() for text in axes.get_legend().get_texts()], axes
+
+
+def test_histogram_parts_the_planted_from_the_others(monkeypatch):
+    scores, planted = np.array([1.0, 2, 3, 4, 8]), np.array([0, 0, 1, 0, 1], bool)
+    labels, axes = legend_of(monkeypatch, scores, 3.5, planted=planted)
+    assert labels == [
+        "as they are: 3",
+        "mean as they are: 2.333333",
+        "planted: 2",
+        "mean planted: 5.500000",
+        "threshold: 3.500000",
+    ]
+    assert [line.get_xdata()[0] for line in axes.lines] == pytest.approx([7 / 3, 5.5, 3.5])
+    bars = {color: [] for color in (visualization.BLUE, visualization.VERMILLION)}
+    for bar in axes.patches:
+        assert bar.get_alpha() < 1  # what stands behind shows through
+        color = visualization.matplotlib.colors.to_hex(bar.get_facecolor()).upper()
+        bars[color] += [bar.get_x()] * int(bar.get_height())
+    width = axes.patches[0].get_width()
+    np.testing.assert_allclose(bars[visualization.BLUE], scores[~planted], atol=width)
+    np.testing.assert_allclose(bars[visualization.VERMILLION], scores[planted], atol=width)
+
+
+def test_histogram_without_planted_ones_parts_what_is_flagged(monkeypatch):
+    scores = np.array([1.0, 2, 3, 4, 8])
+    labels, axes = legend_of(monkeypatch, scores, 3.5)
+    assert labels == ["not flagged: 3", "flagged: 2", "threshold: 3.500000"]
+    assert len(axes.lines) == 1
+
+
+def test_histogram_of_an_empty_population_has_no_mean_of_it(monkeypatch):
+    labels, _ = legend_of(monkeypatch, np.arange(3.0), 1, planted=np.zeros(3, bool))
+    assert labels[2] == "planted: 0"
+    assert not any("mean planted" in label for label in labels)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +358,14 @@ def test_long_names_are_shortened_at_their_beginning():
     assert visualization.shortened("folder/" * 10 + "odd.png").endswith("odd.png")
     assert len(visualization.shortened("x" * 300)) == 24
     assert visualization.shortened("short") == "short"
+    assert visualization.shortened("two\nlines") == "two lines"
+
+
+def test_names_are_cut_to_the_room_they_have():
+    for room in (30, 60, 90):
+        name = visualization.fitted("a/long/folder/odd.png", room)
+        assert visualization.text_width(name, 8) <= room
+        assert name.startswith("…")
+        assert "a/long/folder/odd.png".endswith(name[1:])
+    assert visualization.fitted("odd.png", 200) == "odd.png"
+    assert visualization.fitted("", 200) == ""
