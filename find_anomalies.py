@@ -8,100 +8,104 @@ import time
 from pathlib import Path
 
 from pyimagesearch import commandline
+from pyimagesearch.silence import tensorflow_silenced
 
 
 @commandline.exit_status
 def main(argv=None):
     args = commandline.detection_parser().parse_args(argv)
+    rule, value = commandline.chosen_rule(args)
     narrator = commandline.Narrator(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
-    with commandline.tensorflow_silenced():
-        from pyimagesearch import datasets, metrics, persistence, scoring, thresholds, visualization
+    with tensorflow_silenced():
+        from pyimagesearch import metrics, persistence, pipeline, scoring, thresholds, visualization
 
-    gallery, histogram, table, report = (
+    gallery, histogram, heatmaps, table, report = (
         Path(args.output, name)
-        for name in ("anomalies.png", "errors.png", "anomalies.csv", "report.json")
+        for name in ("anomalies.png", "errors.png", "heatmaps.png", "anomalies.csv", "report.json")
     )
-    persistence.check_targets(gallery, histogram, table, report)
+    persistence.check_targets(gallery, histogram, heatmaps, table, report)
 
-    # The model, and the images: a source with classes, or a pickle with a manifest beside it.
+    # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
-    autoencoder = persistence.load_model(args.model)
-    if datasets.is_source(args.dataset):
-        about = persistence.load_json(persistence.settings_path(args.model))
-        source = datasets.load(args.dataset, args.split)
-        dataset = datasets.judged(source, about.get("command", {}).get("valid_label"))
-    else:
-        array = persistence.load_images(args.dataset)
-        images, note = datasets.as_images(array, args.dataset)
-        if note:
-            narrator.say(note)
-        manifest = persistence.manifest_path(args.dataset)
-        dataset = datasets.ImageSet(images, *persistence.load_manifest(manifest, len(images)))
+    model = pipeline.open_model(args.model, args.score)
+    shape = model.autoencoder.input_shape[1:]
+    dataset, remark = pipeline.open_dataset(
+        args.dataset, args.split, shape, model.valid_label, narrator.files_checked
+    )
+    if remark:
+        narrator.say(remark)
+    planted = None
+    if args.corrupt:
+        dataset, planted = pipeline.plant(dataset, args.corrupt, args.corrupt_fraction, seed=42)
+        narrator.say(f"planted {planted.sum():,} anomalies; the others count as what they were")
 
     # How odd is each image?
     n = len(dataset.images)
     started = time.monotonic()
     narrator.progress("images scored", 0, n)
-    scores = scoring.score_images(
-        autoencoder,
-        dataset.images,
-        on_batch=lambda done: narrator.progress("images scored", done, n),
+    scores = model.score_images(
+        dataset.images, lambda done: narrator.progress("images scored", done, n)
     )
     seconds = time.monotonic() - started
     ranking = scoring.rank(scores)
 
     # How odd is odd enough?
-    threshold = thresholds.quantile(scores, args.quantile)
+    narrator.say(f"threshold rule: {rule} {value}")
+    threshold = thresholds.RULES[rule](value, scores, model.noted)
     flagged = thresholds.flag(scores, threshold)
-    narrator.say(f"mse threshold: {threshold:.6f}")
+    narrator.say(f"{args.score} threshold: {threshold:.6f}")
     narrator.say(f"{flagged.sum()} outliers found")
+    if rule == "auto":
+        narrator.say(f"estimated share of anomalies: {flagged.mean():.2%}")
 
-    # What does a person see?
+    # What does a person see? One scale for all maps, so that normal images stay dark.
     top = ranking[: args.top]
-    reconstructed, error_maps = scoring.reconstruct(autoencoder, dataset.images[top])
+    names = [dataset.names[i] for i in top]
+    scale = 2 * model.noted["pixel_threshold"] if model.noted else None
     picture = visualization.anomalies(
-        dataset.images[top],
-        reconstructed,
-        error_maps,
+        *model.reconstruct(dataset.images, top),
         scores[top],
         flagged[top],
-        [dataset.names[i] for i in top],
-        title=f"The {len(top)} highest of {n:,} scores; {flagged.sum():,} flagged above {threshold:.4f}",
+        names,
+        f"The {len(top)} highest of {n:,} scores; {flagged.sum():,} flagged above {threshold:.4f}",
+        scale,
+        None if planted is None else ["planted" if planted[i] else "" for i in top],
     )
     persistence.save_picture(gallery, picture)
-    persistence.save_picture(histogram, visualization.score_histogram(scores, threshold))
+    picture = visualization.score_histogram(scores, threshold, args.score, planted)
+    persistence.save_picture(histogram, picture)
 
-    # Were we right? Only here are the hidden labels looked at.
+    # Were we right? Only here are the hidden labels looked at, and the masks.
     verdict = metrics.evaluate(scores, flagged, dataset.labels)
+    if dataset.masks is not None and model.noted:
+        images, maps, masks, found = pipeline.judge_pixels(model, dataset)
+        verdict |= metrics.evaluate_maps(maps, masks)
+        columns = [array[top] for array in (images, maps, masks, found, scores)]
+        title = f"Where the {len(top)} images of highest score are odd"
+        persistence.save_picture(heatmaps, visualization.heatmaps(*columns, names, scale, title))
+    else:
+        persistence.remove(heatmaps)
     if verdict:
         narrator.say(f"against the hidden labels: {metrics.in_words(verdict)}")
-    rows = [
-        (rank, i, dataset.names[i], float(scores[i]), int(flagged[i]), int(dataset.labels[i]))
-        for rank, i in enumerate(ranking.tolist(), start=1)
-    ]
-    persistence.save_csv(table, ("rank", "index", "name", "score", "flagged", "label"), rows)
-    persistence.save_json(
-        report,
-        {
-            "n_images": n,
-            "n_flagged": int(flagged.sum()),
-            "threshold": threshold,
-            "threshold_rule": f"quantile {args.quantile}",
-            "score": "mse",
-            "flagged": [
-                {"index": i, "name": name, "score": score}
-                for _, i, name, score, is_flagged, _ in rows
-                if is_flagged
-            ],
-            "estimated_contamination": float(flagged.mean()),
-            "seconds": seconds,
-            "images_per_second": n / seconds,
-            "metrics": verdict,
-        },
+
+    # The table of all images, and the report.
+    rows = pipeline.table(dataset, scores, ranking, flagged, model.noted)
+    persistence.save_csv(table, rows[0], rows[1:])
+    told = pipeline.report(
+        dataset,
+        scores,
+        ranking,
+        flagged,
+        seconds,
+        score=args.score,
+        threshold=threshold,
+        threshold_rule=f"{rule} {value}",
+        metrics=verdict,
     )
-    narrator.say(f"wrote {gallery}, {histogram}, {table} and {report}")
+    persistence.save_json(report, told)
+    narrator.say(f"wrote the results to {args.output}")
 
 
 if __name__ == "__main__":

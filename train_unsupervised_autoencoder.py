@@ -7,93 +7,114 @@ import dataclasses
 import sys
 
 from pyimagesearch import commandline
-from pyimagesearch.recipes import RECIPES
+from pyimagesearch.silence import tensorflow_silenced
 
 
 @commandline.exit_status
 def main(argv=None):
     args = commandline.training_parser().parse_args(argv)
-    recipe = commandline.chosen(RECIPES[args.recipe], args)
+    recipe = commandline.chosen_recipe(args)
+    size = commandline.image_size(args)
     narrator = commandline.Narrator(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
-    with commandline.tensorflow_silenced():
-        from pyimagesearch import datasets, persistence, scoring, training, visualization
-        from pyimagesearch.convautoencoder import ConvAutoencoder
+    with tensorflow_silenced():
+        from pyimagesearch import (
+            architectures,
+            corruptions,
+            datasets,
+            persistence,
+            pipeline,
+            training,
+            visualization,
+        )
 
     manifest = persistence.manifest_path(args.dataset)
     settings = persistence.settings_path(args.model)
-    persistence.check_targets(args.dataset, manifest, args.model, settings, args.vis, args.plot)
+    reference = persistence.reference_path(args.model)
+    persistence.check_targets(
+        args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
+    )
 
     # The images: mostly normal ones, contaminated with a few others. Their labels ride beside
     # them into the manifest, and nothing below looks at them.
     narrator.say(f"loading images from {args.source}...")
-    source = datasets.load(args.source, args.split)
+    source = datasets.load(args.source, args.split, size, args.grayscale, narrator.files_checked)
     if source.name == "digits" and args.source == "auto":
         narrator.warn(f"no MNIST, so these are scikit-learn's small digits; {datasets.MNIST_HINT}")
+    if source.skipped:
+        narrator.warn(f"{len(source.skipped):,} files can't be read, such as {source.skipped[0]}")
     dataset = datasets.contaminated(
         source, args.valid_label, args.anomaly_label, args.contam, args.seed
     )
     images = dataset.images
-    n, height, width, depth = images.shape
+    n, *image_shape = images.shape
 
     # The network, and its training on four fifths of the images.
-    _, _, autoencoder = ConvAutoencoder.build(
-        width,
-        height,
-        depth,
-        filters=recipe.filters,
-        latentDim=recipe.latent_dim,
-        batchNorm=recipe.batch_norm,
-        momentum=recipe.momentum,
-        seed=args.seed,
-    )
+    autoencoder = architectures.build(recipe, image_shape, args.seed)
     trained, held_out = training.split(n, seed=args.seed)
     epochs = training.number_of_epochs(
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
     )
-    narrator.say(f"training on {len(trained):,} of {n:,} images of {height}x{width}x{depth}...")
+    sizes = "x".join(map(str, image_shape))
+    narrator.say(f"training on {len(trained):,} of {n:,} images of {sizes}...")
     narrator.progress("epoch", 0, epochs)
     history = training.fit(
         autoencoder,
-        images[trained],
-        images[held_out],
+        images,
+        trained,
+        held_out,
         epochs=epochs,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         schedule=recipe.schedule,
         trim=recipe.trim,
+        loss=args.loss,
+        corrupt=args.corrupt and corruptions.spoiler(args.corrupt),
         seed=args.seed,
         on_epoch=lambda epoch, **losses: narrator.progress("epoch", epoch, epochs, **losses),
     )
+    narrator.say(f"trained in {history.seconds:.1f} s; noting what is normal...")
+    noted, references = pipeline.note_scores(
+        autoencoder, images, trained, held_out, history.suspects, args.seed
+    )
 
-    # Pictures, images and their manifest; last the model, and what there is to know about it.
-    few = (held_out if len(held_out) else trained)[:16]
-    reconstructed, _ = scoring.reconstruct(autoencoder, images[few])
-    persistence.save_picture(args.vis, visualization.reconstructions(images[few], reconstructed))
+    # Two pictures, of images that the network was not trained on if there are any.
+    few = images[(held_out if len(held_out) else trained)[:16]]
+    spoilt = corruptions.corrupt(few, args.corrupt, args.seed) if args.corrupt else None
+    restored = autoencoder(few if spoilt is None else spoilt, training=False).numpy()
+    persistence.save_picture(args.vis, visualization.reconstructions(few, restored, spoilt))
     curves = visualization.loss_curves(history.loss, history.val_loss, recipe.trim)
     persistence.save_picture(args.plot, curves)
-    persistence.save_images(args.dataset, images)
+
+    # The images with their manifest; last the model, with what there is to know about it.
+    if source.classes is not None or persistence.mebibytes(images) <= args.max_pickle_mib:
+        persistence.save_images(args.dataset, images[:])
+    else:
+        narrator.say(f"too large for a pickle: {manifest} alone stands for the images")
+        persistence.remove(args.dataset)
     persistence.save_manifest(manifest, dataset.names, dataset.labels)
-    scores = scoring.score_images(autoencoder, images)
     about = {
         "command": vars(args),
         "recipe": {**dataclasses.asdict(recipe), "epochs": epochs},
         "source": source.name,
+        "skipped": list(source.skipped),
         "n_images": n,
-        "image_shape": [height, width, depth],
+        "image_shape": image_shape,
         "fingerprint": persistence.fingerprint(images),
         "versions": persistence.versions(),
         "training": history.as_dict(),
-        "scores": {
-            "trained": scoring.summary(scores[trained]),
-            "held_out": scoring.summary(scores[held_out]),
-        },
+        "scores": noted,
     }
+    if args.corrupt:
+        about["restoration"] = pipeline.note_restoration(
+            autoencoder, images, held_out, args.corrupt, args.seed
+        )
+        narrator.say(pipeline.restoration_in_words(about["restoration"]))
+    persistence.save_references(reference, references)
     persistence.save_model(args.model, autoencoder)
     persistence.save_json(settings, about)
-    narrator.say(f"trained in {history.seconds:.1f} s; wrote the images to {args.dataset}, the")
-    narrator.say(f"model to {args.model}, and pictures to {args.vis} and {args.plot}")
+    narrator.say(f"wrote {args.dataset}, {args.model}, {args.vis} and {args.plot}")
 
 
 if __name__ == "__main__":

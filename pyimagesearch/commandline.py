@@ -5,16 +5,20 @@ wrong flag are answered before anything slow is imported.
 """
 
 import argparse
-import dataclasses
 import functools
 import os
 import sys
 import time
 import traceback
-from contextlib import contextmanager
 
 from pyimagesearch import InputError
-from pyimagesearch.recipes import RECIPES
+from pyimagesearch.recipes import ARCHITECTURES, RECIPES, recipe
+
+# The names in the tables of `corruptions`, `scoring` and `training`, which --help can't wait for.
+CORRUPTIONS = ("noise", "blur", "rotate")
+SCORES = ("mse", "local")
+LOSSES = ("mse", "bce")
+DEFAULT_QUANTILE = 0.999
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,6 +80,26 @@ def label(text):
         return text
 
 
+def spoiling(text):
+    """A corruption and its amount: `"noise:0.3"` to `("noise", 0.3)`.
+
+    Example:
+        >>> spoiling("rotate:90")
+        ('rotate', 90.0)
+    """
+    name, _, amount = text.partition(":")
+    if name not in CORRUPTIONS:
+        raise argparse.ArgumentTypeError(
+            f"expected {':S, '.join(CORRUPTIONS)}:S with a number S, received {text!r}"
+        )
+    return name, number(float, above=None if name == "rotate" else 0)(amount)
+
+
+def threshold(text):
+    """A number, or the word `trained`."""
+    return text if text == "trained" else number(float)(text)
+
+
 def training_parser():
     """The flags of `train_unsupervised_autoencoder.py`."""
     robust = RECIPES["robust"]
@@ -106,8 +130,9 @@ def training_parser():
     add(
         "--source",
         default="auto",
-        help="mnist; digits (the 8x8 digits inside scikit-learn, enlarged); a .npz file in the "
-        "layout of Keras's MNIST; auto (the default): mnist, or digits where it can't be had",
+        help="a folder of images, also of an MVTec AD category; mnist; digits (the 8x8 digits "
+        "inside scikit-learn, enlarged); a .npz file in the layout of Keras's MNIST; auto (the "
+        "default): mnist, or digits where it can't be had",
     )
     add(
         "--split",
@@ -137,6 +162,22 @@ def training_parser():
         metavar="SHARE",
         help="contaminating images per normal image (default: 0.01; 0.05 on digits)",
     )
+    add(
+        "--image-size",
+        type=number(int, at_least=1),
+        nargs="+",
+        metavar="N",
+        help="height and width to resize a folder's images to; one number for both (default: "
+        "their own, or 128 if they differ)",
+    )
+    add("--grayscale", action="store_true", help="read a folder's images as one channel")
+    add(
+        "--max-pickle-mib",
+        type=number(int, at_least=0),
+        default=512,
+        metavar="N",
+        help="a folder's images are pickled if they take at most so many MiB (default: %(default)s)",
+    )
 
     network = parser.add_argument_group(
         "the network and its training", "Where a flag is left out, the recipe decides."
@@ -149,22 +190,38 @@ def training_parser():
         help="robust (the default): short, ignores suspects; tutorial: the 2020 tutorial's",
     )
     add(
+        "--arch",
+        choices=list(ARCHITECTURES),
+        default="conv",
+        help="conv (the default); cnn: convolutions with no dense code; dense: 784-128-64-16 and "
+        "back; dense-deep: 784-512-256-128-16 and back",
+    )
+    add(
         "--filters",
         type=number(int, at_least=1),
         nargs="+",
         metavar="N",
-        help=f"widths of the convolutions (default: {' '.join(map(str, robust.filters))})",
+        help="widths of the layers, from the image towards the code "
+        f"(default: {' '.join(map(str, robust.filters))}, and as said for other --arch)",
     )
     add(
         "--latent-dim",
         type=number(int, at_least=1),
         metavar="N",
-        help=f"length of the code (default: {robust.latent_dim})",
+        help=f"length of the code (default: {robust.latent_dim}; 16 if dense)",
     )
     add(
         "--batch-norm",
         action=argparse.BooleanOptionalAction,
-        help=f"normalise each convolution by batch (default: {'on' if robust.batch_norm else 'off'})",
+        help=f"normalise each layer by batch (default: {'on' if robust.batch_norm else 'off'})",
+    )
+    add("--loss", choices=LOSSES, default="mse", help="mse (the default) or cross-entropy")
+    add(
+        "--corrupt",
+        type=spoiling,
+        metavar="SPEC",
+        help="learn to restore spoilt images: noise:S (Gaussian, standard deviation S on the "
+        "[0, 1] scale), blur:S (Gaussian, S pixels), rotate:D (degrees)",
     )
     add(
         "--trim",
@@ -215,8 +272,8 @@ def detection_parser():
         "--dataset",
         required=True,
         metavar="PATH",
-        help="the pickle that the training script wrote, or mnist, digits, or a .npz file in the "
-        "layout of Keras's MNIST",
+        help="a pickle, a .npy file, a folder of images, a manifest .csv, or any source that the "
+        "training script takes",
     )
     add("-m", "--model", required=True, metavar="PATH", help="the trained autoencoder")
     add(
@@ -226,12 +283,54 @@ def detection_parser():
         help="of a dataset that has splits (default: %(default)s)",
     )
     add(
+        "--score",
+        choices=SCORES,
+        default="mse",
+        help="mse (the default): mean squared error; local: the oddest place, against what is "
+        "usual there",
+    )
+    rules = parser.add_argument_group("the threshold, by one rule").add_mutually_exclusive_group()
+    rules.add_argument(
         "-q",
         "--quantile",
         type=number(float, at_least=0, at_most=1),
-        default=0.999,
         metavar="Q",
-        help="flag the scores above this quantile of them all (default: %(default)s)",
+        help=f"flag the scores above this quantile of them all (default: {DEFAULT_QUANTILE})",
+    )
+    rules.add_argument(
+        "--std",
+        type=number(float, above=0),
+        metavar="K",
+        help="mean + K standard deviations of the scores of images held out from training",
+    )
+    rules.add_argument(
+        "--contamination",
+        type=number(float, above=0, below=1),
+        metavar="SHARE",
+        help="flag so large a share of the images",
+    )
+    rules.add_argument(
+        "--auto", action="store_true", help="estimate the share from the images alone"
+    )
+    rules.add_argument(
+        "--threshold",
+        type=threshold,
+        metavar="T",
+        help="a number, or trained: the one learnt on the training images",
+    )
+    planted = parser.add_argument_group("planted anomalies, to see whether they would be found")
+    planted.add_argument(
+        "--corrupt",
+        type=spoiling,
+        metavar="SPEC",
+        help="spoil some of the images: noise:S, blur:S or rotate:D, as in training",
+    )
+    planted.add_argument(
+        "--corrupt-fraction",
+        type=number(float, above=0, at_most=1),
+        default=0.05,
+        metavar="SHARE",
+        help="how many of them (default: %(default)s)",
     )
     add(
         "--output",
@@ -250,20 +349,39 @@ def detection_parser():
     return parser
 
 
-def chosen(recipe, args):
-    """The recipe, with whatever the flags say instead."""
-    given = {
-        "filters": args.filters and tuple(args.filters),
-        "latent_dim": args.latent_dim,
-        "batch_norm": args.batch_norm,
-        "epochs": args.epochs,
+def chosen_recipe(args):
+    """The recipe that the flags of the training script name, with what else they say."""
+    return recipe(
+        args.recipe,
+        args.arch,
+        filters=args.filters and tuple(args.filters),
+        latent_dim=args.latent_dim,
+        batch_norm=args.batch_norm,
+        epochs=args.epochs,
         # Somebody who says how many epochs means just so many.
-        "min_steps": args.epochs and 0,
-        "batch_size": args.batch_size,
-        "learning_rate": args.lr,
-        "trim": args.trim,
-    }
-    return dataclasses.replace(recipe, **{k: v for k, v in given.items() if v is not None})
+        min_steps=args.epochs and 0,
+        batch_size=args.batch_size,
+        learning_rate=args.lr,
+        trim=args.trim,
+    )
+
+
+def chosen_rule(args):
+    """The threshold rule that the flags of the detection script name, and its value."""
+    for name in ("std", "contamination", "auto", "threshold", "quantile"):
+        value = getattr(args, name)
+        if value is not None and value is not False:
+            return name, value
+    return "quantile", DEFAULT_QUANTILE
+
+
+def image_size(args):
+    """Height and width from `--image-size N` or `N M`, or `None`."""
+    if args.image_size is None:
+        return None
+    if len(args.image_size) > 2:
+        raise InputError(f"expected --image-size N or N M, received {len(args.image_size)} numbers")
+    return args.image_size[0], args.image_size[-1]
 
 
 def exit_status(main):
@@ -303,26 +421,6 @@ def exit_status(main):
             return 1
 
     return wrapped
-
-
-@contextmanager
-def tensorflow_silenced():
-    """Keep TensorFlow's start-up lines off the screen while it is imported.
-
-    Its libraries write some of them straight to the file descriptor of standard error, before
-    any setting of its own is read.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    screen = os.dup(2)
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        yield
-    finally:
-        os.dup2(screen, 2)
-        os.close(screen)
 
 
 class Narrator:
@@ -377,3 +475,7 @@ class Narrator:
         elif done == total or now - self.last_line >= self.SECONDS_BETWEEN_LINES:
             self.last_line = now
             self.say(line)
+
+    def files_checked(self, done, total):
+        """Tell how many files of a folder have been looked at."""
+        self.progress("files checked", done, total)

@@ -8,7 +8,7 @@ from pyimagesearch import InputError
 
 
 class ConvAutoencoder:
-    """A convolutional autoencoder with a dense code."""
+    """A convolutional autoencoder, with a dense code or without."""
 
     @staticmethod
     def build(
@@ -34,7 +34,8 @@ class ConvAutoencoder:
             height: Height of the images in pixels, at least 1.
             depth: Number of channels, at least 1.
             filters: Width of each convolution, from the image towards the code.
-            latentDim: Length of the code, at least 1.
+            latentDim: Length of the code, at least 1. `None` leaves the dense layers out: the
+                code is then the last volume of the encoder, `(rows, columns, filters[-1])`.
             batchNorm: Whether batch normalisation follows each convolution.
             momentum: Of the moving averages of batch normalisation. Keras's own 0.99 needs some
                 hundreds of steps before the averages mean anything; use 0.9 for short training.
@@ -43,7 +44,7 @@ class ConvAutoencoder:
 
         Returns:
             A tuple `(encoder, decoder, autoencoder)` of Keras models:
-            `(N, height, width, depth)` to `(N, latentDim)`, back, and both in one.
+            `(N, height, width, depth)` to the code, `(N, latentDim)`; back; and both in one.
             The autoencoder's output is float32 in [0, 1].
 
         Raises:
@@ -54,7 +55,9 @@ class ConvAutoencoder:
             >>> encoder.output_shape, autoencoder.output_shape
             ((None, 16), (None, 33, 45, 3))
         """
-        named = {"width": width, "height": height, "depth": depth, "latentDim": latentDim}
+        named = {"width": width, "height": height, "depth": depth}
+        if latentDim is not None:
+            named["latentDim"] = latentDim
         for name, value in [*named.items(), *(("filters", f) for f in filters)]:
             if not isinstance(value, int | np.integer) or value < 1:
                 raise InputError(f"expected {name} as a whole number from 1 up, received {value!r}")
@@ -81,14 +84,16 @@ class ConvAutoencoder:
             x = layers.Conv2D(f, 3, strides=2, padding="same", kernel_initializer=weights())(x)
             x = activate(x)
         volume = x.shape[1:]
-        x = layers.Flatten()(x)
-        code = layers.Dense(latentDim, kernel_initializer=weights(), name="code")(x)
-        encoder = keras.Model(image, code, name="encoder")
+        if latentDim is not None:
+            x = layers.Flatten()(x)
+            x = layers.Dense(latentDim, kernel_initializer=weights(), name="code")(x)
+        encoder = keras.Model(image, x, name="encoder")
 
         # The decoder, the same way back.
-        latent = x = keras.Input((latentDim,), name="latent")
-        x = layers.Dense(int(np.prod(volume)), kernel_initializer=weights())(x)
-        x = layers.Reshape(volume)(x)
+        latent = x = keras.Input(x.shape[1:], name="latent")
+        if latentDim is not None:
+            x = layers.Dense(int(np.prod(volume)), kernel_initializer=weights())(x)
+            x = layers.Reshape(volume)(x)
         for f, (rows, columns) in zip(reversed(filters), reversed(sizes), strict=True):
             x = layers.Conv2DTranspose(
                 f, 3, strides=2, padding="same", kernel_initializer=weights()

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import urllib.request
+from collections.abc import Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.folders import Files, list_images, scan
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_HINT = (
@@ -24,23 +26,34 @@ MNIST_HINT = (
 PATIENCE = 8
 # The tutorial's contamination; the few bundled digits need more to have any anomalies at all.
 DEFAULT_CONTAM, DEFAULT_CONTAM_OF_DIGITS = 0.01, 0.05
+# Bytes of an array on disk that are checked at a time.
+BYTES_AT_ONCE = 2**26
 
 
 @dataclass(frozen=True)
 class Source:
-    """Images with their classes, as they come.
+    """Images with their classes, as they come; or images of which it is known what they are.
 
     Attributes:
-        name: What the source is called: `mnist`, `digits` or a path.
-        images: float32 array `(N, H, W, C)` in [0, 1].
-        classes: Array `(N,)` of class labels.
-        names: N names, one an image.
+        name: What the source is called: `mnist`, `digits`, a path or `files`.
+        images: float32 array `(N, H, W, C)` in [0, 1], or `Files` or `Mapped` that look like one.
+        classes: Array `(N,)` of class labels, of which some can be declared normal; `None` where
+            there are no classes.
+        names: N names, one an image; of files, their paths.
+        labels: The truth where the source itself knows it, int8 array `(N,)`: 0 normal, 1
+            anomaly, -1 unknown. `None` where only classes are known.
+        masks: For each image the path of its ground-truth mask, or `None` if nothing in it is
+            wrong; `None` where there are no masks at all.
+        skipped: Paths of files that could not be decoded and are not among the images.
     """
 
     name: str
-    images: np.ndarray
-    classes: np.ndarray
+    images: "np.ndarray | Files | Mapped"
+    classes: np.ndarray | None
     names: list[str]
+    labels: np.ndarray | None = None
+    masks: list[Path | None] | None = None
+    skipped: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -48,34 +61,45 @@ class ImageSet:
     """Images to look for anomalies in, and beside them the hidden truth, for metrics alone.
 
     Attributes:
-        images: float32 array `(N, H, W, C)` in [0, 1].
+        images: float32 array `(N, H, W, C)` in [0, 1], or `Files` or `Mapped` that look like one.
         names: N names, one an image.
         labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown.
+        masks, skipped: As of a `Source`.
     """
 
-    images: np.ndarray
+    images: "np.ndarray | Files | Mapped"
     names: list[str]
     labels: np.ndarray
+    masks: list[Path | None] | None = None
+    skipped: Sequence[str] = ()
 
 
 class Unavailable(InputError):
     """The data can't be had from here just now; others may do instead."""
 
 
-def load(source, split="train"):
-    """Load a source of images with classes.
+def load(source, split="train", size=None, grayscale=False, on_progress=None):
+    """Load a source of images.
 
     Args:
-        source: A key of `SOURCES` or the path of a `.npz` file with `x_train`, `y_train`,
-            `x_test` and `y_test`, as Keras's MNIST has them.
-        split: `train`, `test` or `all`. The digits have no splits: they are always all there.
+        source: A key of `SOURCES`; the path of a `.npz` file with `x_train`, `y_train`, `x_test`
+            and `y_test`, as Keras's MNIST has them; or a folder of images, of one's own or in the
+            layout of MVTec AD.
+        split: `train`, `test` or `all`. The digits and one's own folder have no splits: they are
+            always all there.
+        size: Height and width in pixels to resize a folder's images to; their own, if all have
+            the same, unless given.
+        grayscale: Whether to read a folder's images as one channel instead of three.
+        on_progress: Called as `on_progress(done, total)` while a folder's files are checked, at
+            first with `done=0`.
 
     Returns:
         A `Source`.
 
     Raises:
         Unavailable: If MNIST can't be had.
-        InputError: If there is no such source or the file is not of that layout.
+        InputError: If there is no such source, if it is not of that layout, or if a size or
+            grayscale is asked of what is no folder.
 
     Example:
         >>> load("digits").images.shape
@@ -83,14 +107,157 @@ def load(source, split="train"):
     """
     if not is_source(source):
         raise InputError(
-            f"expected {', '.join(SOURCES)} or a .npz file as source of images, received {source}"
+            f"expected {', '.join(SOURCES)} or a .npz file, or a folder of images, as source of "
+            f"images, received {source}: check the path"
+        )
+    if is_folder(source):
+        read = load_mvtec if is_mvtec(source) else load_folder
+        return read(source, split, size, grayscale, on_progress)
+    if size is not None or grayscale:
+        raise InputError(
+            f"expected a folder of images to go with an image size or grayscale, received "
+            f"{source}, whose images are taken as they are: leave these flags out"
         )
     return SOURCES[source](split) if source in SOURCES else load_npz(source, split)
 
 
 def is_source(name):
-    """Whether `load` takes it, going by its name."""
-    return name in SOURCES or Path(name).suffix == ".npz"
+    """Whether `load` takes it, going by its name or by its being a folder."""
+    return name in SOURCES or is_folder(name) or Path(name).suffix == ".npz"
+
+
+def is_folder(name):
+    """Whether a source is a folder. A folder called `digits` has to be named `./digits`."""
+    return name not in SOURCES and Path(name).is_dir()
+
+
+def is_mvtec(folder):
+    """Whether a folder is laid out as a category of MVTec AD: `train/good`, `test/<defect>`."""
+    return Path(folder, "train", "good").is_dir() and Path(folder, "test").is_dir()
+
+
+def load_folder(folder, split="train", size=None, grayscale=False, on_progress=None):
+    """One's own images, of which nobody knows which are odd. They have no splits."""
+    files, skipped = read_files(list_images(folder), size, grayscale, on_progress)
+    labels = np.full(len(files), -1, np.int8)
+    return Source(str(folder), files, None, as_names(files.paths), labels, skipped=skipped)
+
+
+def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=None):
+    """A category of MVTec AD, or images laid out as it is.
+
+    Bergmann et al., "MVTec AD: a comprehensive real-world dataset for unsupervised anomaly
+    detection", CVPR 2019. The layout is `train/good`, `test/good`, `test/<defect>` and
+    `ground_truth/<defect>/<name of the image>_mask.png`; the masks may lack `_mask`, or be BMP.
+
+    Args:
+        folder: Path of the category's folder.
+        split, size, grayscale, on_progress: As for `load`.
+
+    Returns:
+        A `Source` with labels; and with masks, if there is a folder `ground_truth`.
+
+    Raises:
+        InputError: If a part has no images, if one lies in `test` outside of any defect's folder,
+            or if there are masks but one is missing.
+    """
+    folder = Path(folder)
+    where = {"train": folder / "train" / "good", "test": folder / "test"}
+    paths = [path for part in parts_of(split) for path in list_images(where[part])]
+    files, skipped = read_files(paths, size, grayscale, on_progress)
+
+    has_masks = (folder / "ground_truth").is_dir()
+    labels, masks = [], []
+    for path in files.paths:
+        defect = path.relative_to(folder).parts[1]
+        if defect == path.name:
+            raise InputError(
+                f"expected test images in {folder / 'test'}/<defect>/ or good/, found {path}: move "
+                "it into one of them"
+            )
+        odd = defect != "good"
+        labels.append(int(odd))
+        masks.append(mask_of(path, folder) if odd and has_masks else None)
+    return Source(
+        str(folder),
+        files,
+        None,
+        as_names(files.paths),
+        np.array(labels, np.int8),
+        masks if any(masks) else None,
+        skipped,
+    )
+
+
+def mask_of(image, folder):
+    """Path of the ground-truth mask of an odd test image in a folder in the layout of MVTec AD."""
+    place = folder / "ground_truth" / image.parent.relative_to(folder / "test")
+    wanted = [
+        place / f"{image.stem}{end}{suffix}" for suffix in (".png", ".bmp") for end in ("_mask", "")
+    ]
+    for mask in wanted:
+        if mask.is_file():
+            return mask
+    raise InputError(
+        f"expected a mask for {image} at {wanted[0]}, found none: put it there, or take the "
+        "folder ground_truth away to go without masks"
+    )
+
+
+def load_files(names, labels, size=None, grayscale=False, on_progress=None):
+    """The very image files that a manifest names.
+
+    Args:
+        names: N paths.
+        labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown.
+        size, grayscale, on_progress: As for `load`.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        InputError: If a file is missing or can't be decoded: what is known about the images
+            was found out on all of them.
+    """
+    # All looked for first: that takes no time, and a wrong working folder is the likeliest fault.
+    if missing := [name for name in names if not Path(name).is_file()]:
+        raise InputError(
+            f"expected the image {missing[0]}, as the manifest says, found no such file"
+            f"{and_more(missing)}: run in the folder where the manifest was made, or put it back"
+        )
+    files, skipped = read_files([Path(name) for name in names], size, grayscale, on_progress)
+    if skipped:
+        raise InputError(
+            f"expected an image in {skipped[0]}, as the manifest says, and it can't be decoded"
+            f"{and_more(skipped)}: get it again"
+        )
+    return Source("files", files, None, list(names), labels)
+
+
+def and_more(things):
+    """What to say of the things that are not the first one."""
+    return f" (nor {len(things) - 1:,} more)" if len(things) > 1 else ""
+
+
+def read_files(paths, size, grayscale, on_progress):
+    """Check image files, all of them once.
+
+    Returns:
+        A tuple of the `Files` that can be decoded and the names of the others.
+    """
+
+    def report(done):
+        if on_progress is not None:
+            on_progress(done, len(paths))
+
+    report(0)
+    readable, skipped, size = scan(paths, size, report)
+    return Files(readable, size, grayscale), as_names(skipped)
+
+
+def as_names(paths):
+    """The paths as text."""
+    return [str(path) for path in paths]
 
 
 def load_digits(split="train"):
@@ -161,6 +328,58 @@ def load_npz(path, split="train"):
     return from_arrays(str(path), arrays, split)
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """Images in an array on disk that look like one float32 array, read as they are asked for.
+
+    Attributes:
+        array: Memory-mapped array `(N, H, W, C)` of any numeric dtype.
+        full: Its value for white: 1 or 255.
+    """
+
+    array: np.ndarray
+    full: int
+
+    @property
+    def shape(self):
+        """`(N, H, W, C)`, as of an array."""
+        return self.array.shape
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, indices):
+        """The images that `indices` choose, float32 `(n, H, W, C)` in [0, 1], in memory."""
+        return to_unit(np.array(self.array[indices]), self.full)
+
+
+def load_npy(path):
+    """Images from a `.npy` file, checked once and then read as they are asked for.
+
+    Args:
+        path: Path of a `.npy` file of an array as `as_images` takes it.
+
+    Returns:
+        A `Source` whose labels are unknown.
+
+    Raises:
+        InputError: If there is no such file or it holds anything else.
+    """
+    try:
+        # Not `np.load`, which leaves a file that it can't read open, and would take other formats.
+        array = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}: check the path") from None
+    except Exception as fault:
+        raise InputError(
+            f"{path} is not a whole .npy file of numbers ({fault}): save it again with np.save"
+        ) from None
+    full = white(array, path)
+    images = Mapped(array if array.ndim == 4 else array[..., np.newaxis], full)
+    names = [str(i) for i in range(len(images))]
+    return Source(str(path), images, None, names, np.full(len(images), -1, np.int8))
+
+
 def from_arrays(name, arrays, split):
     """Make a `Source` of arrays `x_train`, `y_train`, `x_test`, `y_test`, or those of one split."""
     images, classes, names = [], [], []
@@ -204,6 +423,24 @@ def as_images(array, name):
         >>> images.shape, images.max().item(), note
         ((2, 4, 4, 1), 1.0, 'two: 0 to 255 taken as 0 to 1')
     """
+    full = white(array, name)
+    images = array[..., np.newaxis] if array.ndim == 3 else array
+    note = f"{name}: 0 to 255 taken as 0 to 1" if full == 255 else None
+    return to_unit(images, full), note
+
+
+def white(array, name):
+    """Check an array that claims to hold images, some at a time, and tell its value for white.
+
+    Args:
+        array, name: As for `as_images`.
+
+    Returns:
+        1 or 255.
+
+    Raises:
+        InputError: If the array is no array of images.
+    """
     if array.dtype.kind not in "buif" or array.ndim not in (3, 4):
         raise InputError(
             f"expected images as numbers of shape (N, H, W) or (N, H, W, C) in {name}, found "
@@ -211,8 +448,11 @@ def as_images(array, name):
         )
     if array.size == 0:
         raise InputError(f"expected at least one image in {name}, found shape {array.shape}")
-    images = array[..., np.newaxis] if array.ndim == 3 else array
-    low, high = float(images.min()), float(images.max())
+    step = max(1, BYTES_AT_ONCE // array[0].nbytes)
+    chunks = [array[start : start + step] for start in range(0, len(array), step)]
+    # NumPy's, unlike Python's, carry a NaN through to the end.
+    low = float(np.min([chunk.min() for chunk in chunks]))
+    high = float(np.max([chunk.max() for chunk in chunks]))
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"expected finite pixels in {name}, found NaN or infinity")
     # Nobody's 0 to 255 ends below 2: that is [0, 1] overshot, and dividing would blacken it.
@@ -222,9 +462,13 @@ def as_images(array, name):
             f"expected pixels in [0, 1] or in 0 to 255 in {name}, found {low:g} to {high:g}: "
             "scale or clip them"
         )
-    note = f"{name}: 0 to 255 taken as 0 to 1" if full == 255 else None
+    return full
+
+
+def to_unit(images, full):
+    """Bring checked images to float32 in [0, 1], given their value for white."""
     images = np.ascontiguousarray(images, np.float32)
-    return (images / np.float32(255) if full == 255 else images), note
+    return images / np.float32(255) if full == 255 else images
 
 
 def build_unsupervised_dataset(data, labels, validLabel=1, anomalyLabel=3, contam=0.01, seed=42):
@@ -290,38 +534,43 @@ def contaminated(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
     """Make the set to be learnt from: the source's normal images and a few others.
 
     Args:
-        source: A `Source`.
+        source: A `Source`. If it has no classes, it is taken to be contaminated enough: its
+            images are taken all and in their order, and nothing below is looked at.
         valid_label, anomaly_label, contam, seed: As for `build_unsupervised_dataset`; `contam`
             is `DEFAULT_CONTAM`, or `DEFAULT_CONTAM_OF_DIGITS` for the digits, if `None`.
 
     Returns:
         An `ImageSet`.
     """
+    everything = judged(source, valid_label)
+    if source.classes is None:
+        return everything
     if contam is None:
         contam = DEFAULT_CONTAM_OF_DIGITS if source.name == "digits" else DEFAULT_CONTAM
     picked = build_unsupervised_dataset(
         np.arange(len(source.images)), source.classes, valid_label, anomaly_label, contam, seed
     )
-    return judged(source, valid_label, picked)
+    names = [source.names[i] for i in picked]
+    return ImageSet(source.images[picked], names, everything.labels[picked])
 
 
-def judged(source, valid_label, picked=slice(None)):
+def judged(source, valid_label):
     """Turn a source into an `ImageSet`: some classes are normal, all others are anomalies.
 
     Args:
-        source: A `Source`.
+        source: A `Source`. If it has no classes, its own labels are taken.
         valid_label: The classes that are normal; `None` where nobody has said.
-        picked: Which images, and in which order; all as they come unless given.
 
     Returns:
-        An `ImageSet`.
+        An `ImageSet` of all the images, in their order.
     """
-    if valid_label is None:
+    if source.classes is None:
+        labels = source.labels
+    elif valid_label is None:
         labels = np.full(len(source.images), -1, np.int8)
     else:
         labels = (~np.isin(source.classes, valid_label)).astype(np.int8)
-    names = np.array(source.names, object)[picked].tolist()
-    return ImageSet(source.images[picked], names, labels[picked])
+    return ImageSet(source.images, source.names, labels, source.masks, source.skipped)
 
 
 def answers(url, seconds):

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
 import pickle
 import platform
@@ -126,15 +127,28 @@ def opened(path):
 
 
 def fingerprint(images):
-    """SHA-256 of an array's shape, dtype and values, to recognise a set of images by.
+    """SHA-256 of images' shape and values, to recognise a set of them by.
+
+    Args:
+        images: float32 array `(N, H, W, C)`, or anything like it that is read by a slice.
 
     Returns:
         64 hexadecimal digits.
     """
-    images = np.ascontiguousarray(images)
-    digest = hashlib.sha256(f"{images.dtype.str}{images.shape}".encode())
-    digest.update(images.data)
+    digest = hashlib.sha256(str(tuple(images.shape)).encode())
+    for start in range(0, len(images), 256):
+        digest.update(np.ascontiguousarray(images[start : start + 256], np.float32).data)
     return digest.hexdigest()
+
+
+def mebibytes(images):
+    """What images take as float32 in memory or in a pickle, in MiB."""
+    return math.prod(images.shape) * 4 / 2**20
+
+
+def remove(path):
+    """Take a file away that earlier runs may have left."""
+    Path(path).unlink(missing_ok=True)
 
 
 def manifest_path(dataset):
@@ -156,32 +170,39 @@ def save_manifest(path, names, labels):
     save_csv(path, MANIFEST_FIELDS, zip(range(len(names)), names, labels.tolist(), strict=True))
 
 
-def load_manifest(path, n):
-    """Read the names and hidden labels that belong to a pickle of images.
+def load_manifest(path, n=None):
+    """Read names and hidden labels, of the images in a pickle or of image files.
 
     Args:
-        path: Path of the manifest. Where there is none, nothing is known about the images.
-        n: Number of images in the pickle.
+        path: Path of the manifest.
+        n: Number of images in the pickle beside it. Nothing is known about them where there is
+            no manifest. `None`: the manifest stands for itself.
 
     Returns:
         A tuple of N names and the int8 array `(N,)` of labels: 0 normal, 1 anomaly, -1 unknown.
 
     Raises:
-        InputError: If the manifest does not fit the pickle.
+        InputError: If it is no manifest, or does not fit the pickle.
     """
-    if not Path(path).exists():
+    if n is not None and not Path(path).exists():
         return [str(i) for i in range(n)], np.full(n, -1, np.int8)
     with opened(path) as file:
         try:
             text = file.read().decode("utf-8", "surrogateescape")
             rows = list(csv.DictReader(io.StringIO(text), strict=True))
-            if [int(row["index"]) for row in rows] != list(range(n)):
-                raise ValueError(f"{len(rows)} rows for {n} images")
+            wanted = len(rows) if n is None else n
+            if [int(row["index"]) for row in rows] != list(range(wanted)):
+                raise ValueError(f"{len(rows)} rows for {wanted} images")
             labels = np.array([int(row["label"]) for row in rows])
             if not np.isin(labels, (-1, 0, 1)).all():
                 raise ValueError("a label that is not 0, 1 or -1")
             return [row["name"] for row in rows], labels.astype(np.int8)
         except (ValueError, KeyError, TypeError, csv.Error) as fault:
+            if n is None:
+                raise InputError(
+                    f"{path} is not a manifest of image files ({fault}): expected the columns "
+                    f"{', '.join(MANIFEST_FIELDS)}, a row an image"
+                ) from None
             raise InputError(
                 f"the manifest {path} does not belong to the pickle beside it ({fault}): train "
                 "again, or take the manifest away to go without names and labels"
@@ -217,6 +238,42 @@ def load_json(path):
     if not isinstance(content, dict):
         raise InputError(f"{path} is not a JSON object: train again, or take the file away")
     return content
+
+
+def reference_path(model):
+    """Where what a model's scores know about normal images lies: beside it, as `.npz`."""
+    return Path(model).with_suffix(".npz")
+
+
+def save_references(path, references):
+    """Write what scores know about normal images: a dict by score of dicts of arrays."""
+    arrays = {
+        f"{score}/{name}": array
+        for score, reference in references.items()
+        for name, array in reference.items()
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_reference(path, score):
+    """Read what a score knows about normal images; an empty dict where there is nothing."""
+    if not Path(path).exists():
+        return {}
+    with opened(path) as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {
+                    name.split("/", 1)[1]: archive[name]
+                    for name in archive.files
+                    if name.startswith(f"{score}/")
+                }
+        except Exception as fault:
+            # Whatever a broken archive trips over: there are too many kinds to list.
+            raise InputError(
+                f"{path} is not a whole .npz file ({fault}): train again, or take it away and go "
+                "without the scores that need it"
+            ) from None
 
 
 def versions():

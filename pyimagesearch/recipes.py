@@ -3,6 +3,7 @@
 Standard library only, so that the command line can show the defaults without loading TensorFlow.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 
@@ -11,9 +12,10 @@ class Recipe:
     """Settings of one training.
 
     Attributes:
-        filters: Widths of the convolutions, from the image towards the code.
-        latent_dim: Length of the code.
-        batch_norm: Whether batch normalisation follows each convolution.
+        arch: A key of `ARCHITECTURES`.
+        filters: Widths of the layers, from the image towards the code.
+        latent_dim: Length of the code; `None`: no dense code.
+        batch_norm: Whether batch normalisation follows each layer.
         momentum: Of batch normalisation's moving averages.
         epochs: Passes over the training images.
         min_steps: Small sets are passed over more often, until there are as many steps as this.
@@ -23,8 +25,9 @@ class Recipe:
         trim: Share of the images that training ignores as suspects, in [0, 1).
     """
 
+    arch: str
     filters: tuple[int, ...]
-    latent_dim: int
+    latent_dim: int | None
     batch_norm: bool
     momentum: float
     epochs: int
@@ -39,6 +42,7 @@ RECIPES = {
     # Chosen on pairs of MNIST digits of which the normal one is not 1, and on scikit-learn's
     # digits; the tutorial's 1s and 3s were looked at once, afterwards.
     "robust": Recipe(
+        arch="conv",
         filters=(8, 16),
         latent_dim=8,
         batch_norm=False,
@@ -52,6 +56,7 @@ RECIPES = {
     ),
     # What the 2020 tutorial did. Its `decay=lr / epochs` is Keras's inverse time decay by step.
     "tutorial": Recipe(
+        arch="conv",
         filters=(32, 64),
         latent_dim=16,
         batch_norm=True,
@@ -64,3 +69,30 @@ RECIPES = {
         trim=0.0,
     ),
 }
+
+# Each name with the settings in which it differs from the recipe; `conv` is the recipe's own.
+ARCHITECTURES = {
+    "conv": {},
+    "cnn": {"filters": (16, 32), "latent_dim": None},
+    "dense": {"filters": (128, 64), "latent_dim": 16},
+    "dense-deep": {"filters": (512, 256, 128), "latent_dim": 16},
+}
+
+
+def recipe(name="robust", arch="conv", **changes):
+    """A recipe by its name, for one of the architectures, with some settings changed.
+
+    Args:
+        name: A key of `RECIPES`.
+        arch: A key of `ARCHITECTURES`.
+        **changes: Other values for attributes of `Recipe`; `None` leaves one as it is.
+
+    Returns:
+        A `Recipe`.
+
+    Example:
+        >>> recipe("tutorial", "dense", epochs=3).filters
+        (128, 64)
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    return dataclasses.replace(RECIPES[name], arch=arch, **{**ARCHITECTURES[arch], **given})

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pyimagesearch.streams import batches
+
 
 def cosine(rate, steps, epochs):
     """Warm-up over a twentieth of the steps, then half a cosine down to nothing.
@@ -35,12 +37,26 @@ def inverse_time(rate, steps, epochs):
 SCHEDULES = {"cosine": cosine, "inverse-time": inverse_time}
 
 
+def squared_error(wanted, given):
+    """Mean squared error of each image: two float tensors `(B, H, W, C)` to `(B,)`."""
+    return tf.reduce_mean(tf.square(wanted - given), (1, 2, 3))
+
+
+def cross_entropy(wanted, given):
+    """Pixel-wise cross-entropy of each image, in nats: two tensors in [0, 1] to `(B,)`."""
+    return tf.reduce_mean(keras.losses.binary_crossentropy(wanted, given), (1, 2))
+
+
+# Name -> function from the wanted and the given images to one loss an image.
+LOSSES = {"mse": squared_error, "bce": cross_entropy}
+
+
 @dataclass(frozen=True)
 class History:
     """What happened in training.
 
     Attributes:
-        loss: Trimmed mean of the squared error over the training images, by epoch.
+        loss: Trimmed mean of the loss over the training images, by epoch.
         val_loss: The same over the images held out, by epoch; empty without any.
         seconds: How long the training took.
         suspects: Indices of the training images that the last epoch ignored, ascending.
@@ -85,35 +101,46 @@ def number_of_epochs(n, epochs, batch_size, min_steps):
 def fit(
     autoencoder,
     images,
-    held_out=None,
+    trained=None,
+    held_out=(),
     *,
     epochs,
     batch_size,
     learning_rate,
     schedule="cosine",
     trim=0.0,
+    loss="mse",
+    corrupt=None,
     seed=42,
     on_epoch=None,
 ):
     """Fit an autoencoder to images some of which it should not learn.
 
-    After the first epoch, the images whose error was among the largest `trim` of the whole set
+    After the first epoch, the images whose loss was among the largest `trim` of the whole set
     when they were last seen are suspects: the next epoch gives them no weight. Each epoch judges
     anew, so that an image can clear itself. An outlier is thus not learnt, and stays badly
     reconstructed however long the training. (Iterative trimmed loss minimisation: Shen and
     Sanghavi, "Learning with bad training data via iterative trimmed loss minimization",
     ICML 2019.)
 
+    With `corrupt`, the network sees spoilt images and is to give back the clean ones (denoising
+    autoencoder: Vincent et al., "Extracting and composing robust features with denoising
+    autoencoders", ICML 2008).
+
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same; trained in place.
-        images: float32 array `(N, H, W, C)` in [0, 1].
-        held_out: The like, `(M, H, W, C)`, for the validation loss; or `None`.
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.batches` takes.
+        trained: int array of the indices to train on; all unless given.
+        held_out: int array of the indices for the validation loss; may be empty.
         epochs: Passes over the images.
         batch_size: Images per step.
         learning_rate: Of Adam, at its highest.
         schedule: A key of `SCHEDULES`.
         trim: Share of the images to suspect, in [0, 1). 0 is plain training.
-        seed: Of the order of the images.
+        loss: A key of `LOSSES`.
+        corrupt: Function from a batch, float32 array `(B, H, W, C)`, and a seed, a list of whole
+            numbers, to the spoilt batch; `None` leaves the images as they are.
+        seed: Of the order of the images and of what is spoilt.
         on_epoch: Called after each epoch as `on_epoch(epoch, loss=..., val_loss=...)`, epochs
             counted from 1 and `val_loss` `None` without held-out images.
 
@@ -129,49 +156,57 @@ def fit(
         True
     """
     started = time.monotonic()
-    n = len(images)
+    trained = np.arange(len(images)) if trained is None else np.asarray(trained)
+    n = len(trained)
     steps = epochs * -(-n // batch_size)
     optimizer = keras.optimizers.Adam(SCHEDULES[schedule](learning_rate, steps, epochs))
     optimizer.build(autoencoder.trainable_variables)
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
 
-    def squared_error(batch, training):  # (B, H, W, C) -> (B,)
-        return tf.reduce_mean(tf.square(batch - autoencoder(batch, training=training)), (1, 2, 3))
+    def image_losses(given, wanted, training):  # two (B, H, W, C) -> (B,)
+        return LOSSES[loss](wanted, autoencoder(given, training=training))
 
-    @tf.function(input_signature=[signature, tf.TensorSpec((None,), tf.float32)])
-    def step(batch, weights):
+    @tf.function(input_signature=[signature, signature, tf.TensorSpec((None,), tf.float32)])
+    def step(given, wanted, weights):
         with tf.GradientTape() as tape:
-            errors = squared_error(batch, training=True)
-            loss = tf.math.divide_no_nan(tf.reduce_sum(errors * weights), tf.reduce_sum(weights))
-        gradients = tape.gradient(loss, autoencoder.trainable_variables)
+            losses = image_losses(given, wanted, training=True)
+            kept = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+        gradients = tape.gradient(kept, autoencoder.trainable_variables)
         optimizer.apply(gradients, autoencoder.trainable_variables)
-        return errors
+        return losses
 
-    @tf.function(input_signature=[signature])
-    def validate(batch):
-        return squared_error(batch, training=False)
+    @tf.function(input_signature=[signature, signature])
+    def validate(given, wanted):
+        return image_losses(given, wanted, training=False)
+
+    def spoil(batch, *seeds):
+        return batch if corrupt is None else corrupt(batch, [seed, *seeds])
 
     n_suspects = int(trim * n)
-    weights = np.ones(n, np.float32)  # 1: learn from this image; 0: a suspect
-    errors = np.zeros(n, np.float32)
-    losses, val_losses = [], []
+    weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
+    last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was last seen
+    curve, val_curve = [], []
     for epoch in range(1, epochs + 1):
         # A generator of its own for every epoch: any epoch's order is known without the others.
-        order = np.random.default_rng([seed, epoch]).permutation(n)
-        for batch in np.array_split(order, range(batch_size, n, batch_size)):
-            errors[batch] = step(images[batch], weights[batch])
-        losses.append(trimmed_mean(errors, trim))
+        order = np.random.default_rng([seed, epoch]).permutation(trained)
+        for number, (indices, batch) in enumerate(batches(images, order, batch_size)):
+            last_seen[indices] = step(spoil(batch, epoch, number), batch, weights[indices])
+        curve.append(trimmed_mean(last_seen[trained], trim))
         val_loss = None
-        if held_out is not None and len(held_out):
-            parts = np.array_split(held_out, range(1024, len(held_out), 1024))
-            val_loss = trimmed_mean(np.concatenate([validate(part) for part in parts]), trim)
-            val_losses.append(val_loss)
+        if len(held_out):
+            # Spoilt alike in every epoch, so that the curve shows the network alone.
+            losses = [
+                validate(spoil(batch, 0, number), batch)
+                for number, (_, batch) in enumerate(batches(images, held_out, batch_size))
+            ]
+            val_loss = trimmed_mean(np.concatenate(losses), trim)
+            val_curve.append(val_loss)
         if epoch < epochs:
             weights[:] = 1
-            weights[largest(errors, n_suspects)] = 0
+            weights[trained[largest(last_seen[trained], n_suspects)]] = 0
         if on_epoch is not None:
-            on_epoch(epoch, loss=losses[-1], val_loss=val_loss)
-    return History(losses, val_losses, time.monotonic() - started, np.flatnonzero(weights == 0))
+            on_epoch(epoch, loss=curve[-1], val_loss=val_loss)
+    return History(curve, val_curve, time.monotonic() - started, np.flatnonzero(weights == 0))
 
 
 def largest(errors, k):

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyimagesearch import commandline
+from pyimagesearch.silence import tensorflow_silenced
 
-with commandline.tensorflow_silenced():
+with tensorflow_silenced():
     import tensorflow  # noqa: F401  (first here, so that its start-up lines are caught)
 
 ROOT = Path(__file__).parent.parent

@@ -90,7 +90,9 @@ def test_labels_are_numbers_where_they_look_like_it():
 
 def test_flags_left_out_leave_the_recipe_as_it_is():
     args = commandline.training_parser().parse_args(TRAIN)
-    assert commandline.chosen(RECIPES["tutorial"], args) == RECIPES["tutorial"]
+    assert commandline.chosen_recipe(args) == RECIPES["robust"]
+    args = commandline.training_parser().parse_args([*TRAIN, "--recipe", "tutorial"])
+    assert commandline.chosen_recipe(args) == RECIPES["tutorial"]
 
 
 def test_flags_that_are_given_change_the_recipe_even_to_nothing():
@@ -106,15 +108,16 @@ def test_flags_that_are_given_change_the_recipe_even_to_nothing():
         "--latent-dim",
         "3",
     ]
-    args = commandline.training_parser().parse_args([*TRAIN, *flags, "--batch-size", "7"])
-    recipe = commandline.chosen(RECIPES["tutorial"], args)
+    flags += ["--recipe", "tutorial", "--batch-size", "7"]
+    args = commandline.training_parser().parse_args([*TRAIN, *flags])
+    recipe = commandline.chosen_recipe(args)
     assert (recipe.trim, recipe.batch_norm, recipe.filters) == (0, False, (8, 4))
     assert (recipe.learning_rate, recipe.latent_dim, recipe.batch_size) == (0.5, 3, 7)
 
 
 def test_epochs_that_are_given_are_not_made_more_for_small_sets():
     args = commandline.training_parser().parse_args([*TRAIN, "--epochs", "3"])
-    recipe = commandline.chosen(RECIPES["robust"], args)
+    recipe = commandline.chosen_recipe(args)
     assert training.number_of_epochs(10, recipe.epochs, recipe.batch_size, recipe.min_steps) == 3
 
 
@@ -174,15 +177,6 @@ def test_quiet_narrator_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_silencing_ends_with_its_block(capfd):
-    import os
-
-    with commandline.tensorflow_silenced():
-        os.write(2, b"noise")
-    os.write(2, b"news")
-    assert capfd.readouterr().err == "news"
-
-
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_stay_short_enough_to_be_read_as_prose(script):
     (main,) = (
@@ -191,3 +185,74 @@ def test_scripts_stay_short_enough_to_be_read_as_prose(script):
         if isinstance(node, ast.FunctionDef)
     )
     assert main.end_lineno - main.lineno < 110
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "noise", "noise:", "noise:-1", "noise:0", "blur:nan", "fog:1", "blur:1:2"]
+)
+@pytest.mark.parametrize("parser", [commandline.training_parser, commandline.detection_parser])
+def test_broken_corruptions_are_input_errors(spec, parser):
+    with pytest.raises(InputError, match="--corrupt"):
+        parser().parse_args([*TRAIN, "--corrupt", spec])
+
+
+def test_corruptions_are_a_name_and_an_amount():
+    args = commandline.training_parser().parse_args([*TRAIN, "--corrupt", "rotate:-90"])
+    assert args.corrupt == ("rotate", -90)
+
+
+@pytest.mark.parametrize(
+    ("flags", "rule"),
+    [
+        ([], ("quantile", 0.999)),
+        (["-q", "0"], ("quantile", 0)),
+        (["--std", "3"], ("std", 3)),
+        (["--contamination", "0.1"], ("contamination", 0.1)),
+        (["--auto"], ("auto", True)),
+        (["--threshold", "0"], ("threshold", 0)),
+        (["--threshold", "trained"], ("threshold", "trained")),
+    ],
+)
+def test_every_threshold_rule_can_be_chosen(flags, rule):
+    args = commandline.detection_parser().parse_args([*TRAIN, *flags])
+    assert commandline.chosen_rule(args) == rule
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--std", "0"],
+        ["--contamination", "0"],
+        ["--contamination", "1"],
+        ["--threshold", "high"],
+        ["--std", "3", "--auto"],
+        ["-q", "0.9", "--threshold", "1"],
+        ["--score", "cake"],
+        ["--corrupt-fraction", "0"],
+        ["--corrupt-fraction", "1.1"],
+    ],
+)
+def test_wrong_rules_and_two_at_once_are_input_errors(flags):
+    with pytest.raises(InputError):
+        commandline.detection_parser().parse_args([*TRAIN, *flags])
+
+
+def test_image_size_is_one_number_or_height_and_width():
+    def size(*numbers):
+        flags = ["--image-size", *numbers] if numbers else []
+        return commandline.image_size(commandline.training_parser().parse_args([*TRAIN, *flags]))
+
+    assert size() is None
+    assert size("64") == (64, 64)
+    assert size("64", "32") == (64, 32)
+    with pytest.raises(InputError, match="--image-size"):
+        size("0")
+    with pytest.raises(InputError, match="received 3 numbers"):
+        size("1", "2", "3")
+
+
+def test_command_line_knows_every_score_and_loss():
+    from pyimagesearch import scoring
+
+    assert set(commandline.SCORES) == set(scoring.SCORES)
+    assert set(commandline.LOSSES) == set(training.LOSSES)

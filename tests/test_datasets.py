@@ -1,8 +1,10 @@
+import shutil
 import socket
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -161,8 +163,246 @@ def test_npz_that_is_missing_broken_or_a_folder_is_refused(tmp_path, npz):
 
 
 def test_unknown_source_is_refused_with_the_choices():
-    with pytest.raises(InputError, match="auto, mnist, digits or a .npz"):
+    with pytest.raises(InputError, match="auto, mnist, digits or a .npz .* folder of images"):
         datasets.load("no/such/thing")
+
+
+def draw(path, value, shape=(6, 4)):
+    """Write an image of one brightness."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, np.full(shape, value, np.uint8))[1].tobytes())
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The name of a folder of three images and a broken one, as its user types it."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("b.png", 51), ("a/z.png", 102), ("a/é.bmp", 153)):
+        draw(Path("photos", name), value)
+    Path("photos", "a", "broken.png").write_text("no picture")
+    return "photos"
+
+
+def test_folder_of_ones_own_is_unlabelled_and_in_order(photos):
+    source = datasets.load(photos)
+    assert source.name == "photos"
+    assert source.names == ["photos/a/z.png", "photos/a/é.bmp", "photos/b.png"]
+    assert source.skipped == ["photos/a/broken.png"]
+    assert source.labels.tolist() == [-1, -1, -1]
+    assert source.labels.dtype == np.int8
+    assert (source.classes, source.masks) == (None, None)
+    assert source.images.shape == (3, 6, 4, 3)
+    np.testing.assert_allclose(source.images[:].mean((1, 2, 3)), [0.4, 0.6, 0.2], atol=1e-6)
+
+
+def test_folder_is_read_in_the_size_and_the_channels_asked_for(photos):
+    assert datasets.load(photos, size=(8, 10), grayscale=True).images[:].shape == (3, 8, 10, 1)
+
+
+def test_folder_with_classes_unknown_is_taken_as_it_is(photos):
+    source = datasets.load(photos)
+    for dataset in (
+        datasets.contaminated(source, valid_label=5, anomaly_label=5, contam=9),
+        datasets.judged(source, [5]),
+        datasets.judged(source, None),
+    ):
+        assert dataset.images is source.images
+        assert dataset.names == source.names
+        assert dataset.labels.tolist() == [-1, -1, -1]
+        assert dataset.skipped == ["photos/a/broken.png"]
+
+
+def test_folder_tells_how_far_its_check_has_got(photos):
+    told = []
+    datasets.load(photos, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 4), (4, 4)]
+
+
+def test_sources_are_known_by_name_or_as_folders(photos):
+    assert datasets.is_source(photos)
+    assert datasets.is_source("digits")
+    assert datasets.is_source("some.npz")
+    assert not datasets.is_source("images.pickle")
+    assert not datasets.is_source("no/such/folder")
+    Path("digits").mkdir()
+    assert len(datasets.load("digits").images) == 1797
+
+
+def test_size_and_grayscale_are_refused_where_they_would_do_nothing(npz):
+    for source in ("digits", npz[0]):
+        for settings in ({"size": (8, 8)}, {"grayscale": True}):
+            with pytest.raises(InputError, match="folder of images .*: leave these flags out"):
+                datasets.load(source, **settings)
+
+
+@pytest.fixture
+def screws(tmp_path):
+    """A made-up category in the layout of MVTec AD; the brightness tells the images apart."""
+    folder = tmp_path / "screws"
+    for name, value in {
+        "train/good/000.png": 10,
+        "train/good/001.png": 11,
+        "test/good/000.png": 20,
+        "test/bent/000.png": 30,
+        "test/bent/001.png": 31,
+        "test/scratch/000.png": 40,
+        "ground_truth/bent/000_mask.png": 255,
+        "ground_truth/bent/001.png": 255,
+        "ground_truth/scratch/000_mask.bmp": 255,
+    }.items():
+        draw(folder / name, value)
+    return folder
+
+
+def test_mvtec_is_labelled_by_folder_and_split(screws):
+    train = datasets.load(str(screws))
+    assert [str(screws / "train" / "good" / f"00{i}.png") for i in (0, 1)] == train.names
+    assert (train.labels.tolist(), train.masks, train.classes) == ([0, 0], None, None)
+    test = datasets.load(str(screws), "test")
+    assert test.labels.tolist() == [1, 1, 0, 1]
+    assert test.labels.dtype == np.int8
+    both = datasets.load(str(screws), "all")
+    assert both.labels.tolist() == [0, 0, 1, 1, 0, 1]
+    assert both.names == train.names + test.names
+    values = both.images[:][:, 0, 0, 0] * 255
+    np.testing.assert_allclose(values, [10, 11, 30, 31, 20, 40], atol=1e-4)
+
+
+def test_mvtec_masks_are_paired_by_name(screws):
+    truth = screws / "ground_truth"
+    test = [
+        truth / "bent" / "000_mask.png",
+        truth / "bent" / "001.png",
+        None,
+        truth / "scratch" / "000_mask.bmp",
+    ]
+    assert datasets.load(screws, "test").masks == test
+    both = datasets.load(screws, "all")
+    assert both.masks == [None, None, *test]
+    assert datasets.judged(both, None).masks == both.masks
+    assert datasets.contaminated(both).masks == both.masks
+
+
+def test_mvtec_image_without_its_mask_is_named_with_the_mask_expected(screws):
+    (screws / "ground_truth" / "bent" / "001.png").unlink()
+    with pytest.raises(
+        InputError, match=r"test/bent/001\.png at .*ground_truth/bent/001_mask\.png"
+    ):
+        datasets.load(screws, "test")
+    assert datasets.load(screws, "train").masks is None
+
+
+def test_mvtec_without_any_ground_truth_has_no_masks(screws):
+    shutil.rmtree(screws / "ground_truth")
+    test = datasets.load(screws, "test")
+    assert test.masks is None
+    assert test.labels.tolist() == [1, 1, 0, 1]
+
+
+def test_mvtec_image_that_cannot_be_decoded_is_skipped_with_its_label_and_mask(screws):
+    (screws / "test" / "bent" / "000.png").write_text("no picture")
+    (screws / "ground_truth" / "bent" / "000_mask.png").unlink()
+    test = datasets.load(screws, "test")
+    assert test.skipped == [str(screws / "test" / "bent" / "000.png")]
+    assert test.labels.tolist() == [1, 0, 1]
+    assert [mask and mask.name for mask in test.masks] == ["001.png", None, "000_mask.bmp"]
+
+
+def test_mvtec_test_image_outside_of_any_defect_is_refused(screws):
+    draw(screws / "test" / "stray.png", 1)
+    with pytest.raises(InputError, match=r"good/, found .*stray\.png"):
+        datasets.load(screws, "test")
+
+
+def test_mvtec_of_defects_in_nested_folders_is_paired_too(screws):
+    draw(screws / "test" / "bent" / "left" / "7.png", 1)
+    draw(screws / "ground_truth" / "bent" / "left" / "7_mask.png", 1)
+    masks = datasets.load(screws, "test").masks
+    assert screws / "ground_truth" / "bent" / "left" / "7_mask.png" in masks
+
+
+def test_half_of_the_mvtec_layout_is_a_folder_of_ones_own(screws):
+    shutil.rmtree(screws / "test")
+    assert set(datasets.load(screws).labels.tolist()) == {-1}
+
+
+def test_files_of_a_manifest_are_taken_in_its_order_with_its_labels(photos):
+    names, labels = ["photos/b.png", "photos/a/z.png"], np.array([1, 0], np.int8)
+    source = datasets.load_files(names, labels, size=(3, 3), grayscale=True)
+    assert source.names == names
+    assert source.images.shape == (2, 3, 3, 1)
+    np.testing.assert_allclose(source.images[:].mean((1, 2, 3)), [0.2, 0.4], atol=1e-6)
+    assert datasets.judged(source, None).labels.tolist() == [1, 0]
+
+
+def test_files_of_a_manifest_that_are_missing_or_broken_are_named(photos):
+    labels = np.zeros(3, np.int8)
+    names = ["photos/b.png", "photos/gone.png", "photos/lost.png"]
+    with pytest.raises(InputError, match=r"photos/gone\.png.*no such file \(nor 1 more\)"):
+        datasets.load_files(names, labels)
+    with pytest.raises(InputError, match=r"photos/a/broken\.png.*can't be decoded:"):
+        datasets.load_files(["photos/b.png", "photos/a/broken.png"], labels[:2])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3),
+        np.arange(5 * 4 * 3 * 3, dtype=np.uint8).reshape(5, 4, 3, 3),
+        np.linspace(0, 1, 60).reshape(5, 4, 3),
+        np.linspace(0, 1, 60, dtype=np.float32).reshape(5, 4, 3, 1),
+        np.linspace(0, 255, 60, dtype=">f4").reshape(5, 4, 3, 1),
+        np.arange(60).reshape(5, 4, 3) % 2 == 0,
+    ],
+    ids=lambda array: f"{array.dtype}-{array.ndim}d",
+)
+def test_npy_gives_batch_by_batch_what_the_array_is_in_the_common_form(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    source = datasets.load_npy(tmp_path / "a.npy")
+    expected, _ = as_images(array, "these")
+    assert isinstance(source.images.array, np.memmap)
+    assert source.images.shape == expected.shape
+    assert len(source.images) == len(source.names) == 5
+    assert source.labels.tolist() == [-1] * 5
+    for indices in (slice(None), slice(1, 3), np.array([4, 0]), 2):
+        pixels = source.images[indices]
+        assert type(pixels) is np.ndarray
+        assert pixels.dtype == np.float32
+        assert pixels.flags.writeable
+        np.testing.assert_array_equal(pixels, expected[indices])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4)), r"found float64 of shape \(4, 4\)"),
+        (np.array([[[{}]]]), "not a whole .npy file of numbers"),
+        (np.full((3, 2, 2), "a"), "<U1"),
+        (np.concatenate([np.zeros((8, 2, 2)), np.full((1, 2, 2), np.nan)]), "NaN"),
+        (np.concatenate([np.full((1, 2, 2), np.nan), np.zeros((8, 2, 2))]), "NaN"),
+        (np.concatenate([np.zeros((8, 2, 2)), np.full((1, 2, 2), 256)]), "found 0 to 256"),
+        (np.concatenate([np.full((1, 2, 2), -1), np.zeros((8, 2, 2))]), "found -1 to 0"),
+    ],
+)
+def test_npy_of_no_images_is_refused_wherever_the_fault_lies(tmp_path, monkeypatch, array, message):
+    monkeypatch.setattr(datasets, "BYTES_AT_ONCE", 64)
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(InputError, match=message):
+        datasets.load_npy(tmp_path / "a.npy")
+
+
+def test_npy_that_is_missing_broken_or_something_else_is_refused(tmp_path, npz):
+    with pytest.raises(InputError, match="there is no file"):
+        datasets.load_npy(tmp_path / "none.npy")
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 4)))
+    whole = (tmp_path / "a.npy").read_bytes()
+    for data in (b"", whole[:5], whole[:100], whole[:-1], Path(npz[0]).read_bytes()):
+        (tmp_path / "b.npy").write_bytes(data)
+        with pytest.raises(InputError, match="not a whole .npy file"):
+            datasets.load_npy(tmp_path / "b.npy")
+    np.save(tmp_path / "c.npy", np.zeros((0, 4, 4)))
+    with pytest.raises(InputError, match=r"c\.npy"):
+        datasets.load_npy(tmp_path / "c.npy")
 
 
 @pytest.mark.parametrize(

@@ -94,13 +94,39 @@ def test_files_that_can_not_be_opened_are_told_in_one_line(tmp_path):
         persistence.load_model(tmp_path / "empty")
 
 
-def test_fingerprint_tells_values_shapes_and_types_apart():
-    array = np.arange(6, dtype=np.float32)
-    prints = [array, array + 1, array.reshape(2, 3), array.astype(np.int32), array.view(np.int32)]
+def test_fingerprint_tells_values_and_shapes_apart_and_nothing_else():
+    images = np.arange(2400, dtype=np.float32).reshape(600, 2, 2, 1)
+    altered = images.copy()
+    altered[-1] += 1
+    prints = [images, altered, images.reshape(600, 4, 1, 1), images[:-1], images[::-1]]
     assert len({persistence.fingerprint(a) for a in prints}) == 5
-    assert persistence.fingerprint(array.reshape(2, 3).T.copy().T) == persistence.fingerprint(
-        prints[2]
-    )
+    assert persistence.fingerprint(np.asfortranarray(images)) == persistence.fingerprint(images)
+
+
+def test_references_come_back_by_score(tmp_path, rng):
+    path = tmp_path / "a.npz"
+    mean = rng.random((2, 3, 4), np.float32)
+    persistence.save_references(path, {"local": {"mean": mean, "precision": mean + 1}})
+    loaded = persistence.load_reference(path, "local")
+    assert set(loaded) == {"mean", "precision"}
+    np.testing.assert_array_equal(loaded["mean"], mean)
+    assert persistence.load_reference(path, "mse") == {}
+    assert persistence.load_reference(tmp_path / "none.npz", "local") == {}
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InputError, match="not a whole .npz file"):
+        persistence.load_reference(path, "local")
+
+
+def test_manifest_stands_for_itself_where_there_is_no_pickle(tmp_path):
+    (tmp_path / "a.csv").write_text("index,name,label\n0,one.png,0\n1,two.png,-1\n")
+    names, labels = persistence.load_manifest(tmp_path / "a.csv")
+    assert names == ["one.png", "two.png"]
+    assert labels.tolist() == [0, -1]
+    (tmp_path / "a.csv").write_text("rank,score\n1,2\n")
+    with pytest.raises(InputError, match="is not a manifest of image files"):
+        persistence.load_manifest(tmp_path / "a.csv")
+    with pytest.raises(InputError, match="there is no file"):
+        persistence.load_manifest(tmp_path / "none.csv")
 
 
 NAMES = [

@@ -1,5 +1,7 @@
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pyimagesearch import InputError, scoring
 from pyimagesearch.convautoencoder import ConvAutoencoder
@@ -62,13 +64,82 @@ def test_model_whose_scores_are_no_numbers_is_refused(images):
         scoring.score_images(broken, images)
 
 
-def test_error_maps_average_to_the_score(autoencoder, images):
-    reconstructions, maps = scoring.reconstruct(autoencoder, images)
-    assert reconstructions.shape == images.shape
-    assert maps.shape == images.shape[:3]
-    np.testing.assert_allclose(
-        maps.mean(axis=(1, 2)), scoring.score_images(autoencoder, images), rtol=1e-5
+def test_reconstructed_images_are_those_asked_for_and_their_maps_average_to_the_score(
+    autoencoder, images
+):
+    order = np.array([5, 0, 22])
+    originals, reconstructions, maps = scoring.reconstruct(autoencoder, images, order, batch_size=2)
+    np.testing.assert_array_equal(originals, images[order])
+    np.testing.assert_allclose(reconstructions, autoencoder(images[order]), rtol=1e-5)
+    scores = scoring.score_images(autoencoder, images, order=order)
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), scores, rtol=1e-5)
+    np.testing.assert_allclose(scores, scoring.score_images(autoencoder, images)[order], rtol=1e-5)
+
+
+def gaussian(deviation):
+    return lambda image: cv2.GaussianBlur(
+        image,
+        (2 * int(3 * deviation + 0.5) + 1,) * 2,
+        deviation,
+        borderType=cv2.BORDER_REPLICATE,
     )
+
+
+@pytest.mark.parametrize("deviation", [1, 2, 4])
+def test_blur_is_opencvs(deviation, rng):
+    images = rng.random((2, 19, 11, 3), np.float32)
+    expected = np.stack([gaussian(deviation)(image) for image in images])
+    np.testing.assert_allclose(scoring.blurred(tf.constant(images), deviation), expected, atol=1e-5)
+
+
+def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
+    """Against NumPy, one pixel and one image at a time."""
+    normal = rng.normal(0, 0.1, (60, 6, 5, 2)).astype(np.float32)
+    odd = rng.normal(0, 0.1, (3, 6, 5, 2)).astype(np.float32)
+    reference = scoring.fit_local_distance([normal[:20], normal[20:]])
+    zeros = np.zeros_like(odd)
+    blurred = [gaussian(s) if s else (lambda image: image) for s in scoring.BLURS]
+
+    def vectors(images):
+        return np.stack([np.concatenate([f(image) for f in blurred], -1) for image in images])
+
+    learnt, seen = vectors(normal).astype(float), vectors(odd).astype(float)
+    distances = np.empty((3, 6, 5))
+    for i, j in np.ndindex(6, 5):
+        covariance = np.cov(learnt[:, i, j], rowvar=False, bias=True) + scoring.RIDGE * np.eye(8)
+        away = seen[:, i, j] - learnt[:, i, j].mean(axis=0)
+        distances[:, i, j] = [a @ np.linalg.inv(covariance) @ a / 8 for a in away]
+    expected = np.stack([gaussian(scoring.SMOOTHING)(d) for d in distances])
+    maps = scoring.local_distance(odd, zeros, reference)
+    np.testing.assert_allclose(maps, expected, rtol=0.02)
+
+
+def test_local_distance_of_usual_residuals_is_1_less_what_the_ridge_takes(rng):
+    residuals = rng.normal(0, 0.1, (400, 8, 8, 1)).astype(np.float32)
+    reference = scoring.fit_local_distance([residuals])
+    maps = scoring.local_distance(residuals, np.zeros_like(residuals), reference)
+    assert 0.85 < np.mean(maps) < 1.01
+
+
+@pytest.mark.parametrize("score", scoring.SCORES)
+def test_every_score_finds_a_patch_that_was_never_there(score, rng):
+    """In one image, something bright in a place where all others are dark."""
+    autoencoder = ConvAutoencoder.build(16, 16, 1, filters=(4,), latentDim=2, seed=0)[2]
+    images = rng.normal(0.5, 0.02, (80, 16, 16, 1)).astype(np.float32)
+    images[7, 3:6, 9:12] = 1
+    normal = np.delete(np.arange(80), 7)
+    reference = scoring.fit_reference(autoencoder, images, normal, score)
+    scores = scoring.score_images(autoencoder, images, score, reference)
+    assert scoring.rank(scores)[0] == 7
+    *_, maps = scoring.reconstruct(autoencoder, images, [7], score, reference)
+    row, column = np.unravel_index(np.argmax(maps[0]), (16, 16))
+    assert 2 <= row <= 6
+    assert 8 <= column <= 12
+
+
+def test_score_without_the_reference_that_it_needs_is_refused(autoencoder, images):
+    with pytest.raises(InputError, match="the score local needs what training has learnt"):
+        scoring.score_images(autoencoder, images, "local", {})
 
 
 def test_ranking_puts_the_highest_first_and_keeps_equals_in_order():

@@ -20,6 +20,7 @@ WRITTEN = [
     "anomalies.png",
     "autoencoder.json",
     "autoencoder.model",
+    "autoencoder.npz",
     "errors.png",
     "images.csv",
     "images.pickle",
@@ -87,7 +88,7 @@ def test_manifest_labels_are_those_of_the_images(trained):
 def test_table_has_every_image_highest_score_first(trained):
     rows = table_of(trained)
     scores = [float(row["score"]) for row in rows]
-    assert list(rows[0]) == ["rank", "index", "name", "score", "flagged", "label"]
+    assert list(rows[0]) == ["rank", "index", "name", "score", "flagged", "label", "z_score"]
     assert [int(row["rank"]) for row in rows] == list(range(1, 192))
     assert sorted(int(row["index"]) for row in rows) == list(range(191))
     assert scores == sorted(scores, reverse=True)
@@ -124,7 +125,8 @@ def test_json_beside_the_model_says_how_to_get_it_again(trained):
     assert about["fingerprint"] == persistence.fingerprint(images)
     assert about["image_shape"] == [28, 28, 1]
     assert len(about["training"]["loss"]) == about["recipe"]["epochs"]
-    assert about["scores"]["trained"]["n"] + about["scores"]["held_out"]["n"] == 191
+    for noted in about["scores"].values():
+        assert noted["trained"]["n"] + noted["held_out"]["n"] == 191
 
 
 @pytest.mark.parametrize("name", ["anomalies.png", "errors.png", "recon_vis.png", "plot.png"])
@@ -219,7 +221,7 @@ def complaint(main, flags, capfd):
     ("more", "message"),
     [
         (["--source", "nowhere.npz"], "there is no file nowhere.npz"),
-        (["--source", "photos"], "expected auto, mnist, digits or a .npz"),
+        (["--source", "photos"], "expected auto, mnist, digits or a .npz file, or a folder"),
         (["--valid-label", "12"], "no image has the label 12"),
         (["--anomaly-label", "1"], "can't be normal and an anomaly"),
         (["--contam", "2"], "asks for 364 anomalies and there are 183"),
@@ -250,7 +252,8 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
 
     assert "there is no file" in told(tmp_path / "missing.pickle", model)
     assert "there is no file" in told(images, tmp_path / "missing.model")
-    assert "found the folder" in told(tmp_path, model)
+    (tmp_path / "empty").mkdir()
+    assert "files in" in told(tmp_path / "empty", model)
     assert "not a whole .keras archive" in told(images, images)
     assert "(28, 28, 1) and these are of shape (28, 32, 1)" in told(tmp_path / "wide.pickle", model)
     assert "these are of shape (28, 28, 3)" in told(tmp_path / "colour.pickle", model)
@@ -294,6 +297,162 @@ def test_scripts_as_a_stranger_runs_them(tmp_path):
         path.name for folder in (tmp_path, tmp_path / "output") for path in folder.glob("*.*")
     ]
     assert sorted(written) == WRITTEN
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A made-up category in the layout of MVTec AD: grey plates, some with a bright spot."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("photos") / "plate"
+    for part, n, odd in (("train/good", 40, 0), ("test/good", 12, 0), ("test/spot", 6, 1)):
+        (folder / part).mkdir(parents=True)
+        (folder / "ground_truth" / part.split("/")[1]).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            image = rng.normal(120, 3, (40, 30, 3)) + rng.normal(0, 4)
+            if odd:
+                row, column = rng.integers(4, 20, 2)
+                image[row : row + 8, column : column + 6] += 90
+                mask = np.zeros((40, 30), np.uint8)
+                mask[row : row + 8, column : column + 6] = 255
+                cv2.imwrite(str(folder / "ground_truth" / "spot" / f"{i:03}_mask.png"), mask)
+            cv2.imwrite(str(folder / part / f"{i:03}.png"), np.clip(image, 0, 255).astype(np.uint8))
+    return folder
+
+
+def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
+    """What the hazelnuts go through: train on good images, find the defects of the others."""
+    flags = [*training_flags(tmp_path), "--image-size", "40", "32", "--quiet"]
+    flags[flags.index("digits")] = str(photos)
+    assert train.main(flags) == 0
+    _, labels = persistence.load_manifest(tmp_path / "images.csv")
+    assert labels.tolist() == [0] * 40
+    model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
+    assert find_anomalies.main(["-d", str(photos), *model, "--score", "local"]) == 0
+    metrics = report_of(tmp_path)["metrics"]
+    assert metrics["n_anomalies"] == 6
+    assert metrics["auroc"] == 1
+    assert metrics["pixel_auroc"] > 0.95
+    assert metrics["aupro"] > 0.8
+    assert cv2.imread(str(tmp_path / "heatmaps.png")).std() > 20
+    assert table_of(tmp_path)[0]["name"].startswith(str(photos / "test" / "spot"))
+    # The next run has no masks: no picture may be left that seems to be of it.
+    assert find_anomalies.main(["-d", str(tmp_path / "images.pickle"), *model]) == 0
+    assert not (tmp_path / "heatmaps.png").exists()
+
+
+@pytest.fixture
+def pile(tmp_path, rng):
+    """An unlabelled folder of images of all kinds, one file of which is broken."""
+    folder = tmp_path / "my photos"
+    (folder / "below").mkdir(parents=True)
+    for i in range(30):
+        shade = np.full((12, 10 + i % 3, 3), 100 + i, np.uint8)
+        shade += rng.integers(0, 9, shade.shape, np.uint8)
+        path = folder / ("below" if i % 2 else ".") / f"{i:02}.{'jpg' if i % 5 else 'png'}"
+        cv2.imwrite(str(path), shade if i % 7 else shade[..., 0])
+    odd = np.zeros((12, 12, 3), np.uint8)
+    odd[::2] = 255
+    cv2.imwrite(str(folder / "odd, one.png"), odd)
+    (folder / "broken.png").write_bytes(b"\x89PNG but no more")
+    return folder
+
+
+@pytest.mark.parametrize("grayscale", [False, True])
+def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, capsys, grayscale):
+    flags = [*training_flags(tmp_path), "--image-size", "12"] + ["--grayscale"] * grayscale
+    flags[flags.index("digits")] = str(pile)
+    assert train.main(flags) == 0
+    told = capsys.readouterr()
+    assert told.err == f"[WARNING] 1 files can't be read, such as {pile / 'broken.png'}\n"
+    images = persistence.load_images(tmp_path / "images.pickle")
+    assert images.shape == (31, 12, 12, 1 if grayscale else 3)
+    model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
+    for dataset in (pile, tmp_path / "images.csv", tmp_path / "images.pickle"):
+        assert find_anomalies.main(["-d", str(dataset), *model, "--contamination", "0.03"]) == 0
+        report = report_of(tmp_path)
+        assert [item["name"] for item in report["flagged"]] == [str(pile / "odd, one.png")]
+        assert report["metrics"] is None
+        assert report["skipped"] == ([str(pile / "broken.png")] if dataset == pile else [])
+
+
+def test_folder_too_large_to_pickle_has_its_manifest_alone(pile, tmp_path, capsys):
+    (tmp_path / "images.pickle").write_bytes(b"of an earlier run, of other images")
+    flags = [*training_flags(tmp_path), "--max-pickle-mib", "0"]
+    flags[flags.index("digits")] = str(pile)
+    assert train.main(flags) == 0
+    assert "alone stands for the images" in capsys.readouterr().out
+    assert not (tmp_path / "images.pickle").exists()
+    files = ["-d", str(tmp_path / "images.csv"), "-m", str(tmp_path / "autoencoder.model")]
+    assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0
+    assert report_of(tmp_path)["n_images"] == 31
+
+
+def test_array_on_disk_is_scored_as_its_pickle_is(trained, tmp_path):
+    images = persistence.load_images(trained / "images.pickle")
+    np.save(tmp_path / "images.npy", images)
+    files = ["-d", str(tmp_path / "images.npy"), "-m", str(trained / "autoencoder.model")]
+    assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0
+    scores = [[row["score"] for row in table_of(folder)] for folder in (tmp_path, trained)]
+    assert scores[0] == scores[1]
+
+
+def test_denoiser_is_compared_with_what_it_was_given(tmp_path, capsys):
+    flags = [*training_flags(tmp_path), "--corrupt", "blur:2", "--contam", "0", "--epochs", "150"]
+    assert train.main(flags) == 0
+    restoration = json.loads((tmp_path / "autoencoder.json").read_text())["restoration"]
+    assert restoration["gain_db"] > 1
+    assert restoration["restored"]["mse"] < restoration["spoilt"]["mse"]
+    gained = restoration["restored"]["psnr"] - restoration["spoilt"]["psnr"]
+    assert restoration["gain_db"] == pytest.approx(gained)
+    assert f"{restoration['gain_db']:+.2f} dB" in capsys.readouterr().out
+
+
+def test_planted_anomalies_are_labelled_and_found(trained, tmp_path):
+    flags = ["--corrupt", "noise:0.5", "--corrupt-fraction", "0.1", "--std", "3", "--quiet"]
+    assert find_anomalies.main(detection_flags(trained, tmp_path, *flags)) == 0
+    report = report_of(tmp_path)
+    planted_or_three = [row for row in table_of(tmp_path) if row["label"] == "1"]
+    assert report["metrics"]["n_anomalies"] == len(planted_or_three)
+    assert 19 <= len(planted_or_three) <= 19 + 9
+    assert report["metrics"]["auroc"] > 0.99
+    assert report["threshold_rule"] == "std 3.0"
+
+
+def test_threshold_of_standard_deviations_is_a_z_score(trained, tmp_path):
+    assert find_anomalies.main(detection_flags(trained, tmp_path, "--std", "2", "--quiet")) == 0
+    for row in table_of(tmp_path):
+        assert (float(row["z_score"]) > 2) == (row["flagged"] == "1")
+
+
+def test_trained_threshold_judges_new_images(trained, tmp_path):
+    flags = ["-d", "digits", "-m", str(trained / "autoencoder.model"), "--threshold", "trained"]
+    assert find_anomalies.main([*flags, "--output", str(tmp_path), "--quiet"]) == 0
+    about = json.loads((trained / "autoencoder.json").read_text())
+    assert report_of(tmp_path)["threshold"] == about["scores"]["mse"]["threshold"]
+    assert report_of(tmp_path)["metrics"]["recall"] > 0.8
+
+
+def test_automatic_threshold_tells_its_share(trained, tmp_path, capsys):
+    assert find_anomalies.main(detection_flags(trained, tmp_path, "--auto")) == 0
+    report = report_of(tmp_path)
+    assert 5 <= report["n_flagged"] <= 18  # of 9 true ones
+    share = report["estimated_contamination"]
+    assert share == pytest.approx(report["n_flagged"] / 191)
+    assert f"estimated share of anomalies: {share:.2%}" in capsys.readouterr().out
+
+
+def test_model_from_elsewhere_without_notes_can_be_used_and_says_what_is_missing(
+    trained, tmp_path, capfd
+):
+    model = tmp_path / "bare.keras"
+    model.write_bytes((trained / "autoencoder.model").read_bytes())
+    flags = ["-d", str(trained / "images.pickle"), "-m", str(model), "--quiet"]
+    assert find_anomalies.main([*flags, "--output", str(tmp_path)]) == 0
+    assert {row["z_score"] for row in table_of(tmp_path)} == {""}
+    assert "--std needs" in complaint(find_anomalies.main, [*flags, "--std", "3"], capfd)
+    assert "the score local needs" in complaint(
+        find_anomalies.main, [*flags, "--score", "local"], capfd
+    )
 
 
 def test_default_run_on_mnist_beats_the_tutorial(mnist, tmp_path):

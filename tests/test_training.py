@@ -77,12 +77,11 @@ def contaminated_images(rng, n=200, n_outliers=10):
     return images, outliers
 
 
-def fitted(images, held_out=None, **settings):
-    autoencoder = ConvAutoencoder.build(
-        8, 8, 1, filters=(8,), latentDim=4, batchNorm=False, seed=0
-    )[2]
+def fitted(images, trained=None, held_out=(), **settings):
+    build = ConvAutoencoder.build
+    autoencoder = build(8, 8, 1, filters=(8,), latentDim=4, batchNorm=False, seed=0)[2]
     settings = {"epochs": 20, "batch_size": 20, "learning_rate": 0.01, **settings}
-    return autoencoder, training.fit(autoencoder, images, held_out, **settings)
+    return autoencoder, training.fit(autoencoder, images, trained, held_out, **settings)
 
 
 def test_trimmed_training_suspects_the_outliers_and_does_not_learn_them(rng):
@@ -114,9 +113,9 @@ def test_suspects_do_not_move_the_weights(rng):
 
 def test_training_is_identical_to_the_bit_with_the_same_seed(rng):
     images, _ = contaminated_images(rng)
-    one, history = fitted(images, images[:30], trim=0.05, epochs=3, seed=1)
-    other, again = fitted(images, images[:30], trim=0.05, epochs=3, seed=1)
-    different, _ = fitted(images, images[:30], trim=0.05, epochs=3, seed=2)
+    one, history = fitted(images, None, range(30), trim=0.05, epochs=3, seed=1)
+    other, again = fitted(images, None, range(30), trim=0.05, epochs=3, seed=1)
+    different, _ = fitted(images, None, range(30), trim=0.05, epochs=3, seed=2)
     assert history.loss == again.loss
     assert history.val_loss == again.val_loss
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
@@ -140,7 +139,9 @@ def test_plain_training_is_what_keras_fit_does(rng):
 def test_epochs_are_told_as_they_end(rng):
     images, _ = contaminated_images(rng, n=30)
     told = []
-    _, history = fitted(images, images[:5], epochs=2, on_epoch=lambda e, **f: told.append((e, f)))
+    _, history = fitted(
+        images, None, range(5), epochs=2, on_epoch=lambda e, **f: told.append((e, f))
+    )
     assert [epoch for epoch, _ in told] == [1, 2]
     assert [figures["loss"] for _, figures in told] == history.loss
     assert [figures["val_loss"] for _, figures in told] == history.val_loss
@@ -153,3 +154,60 @@ def test_epochs_are_told_as_they_end(rng):
 def test_fewer_images_than_a_batch_are_trained_on(n, rng):
     _, history = fitted(rng.random((n, 8, 8, 1), np.float32), epochs=2, trim=0.3)
     assert np.isfinite(history.loss).all()
+
+
+def test_only_the_images_to_train_on_are_trained_on(rng):
+    """Whatever the others look like, weights, losses and suspects are the same."""
+    images, _ = contaminated_images(rng)
+    trained = np.arange(50, 150)
+    other = images.copy()
+    other[:50], other[150:] = 1, 0
+    one, history = fitted(images, trained, trim=0.1, epochs=3)
+    same, again = fitted(other, trained, trim=0.1, epochs=3)
+    for a, b in zip(one.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert history.loss == again.loss
+    assert history.suspects.tolist() == again.suspects.tolist()
+    assert len(history.suspects) == 10
+    assert set(history.suspects) <= set(trained)
+
+
+def test_losses_agree_with_numpy(rng):
+    wanted, given = rng.random((2, 3, 4, 5, 2), np.float32)
+    np.testing.assert_allclose(
+        training.LOSSES["mse"](wanted, given), np.mean((wanted - given) ** 2, (1, 2, 3)), rtol=1e-5
+    )
+    entropy = -(wanted * np.log(given) + (1 - wanted) * np.log(1 - given))
+    np.testing.assert_allclose(
+        training.LOSSES["bce"](wanted, given), entropy.mean((1, 2, 3)), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("loss", training.LOSSES)
+def test_every_loss_can_be_trained_with(loss, rng):
+    images, _ = contaminated_images(rng)
+    _, history = fitted(images, loss=loss, epochs=10)
+    assert history.loss[-1] < 0.7 * history.loss[0]
+
+
+def test_denoiser_is_given_spoilt_images_and_asked_for_clean_ones(rng):
+    images, _ = contaminated_images(rng, n_outliers=0)
+    seen = []
+
+    def spoil(batch, seed):
+        seen.append(tuple(seed))
+        return np.clip(
+            batch + np.random.default_rng(seed).normal(0, 0.3, batch.shape), 0, 1
+        ).astype(np.float32)
+
+    plain, _ = fitted(images, epochs=40, learning_rate=0.003, seed=9)
+    denoiser, _ = fitted(
+        images, None, range(10), epochs=40, learning_rate=0.003, corrupt=spoil, seed=9
+    )
+    noisy = spoil(images, [1])
+    error = [np.mean((model(noisy) - images) ** 2) for model in (plain, denoiser)]
+    assert error[1] < 0.8 * error[0]
+    # Every batch is spoilt in its own way; the held-out ones alike in every epoch.
+    training_seeds = [seed for seed in seen if seed[:2] != (9, 0) and len(seed) == 3]
+    assert len(set(training_seeds)) == len(training_seeds) == 40 * 10
+    assert seen.count((9, 0, 0)) == 40

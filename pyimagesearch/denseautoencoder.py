@@ -1,0 +1,83 @@
+"""The dense autoencoder: every pixel joined to every unit of the next layer."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from pyimagesearch import InputError
+
+
+class DenseAutoencoder:
+    """An autoencoder of dense layers."""
+
+    @staticmethod
+    def build(
+        width,
+        height,
+        depth,
+        units=(128, 64),
+        latentDim=16,
+        batchNorm=False,
+        momentum=0.99,
+        seed=None,
+    ):
+        """Build the encoder, the decoder and the autoencoder that joins them.
+
+        The image is flattened and goes through dense layers with ReLU to a linear code, and the
+        same way back to a sigmoid. With the default settings, 28x28x1 images go
+        784-128-64-16-64-128-784. (Hinton and Salakhutdinov, "Reducing the dimensionality of data
+        with neural networks", Science 2006.)
+
+        Args:
+            width: Width of the images in pixels, at least 1.
+            height: Height of the images in pixels, at least 1.
+            depth: Number of channels, at least 1.
+            units: Width of each layer, from the image towards the code.
+            latentDim: Length of the code, at least 1.
+            batchNorm: Whether batch normalisation follows each layer but the code and the last.
+            momentum: Of the moving averages of batch normalisation.
+            seed: Seed of the initial weights. `None` draws from Keras's global generator.
+
+        Returns:
+            A tuple `(encoder, decoder, autoencoder)` of Keras models:
+            `(N, height, width, depth)` to `(N, latentDim)`, back, and both in one.
+            The autoencoder's output is float32 in [0, 1].
+
+        Raises:
+            InputError: If a size is not a positive whole number.
+
+        Example:
+            >>> encoder, _, autoencoder = DenseAutoencoder.build(45, 33, 3)
+            >>> encoder.output_shape, autoencoder.output_shape
+            ((None, 16), (None, 33, 45, 3))
+        """
+        named = {"width": width, "height": height, "depth": depth, "latentDim": latentDim}
+        for name, value in [*named.items(), *(("units", size) for size in units)]:
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise InputError(f"expected {name} as a whole number from 1 up, received {value!r}")
+        rng = None if seed is None else np.random.default_rng(seed)
+
+        def dense(size, **settings):
+            # One seed each: equal seeds would make layers of equal shape start out equal.
+            drawn = None if rng is None else int(rng.integers(2**31))
+            initializer = keras.initializers.GlorotUniform(seed=drawn)
+            return layers.Dense(size, kernel_initializer=initializer, **settings)
+
+        def hidden(x, size):
+            x = dense(size, activation="relu")(x)
+            return layers.BatchNormalization(momentum=momentum)(x) if batchNorm else x
+
+        image = keras.Input((height, width, depth), name="image")
+        x = layers.Flatten()(image)
+        for size in units:
+            x = hidden(x, size)
+        encoder = keras.Model(image, dense(latentDim, name="code")(x), name="encoder")
+
+        latent = x = keras.Input((latentDim,), name="latent")
+        for size in reversed(units):
+            x = hidden(x, size)
+        x = dense(height * width * depth)(x)
+        x = layers.Reshape((height, width, depth))(x)
+        pixels = layers.Activation("sigmoid", dtype="float32", name="pixels")(x)
+        decoder = keras.Model(latent, pixels, name="decoder")
+        return encoder, decoder, keras.Model(image, decoder(encoder(image)), name="autoencoder")

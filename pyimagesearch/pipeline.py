@@ -1,0 +1,273 @@
+"""Which steps do training and detection share, and what does the one note down for the other?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pyimagesearch import corruptions, datasets, folders, persistence, scoring, thresholds
+from pyimagesearch.streams import batches
+
+# Images that the notes about scores are made from, at most: the rest would not change them.
+ENOUGH = 5000
+# Share of the pixels of held-out images that may lie above the threshold for a single pixel.
+PIXELS_ABOVE = 0.001
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, with what training has noted down beside it.
+
+    Attributes:
+        autoencoder: Keras model from `(N, H, W, C)` to the same.
+        score: The score to judge by, a key of `scoring.SCORES`.
+        noted: What `note_scores` noted for that score; empty for a model from elsewhere.
+        reference: What that score knows about normal images; may be empty.
+        valid_label: The classes that were normal in training, or `None`.
+    """
+
+    autoencoder: keras.Model
+    score: str
+    noted: dict
+    reference: dict
+    valid_label: list | None
+
+    def score_images(self, images, on_batch=None):
+        """Score images: see `scoring.score_images`."""
+        return scoring.score_images(
+            self.autoencoder, images, self.score, self.reference, on_batch=on_batch
+        )
+
+    def reconstruct(self, images, order):
+        """Reconstruct images: see `scoring.reconstruct`."""
+        return scoring.reconstruct(self.autoencoder, images, order, self.score, self.reference)
+
+
+def open_model(path, score="mse"):
+    """Load a model and what lies beside it; see `Trained`."""
+    about = persistence.load_json(persistence.settings_path(path))
+    return Trained(
+        persistence.load_model(path),
+        score,
+        about.get("scores", {}).get(score, {}),
+        persistence.load_reference(persistence.reference_path(path), score),
+        about.get("command", {}).get("valid_label"),
+    )
+
+
+def open_dataset(path, split="test", image_shape=None, valid_label=None, on_progress=None):
+    """Open whatever images somebody wants judged.
+
+    Args:
+        path: A pickle or a `.npy` file of images, a manifest `.csv` of image files, a folder, or
+            any source that `datasets.load` takes.
+        split: `train`, `test` or `all`, of a source that has splits.
+        image_shape: `(height, width, depth)` that image files are brought to.
+        valid_label: The classes that are normal, of a source that has classes.
+        on_progress: As for `datasets.load`.
+
+    Returns:
+        A tuple of an `ImageSet` and a remark for the owner of the images, or `None`.
+
+    Raises:
+        InputError: If there are no such images.
+    """
+    if datasets.is_folder(path):
+        size, grayscale = image_shape[:2], image_shape[2] == 1
+        source = datasets.load(path, split, size, grayscale, on_progress)
+    elif datasets.is_source(path):
+        source = datasets.load(path, split)
+    elif Path(path).suffix == ".npy":
+        source = datasets.load_npy(path)
+    elif Path(path).suffix == ".csv":
+        names, labels = persistence.load_manifest(path)
+        grayscale = image_shape[2] == 1
+        source = datasets.load_files(names, labels, image_shape[:2], grayscale, on_progress)
+    else:
+        images, remark = datasets.as_images(persistence.load_images(path), path)
+        names, labels = persistence.load_manifest(persistence.manifest_path(path), len(images))
+        return datasets.ImageSet(images, names, labels), remark
+    return datasets.judged(source, valid_label), None
+
+
+def plant(dataset, spec, share, seed):
+    """Spoil some of the images, to see whether they would be found.
+
+    Args:
+        dataset: An `ImageSet`.
+        spec: What to do to them: a pair of a key of `corruptions.CORRUPTIONS` and an amount.
+        share: Of the images, in (0, 1]; at least one is spoilt.
+        seed: Of the choice and of the spoiling.
+
+    Returns:
+        A tuple of a new `ImageSet`, in which the planted images have the label 1 and all others
+        of unknown label are taken for normal, and a bool array `(N,)` of those planted.
+    """
+    n = len(dataset.images)
+    rng = np.random.default_rng(seed)
+    planted = np.zeros(n, bool)
+    planted[rng.choice(n, max(1, round(share * n)), replace=False)] = True
+    labels = np.where(planted, 1, np.maximum(dataset.labels, 0)).astype(np.int8)
+    images = corruptions.Planted(dataset.images, planted, spec, seed)
+    # Masks say what was wrong before, and nothing of what was planted.
+    return datasets.ImageSet(images, dataset.names, labels, None, dataset.skipped), planted
+
+
+def note_scores(autoencoder, images, trained, held_out, suspects, seed=42):
+    """What training notes down about scores, so that other images can be judged by it.
+
+    Args:
+        autoencoder: The trained Keras model.
+        images: Anything that `streams.batches` takes.
+        trained: int array: the images that it was trained on.
+        held_out: int array: those that it was not.
+        suspects: int array: those that training has ignored.
+        seed: Of the choice among more than `ENOUGH` images.
+
+    Returns:
+        A tuple of two dicts by score: plain numbers, to be kept as JSON (`trained` and `held_out`
+        as `scoring.summary` has them, `threshold` and `pixel_threshold`), and references as
+        `scoring.fit_reference` has them.
+    """
+    rng = np.random.default_rng(seed)
+
+    def some(indices):
+        few = indices if len(indices) <= ENOUGH else rng.choice(indices, ENOUGH, replace=False)
+        return np.sort(few)
+
+    trained, held_out = some(trained), some(held_out)
+    trusted = np.setdiff1d(trained, suspects)
+    unseen = held_out if len(held_out) else trained
+    noted, references = {}, {}
+    for score in scoring.SCORES:
+        reference = scoring.fit_reference(autoencoder, images, trusted, score)
+        of_trained = scoring.score_images(autoencoder, images, score, reference, trained)
+        of_held_out = scoring.score_images(autoencoder, images, score, reference, held_out)
+        # A few hundred images have pixels enough.
+        *_, maps = scoring.reconstruct(autoencoder, images, unseen[:500], score, reference)
+        noted[score] = {
+            "trained": scoring.summary(of_trained),
+            "held_out": scoring.summary(of_held_out),
+            "threshold": thresholds.automatic(True, of_trained),
+            "pixel_threshold": float(np.quantile(maps, 1 - PIXELS_ABOVE)),
+        }
+        if reference:
+            references[score] = reference
+    return noted, references
+
+
+def judge_pixels(model, dataset):
+    """Where all images of a set with masks are odd, and where they truly are.
+
+    Args:
+        model: A `Trained` with notes.
+        dataset: An `ImageSet` with masks.
+
+    Returns:
+        A tuple of the images `(N, H, W, C)`, the anomaly maps `(N, H, W)`, the masks and what is
+        found, both bool `(N, H, W)`.
+    """
+    originals, _, maps = model.reconstruct(dataset.images, np.arange(len(dataset.images)))
+    masks = folders.load_masks(dataset.masks, maps.shape[1:])
+    return originals, maps, masks, maps > model.noted["pixel_threshold"]
+
+
+def note_restoration(autoencoder, images, held_out, spec, seed=42):
+    """How much nearer to the clean images the restored ones are than the spoilt ones.
+
+    Args:
+        autoencoder: Keras model that was trained to restore.
+        images: Anything that `streams.batches` takes.
+        held_out: int array: images that it was not trained on, at most `ENOUGH` of which are
+            looked at. None of them: nothing is noted.
+        spec: How they are spoilt: a pair of a key of `corruptions.CORRUPTIONS` and an amount.
+        seed: Of the spoiling.
+
+    Returns:
+        A dict by `spoilt` and `restored` of dicts with `mse`, the mean squared error to the clean
+        images, and `psnr`, the mean over the images of the peak signal-to-noise ratio in dB; and
+        `gain_db`, the difference of the latter. `None` without images held out.
+    """
+    if not len(held_out):
+        return None
+    errors = {"spoilt": [], "restored": []}
+    for number, (_, clean) in enumerate(batches(images, held_out[:ENOUGH], 256)):
+        spoilt = corruptions.corrupt(clean, spec, [seed, number])
+        restored = autoencoder(spoilt, training=False).numpy()
+        for name, given in (("spoilt", spoilt), ("restored", restored)):
+            errors[name].append(np.mean(np.square(clean - given), axis=(1, 2, 3)))
+    noted = {}
+    for name, parts in errors.items():
+        mse = np.concatenate(parts).astype(np.float64)
+        # Not even a perfect image is infinitely good: 120 dB is beyond float32.
+        psnr = -10 * np.log10(np.maximum(mse, 1e-12))
+        noted[name] = {"mse": float(mse.mean()), "psnr": float(psnr.mean())}
+    return {**noted, "gain_db": noted["restored"]["psnr"] - noted["spoilt"]["psnr"]}
+
+
+def restoration_in_words(noted):
+    """What `note_restoration` returns, as one line."""
+    if noted is None:
+        return "no images held out to see how well they are restored"
+    spoilt, restored = noted["spoilt"], noted["restored"]
+    return (
+        f"images held out: spoilt mse {spoilt['mse']:.5f}, psnr {spoilt['psnr']:.2f} dB; restored "
+        f"mse {restored['mse']:.5f}, psnr {restored['psnr']:.2f} dB; {noted['gain_db']:+.2f} dB"
+    )
+
+
+def table(dataset, scores, ranking, flagged, noted):
+    """The rows of `anomalies.csv`, the names of the columns first.
+
+    `z_score` is how many standard deviations a score lies above the mean of the images held out
+    from training; empty where training has noted nothing.
+
+    Args:
+        dataset: An `ImageSet`.
+        scores: float32 array `(N,)`.
+        ranking: int array `(N,)`, the highest score first.
+        flagged: bool array `(N,)`.
+        noted: What `note_scores` noted for this score; may be empty.
+
+    Returns:
+        A list of N + 1 tuples.
+    """
+    held_out = noted.get("held_out", {})
+    rows = [("rank", "index", "name", "score", "flagged", "label", "z_score")]
+    for rank, i in enumerate(ranking.tolist(), start=1):
+        z = ""
+        if held_out.get("std"):
+            z = f"{(scores[i] - held_out['mean']) / held_out['std']:.4f}"
+        # Nine digits bring a float32 back to the bit.
+        score = f"{scores[i]:.9g}"
+        rows.append((rank, i, dataset.names[i], score, int(flagged[i]), int(dataset.labels[i]), z))
+    return rows
+
+
+def report(dataset, scores, ranking, flagged, seconds, **more):
+    """What `report.json` says.
+
+    Args:
+        dataset, scores, ranking, flagged: As for `table`.
+        seconds: What the scoring took.
+        **more: What else there is to say, in plain numbers, text and lists.
+
+    Returns:
+        A dict for `persistence.save_json`.
+    """
+    n = len(scores)
+    return {
+        "n_images": n,
+        "n_flagged": int(flagged.sum()),
+        "estimated_contamination": float(flagged.mean()),
+        "seconds": seconds,
+        "images_per_second": n / seconds,
+        "skipped": list(dataset.skipped),
+        "flagged": [
+            {"index": i, "name": dataset.names[i], "score": float(scores[i])}
+            for i in ranking.tolist()
+            if flagged[i]
+        ],
+        **more,
+    }

@@ -1,0 +1,35 @@
+"""How are libraries kept from writing to the user's screen?"""
+
+import os
+import sys
+from contextlib import contextmanager
+
+
+@contextmanager
+def standard_error_silenced():
+    """Throw away what is written to standard error meanwhile, also by libraries in C.
+
+    These write straight to the file descriptor. It is the whole process's: keep this for moments
+    in which nobody else has anything to say. Python's exceptions get through as ever.
+    """
+    sys.stderr.flush()
+    screen = os.dup(2)
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
+
+
+@contextmanager
+def tensorflow_silenced():
+    """Keep TensorFlow's start-up lines off the screen while it is imported.
+
+    It writes some of them before any setting of its own is read.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with standard_error_silenced():
+        yield
