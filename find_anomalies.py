@@ -52,8 +52,8 @@ def main(argv=None):
     ranking = scoring.rank(scores)
 
     # How odd is odd enough?
-    narrator.say(f"threshold rule: {rule} {value}")
     threshold = thresholds.RULES[rule](value, scores, model.noted)
+    narrator.say(f"threshold rule: {commandline.rule_in_words(rule, value)}")
     flagged = thresholds.flag(scores, threshold)
     narrator.say(f"{args.score} threshold: {threshold:.6f}")
     narrator.say(f"{flagged.sum()} outliers found")
@@ -63,13 +63,13 @@ def main(argv=None):
     # What does a person see? One scale for all maps, so that normal images stay dark.
     top = ranking[: args.top]
     names = [dataset.names[i] for i in top]
-    scale = 2 * model.noted["pixel_threshold"] if model.noted else None
+    scale = 1.5 * model.noted["pixel_threshold"] if model.noted else None
     picture = visualization.anomalies(
         *model.reconstruct(dataset.images, top),
         scores[top],
         flagged[top],
         names,
-        f"The {len(top)} highest of {n:,} scores; {flagged.sum():,} flagged above {threshold:.4f}",
+        f"The {len(top)} highest of {n:,} scores; {flagged.sum():,} flagged above {threshold:#.4g}",
         scale,
         None if planted is None else ["planted" if planted[i] else "" for i in top],
     )
@@ -101,7 +101,7 @@ def main(argv=None):
         seconds,
         score=args.score,
         threshold=threshold,
-        threshold_rule=f"{rule} {value}",
+        threshold_rule=commandline.rule_in_words(rule, value),
         metrics=verdict,
     )
     persistence.save_json(report, told)

@@ -375,6 +375,18 @@ def chosen_rule(args):
     return "quantile", DEFAULT_QUANTILE
 
 
+def rule_in_words(rule, value):
+    """What to call a rule with its value, as it was asked for.
+
+    Example:
+        >>> rule_in_words("std", 3.0), rule_in_words("auto", True)
+        ('std 3', 'auto (Benjamini-Hochberg against an exponential tail)')
+    """
+    if rule == "auto":
+        return "auto (Benjamini-Hochberg against an exponential tail)"
+    return f"{rule} {value:g}" if isinstance(value, float) else f"{rule} {value}"
+
+
 def image_size(args):
     """Height and width from `--image-size N` or `N M`, or `None`."""
     if args.image_size is None:

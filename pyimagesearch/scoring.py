@@ -60,7 +60,7 @@ def local_distance(images, reconstructions, reference):
 
     The residual, with its sign, in all channels and through several blurs, is a vector at each
     pixel. Its squared Mahalanobis distance from what the reference images have at that pixel
-    is smoothed. The Gaussian for each place is that of PaDiM (Defard et al., "PaDiM: a patch
+    is smoothed; the root of that is the map. The Gaussian for each place is that of PaDiM (Defard et al., "PaDiM: a patch
     distribution modeling framework for anomaly detection and localization", 2021), here over
     the residuals of an autoencoder instead of the features of a pretrained network.
 
@@ -70,12 +70,14 @@ def local_distance(images, reconstructions, reference):
         reference: What `fit_local_distance` returned.
 
     Returns:
-        Anomaly maps: float tensor `(N, H, W)`, at least 0; on average at most 1 in the reference images.
+        Anomaly maps: float tensor `(N, H, W)`, at least 0; about 1, or less, where nothing is unusual.
     """
     away = features(images - reconstructions) - reference["mean"]  # (N, H, W, F)
     distances = tf.einsum("nhwf,hwfg,nhwg->nhw", away, reference["precision"], away)
     smooth = blurred(distances[..., tf.newaxis], SMOOTHING)[..., 0]
-    return smooth / reference["mean"].shape[-1]
+    # The mean over the features, so that 1 is usual whatever their number; rounding may have
+    # gone below 0.
+    return tf.sqrt(tf.maximum(smooth, 0) / reference["mean"].shape[-1])
 
 
 # Pixels by which `local_distance` smooths its maps.

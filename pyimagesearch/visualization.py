@@ -286,7 +286,7 @@ def ranks(scores):
         >>> ranks([0.9, 0.12345])
         ['#1  0.9000', '#2  0.1235']
     """
-    return [f"#{rank}  {score:.4f}" for rank, score in enumerate(scores, start=1)]
+    return [f"#{rank}  {score:#.4g}" for rank, score in enumerate(scores, start=1)]
 
 
 def gallery(cells, captions, marked, names, title, legend, scale):
@@ -351,7 +351,7 @@ def gallery(cells, captions, marked, names, title, legend, scale):
     figure.colorbar(colors, cax=bar, orientation="horizontal", extend="max")
     bar.tick_params(labelsize=8)
     bar.locator_params(nbins=5)
-    bar.set_title("error of a pixel", fontsize=8, loc="left", pad=2)
+    bar.set_title("value in the map", fontsize=8, loc="left", pad=2)
     return render(figure)
 
 
@@ -408,9 +408,9 @@ def score_histogram(scores, threshold, score="mse", planted=None):
         if planted is not None and len(values):
             mean = float(np.mean(values))
             axes.axvline(
-                mean, color=color, linestyle=":", linewidth=2, label=f"mean {name}: {mean:.6f}"
+                mean, color=color, linestyle=":", linewidth=2, label=f"mean {name}: {mean:#.5g}"
             )
-    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:.6f}")
+    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:#.5g}")
     # A few outliers beside thousands of others would be no pixel high.
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 2 * tallest)

@@ -109,7 +109,7 @@ def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
         covariance = np.cov(learnt[:, i, j], rowvar=False, bias=True) + scoring.RIDGE * np.eye(8)
         away = seen[:, i, j] - learnt[:, i, j].mean(axis=0)
         distances[:, i, j] = [a @ np.linalg.inv(covariance) @ a / 8 for a in away]
-    expected = np.stack([gaussian(scoring.SMOOTHING)(d) for d in distances])
+    expected = np.stack([np.sqrt(gaussian(scoring.SMOOTHING)(d)) for d in distances])
     maps = scoring.local_distance(odd, zeros, reference)
     np.testing.assert_allclose(maps, expected, rtol=0.02)
 
@@ -118,7 +118,7 @@ def test_local_distance_of_usual_residuals_is_1_less_what_the_ridge_takes(rng):
     residuals = rng.normal(0, 0.1, (400, 8, 8, 1)).astype(np.float32)
     reference = scoring.fit_local_distance([residuals])
     maps = scoring.local_distance(residuals, np.zeros_like(residuals), reference)
-    assert 0.85 < np.mean(maps) < 1.01
+    assert 0.85 < np.mean(np.square(maps)) < 1.01
 
 
 @pytest.mark.parametrize("score", scoring.SCORES)

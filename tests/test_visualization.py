@@ -203,13 +203,13 @@ def test_notes_follow_what_is_flagged(monkeypatch):
     settings = {"scores": np.array([3.0, 2, 1]), "flagged": np.array([True, True, False])}
     gallery(np.zeros((3, 8, 8, 1)), notes=["planted blur:1", "", "x"], **settings)
     assert captions == [
-        "#1  3.0000  flagged  planted blur:1",
-        "#2  2.0000  flagged",
-        "#3  1.0000  x",
+        "#1  3.000  flagged  planted blur:1",
+        "#2  2.000  flagged",
+        "#3  1.000  x",
     ]
     captions.clear()
     gallery(np.zeros((3, 8, 8, 1)), **settings)
-    assert captions == ["#1  3.0000  flagged", "#2  2.0000  flagged", "#3  1.0000"]
+    assert captions == ["#1  3.000  flagged", "#2  2.000  flagged", "#3  1.000"]
 
 
 @pytest.mark.parametrize("draw", [gallery, heatmaps])
@@ -318,10 +318,10 @@ def test_histogram_parts_the_planted_from_the_others(monkeypatch):
     labels, axes = legend_of(monkeypatch, scores, 3.5, planted=planted)
     assert labels == [
         "as they are: 3",
-        "mean as they are: 2.333333",
+        "mean as they are: 2.3333",
         "planted: 2",
-        "mean planted: 5.500000",
-        "threshold: 3.500000",
+        "mean planted: 5.5000",
+        "threshold: 3.5000",
     ]
     assert [line.get_xdata()[0] for line in axes.lines] == pytest.approx([7 / 3, 5.5, 3.5])
     bars = {color: [] for color in (visualization.BLUE, visualization.VERMILLION)}
@@ -337,7 +337,7 @@ def test_histogram_parts_the_planted_from_the_others(monkeypatch):
 def test_histogram_without_planted_ones_parts_what_is_flagged(monkeypatch):
     scores = np.array([1.0, 2, 3, 4, 8])
     labels, axes = legend_of(monkeypatch, scores, 3.5)
-    assert labels == ["not flagged: 3", "flagged: 2", "threshold: 3.500000"]
+    assert labels == ["not flagged: 3", "flagged: 2", "threshold: 3.5000"]
     assert len(axes.lines) == 1
 
 
