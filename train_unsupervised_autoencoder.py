@@ -84,7 +84,7 @@ def main(argv=None):
     spoilt = corruptions.corrupt(few, args.corrupt, args.seed) if args.corrupt else None
     restored = autoencoder(few if spoilt is None else spoilt, training=False).numpy()
     persistence.save_picture(args.vis, visualization.reconstructions(few, restored, spoilt))
-    curves = visualization.loss_curves(history.loss, history.val_loss, recipe.trim)
+    curves = visualization.loss_curves(history.loss, history.val_loss, recipe.trim, args.loss)
     persistence.save_picture(args.plot, curves)
 
     # The images with their manifest; last the model, with what there is to know about it.

@@ -213,7 +213,8 @@ def training_parser():
     add(
         "--batch-norm",
         action=argparse.BooleanOptionalAction,
-        help=f"normalise each layer by batch (default: {'on' if robust.batch_norm else 'off'})",
+        help=f"normalise each layer by batch (default: "
+        f"{'on' if robust.batch_norm else 'off'}, but on if cnn)",
     )
     add("--loss", choices=LOSSES, default="mse", help="mse (the default) or cross-entropy")
     add(
@@ -247,7 +248,7 @@ def training_parser():
         "--lr",
         type=number(float, above=0),
         metavar="RATE",
-        help=f"highest learning rate (default: {robust.learning_rate})",
+        help=f"highest learning rate (default: {robust.learning_rate}; 0.001 if dense-deep)",
     )
     add(
         "--seed",

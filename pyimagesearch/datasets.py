@@ -535,15 +535,24 @@ def contaminated(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
 
     Args:
         source: A `Source`. If it has no classes, it is taken to be contaminated enough: its
-            images are taken all and in their order, and nothing below is looked at.
+            images are taken all and in their order, and no label below is looked at.
         valid_label, anomaly_label, contam, seed: As for `build_unsupervised_dataset`; `contam`
             is `DEFAULT_CONTAM`, or `DEFAULT_CONTAM_OF_DIGITS` for the digits, if `None`.
 
     Returns:
         An `ImageSet`.
+
+    Raises:
+        InputError: As `build_unsupervised_dataset` does, or if a contamination is asked for of a
+            source without classes.
     """
     everything = judged(source, valid_label)
     if source.classes is None:
+        if contam is not None:
+            raise InputError(
+                f"expected a source with classes to go with a contamination of {contam}, received "
+                f"{source.name}, whose images are taken as they are: leave --contam out"
+            )
         return everything
     if contam is None:
         contam = DEFAULT_CONTAM_OF_DIGITS if source.name == "digits" else DEFAULT_CONTAM

@@ -181,13 +181,14 @@ def reconstructions(images, reconstructed, spoilt=None):
     return render(figure)
 
 
-def loss_curves(loss, val_loss, trim=0.0):
+def loss_curves(loss, val_loss, trim=0.0, name="mse"):
     """Training and validation loss by epoch, as `plot.png`.
 
     Args:
         loss: Sequence of the training loss after each epoch.
         val_loss: The same of the images held out; may be empty.
         trim: Share of the images that is left out of both, for the label.
+        name: What the loss is called: `mse`, `bce`, or something to be shown as it is.
     """
     figure = Figure(figsize=(7, 4.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
@@ -201,7 +202,8 @@ def loss_curves(loss, val_loss, trim=0.0):
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     unless = f", without the worst {trim:.0%}" if trim else ""
-    axes.set_ylabel(f"mean squared error{unless}")
+    spelt_out = {"mse": "mean squared error", "bce": "cross-entropy"}.get(name, name)
+    axes.set_ylabel(f"{spelt_out}{unless}")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     return render(figure)

@@ -202,7 +202,7 @@ def test_folder_is_read_in_the_size_and_the_channels_asked_for(photos):
 def test_folder_with_classes_unknown_is_taken_as_it_is(photos):
     source = datasets.load(photos)
     for dataset in (
-        datasets.contaminated(source, valid_label=5, anomaly_label=5, contam=9),
+        datasets.contaminated(source, valid_label=5, anomaly_label=5),
         datasets.judged(source, [5]),
         datasets.judged(source, None),
     ):
@@ -210,6 +210,11 @@ def test_folder_with_classes_unknown_is_taken_as_it_is(photos):
         assert dataset.names == source.names
         assert dataset.labels.tolist() == [-1, -1, -1]
         assert dataset.skipped == ["photos/a/broken.png"]
+
+
+def test_contamination_of_a_folder_is_refused_and_not_ignored(photos):
+    with pytest.raises(InputError, match="leave --contam out"):
+        datasets.contaminated(datasets.load(photos), contam=0.1)
 
 
 def test_folder_tells_how_far_its_check_has_got(photos):

@@ -369,3 +369,12 @@ def test_names_are_cut_to_the_room_they_have():
         assert "a/long/folder/odd.png".endswith(name[1:])
     assert visualization.fitted("odd.png", 200) == "odd.png"
     assert visualization.fitted("", 200) == ""
+
+
+def test_loss_is_called_by_its_name():
+    plain, other, trimmed = (
+        visualization.loss_curves([0.3, 0.1], [], **settings)
+        for settings in ({}, {"name": "bce"}, {"trim": 0.05})
+    )
+    assert not np.array_equal(plain, other)
+    assert not np.array_equal(plain, trimmed)
