@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.arrays import Mapped, as_images, white
 from pyimagesearch.folders import Files, list_images, scan
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -26,8 +27,6 @@ MNIST_HINT = (
 PATIENCE = 8
 # The tutorial's contamination; the few bundled digits need more to have any anomalies at all.
 DEFAULT_CONTAM, DEFAULT_CONTAM_OF_DIGITS = 0.01, 0.05
-# Bytes of an array on disk that are checked at a time.
-BYTES_AT_ONCE = 2**26
 
 
 @dataclass(frozen=True)
@@ -328,31 +327,6 @@ def load_npz(path, split="train"):
     return from_arrays(str(path), arrays, split)
 
 
-@dataclass(frozen=True)
-class Mapped:
-    """Images in an array on disk that look like one float32 array, read as they are asked for.
-
-    Attributes:
-        array: Memory-mapped array `(N, H, W, C)` of any numeric dtype.
-        full: Its value for white: 1 or 255.
-    """
-
-    array: np.ndarray
-    full: int
-
-    @property
-    def shape(self):
-        """`(N, H, W, C)`, as of an array."""
-        return self.array.shape
-
-    def __len__(self):
-        return len(self.array)
-
-    def __getitem__(self, indices):
-        """The images that `indices` choose, float32 `(n, H, W, C)` in [0, 1], in memory."""
-        return to_unit(np.array(self.array[indices]), self.full)
-
-
 def load_npy(path):
     """Images from a `.npy` file, checked once and then read as they are asked for.
 
@@ -401,74 +375,6 @@ def from_arrays(name, arrays, split):
 def parts_of(split):
     """The parts of a source that a split names."""
     return ("train", "test") if split == "all" else (split,)
-
-
-def as_images(array, name):
-    """Check an array that claims to hold images and bring it into the common form.
-
-    Args:
-        array: `(N, H, W)` or `(N, H, W, C)`, of a boolean, integer or floating dtype, finite, in
-            [0, 1] or in 0 to 255.
-        name: What to call it in messages.
-
-    Returns:
-        A tuple: the images, float32 `(N, H, W, C)` in [0, 1]; and what was done to them that
-        their owner might want to know, or `None`.
-
-    Raises:
-        InputError: If the array is anything else.
-
-    Example:
-        >>> images, note = as_images(np.full((2, 4, 4), 255, np.uint8), "two")
-        >>> images.shape, images.max().item(), note
-        ((2, 4, 4, 1), 1.0, 'two: 0 to 255 taken as 0 to 1')
-    """
-    full = white(array, name)
-    images = array[..., np.newaxis] if array.ndim == 3 else array
-    note = f"{name}: 0 to 255 taken as 0 to 1" if full == 255 else None
-    return to_unit(images, full), note
-
-
-def white(array, name):
-    """Check an array that claims to hold images, some at a time, and tell its value for white.
-
-    Args:
-        array, name: As for `as_images`.
-
-    Returns:
-        1 or 255.
-
-    Raises:
-        InputError: If the array is no array of images.
-    """
-    if array.dtype.kind not in "buif" or array.ndim not in (3, 4):
-        raise InputError(
-            f"expected images as numbers of shape (N, H, W) or (N, H, W, C) in {name}, found "
-            f"{array.dtype} of shape {array.shape}"
-        )
-    if array.size == 0:
-        raise InputError(f"expected at least one image in {name}, found shape {array.shape}")
-    step = max(1, BYTES_AT_ONCE // array[0].nbytes)
-    chunks = [array[start : start + step] for start in range(0, len(array), step)]
-    # NumPy's, unlike Python's, carry a NaN through to the end.
-    low = float(np.min([chunk.min() for chunk in chunks]))
-    high = float(np.max([chunk.max() for chunk in chunks]))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"expected finite pixels in {name}, found NaN or infinity")
-    # Nobody's 0 to 255 ends below 2: that is [0, 1] overshot, and dividing would blacken it.
-    full = 255 if high >= 2 else 1
-    if low < 0 or high > full:
-        raise InputError(
-            f"expected pixels in [0, 1] or in 0 to 255 in {name}, found {low:g} to {high:g}: "
-            "scale or clip them"
-        )
-    return full
-
-
-def to_unit(images, full):
-    """Bring checked images to float32 in [0, 1], given their value for white."""
-    images = np.ascontiguousarray(images, np.float32)
-    return images / np.float32(255) if full == 255 else images
 
 
 def build_unsupervised_dataset(data, labels, validLabel=1, anomalyLabel=3, contam=0.01, seed=42):

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pyimagesearch import corruptions, datasets, folders, persistence, scoring, thresholds
+from pyimagesearch import arrays, corruptions, datasets, folders, persistence, scoring, thresholds
 from pyimagesearch.streams import batches
 
 # Images that the notes about scores are made from, at most: the rest would not change them.
@@ -85,7 +85,7 @@ def open_dataset(path, split="test", image_shape=None, valid_label=None, on_prog
         grayscale = image_shape[2] == 1
         source = datasets.load_files(names, labels, image_shape[:2], grayscale, on_progress)
     else:
-        images, remark = datasets.as_images(persistence.load_images(path), path)
+        images, remark = arrays.as_images(persistence.load_images(path), path)
         names, labels = persistence.load_manifest(persistence.manifest_path(path), len(images))
         return datasets.ImageSet(images, names, labels), remark
     return datasets.judged(source, valid_label), None
