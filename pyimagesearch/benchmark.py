@@ -28,10 +28,10 @@ ROTATION = {
     "filters": (256, 64),
     "epochs": 20,
     "min_steps": 9000,
-    "batch_size": 64,
     "learning_rate": 3e-3,
     "trim": 0.0,
 }
+ROTATION_OF_ALL = {**ROTATION, "batch_size": 64}
 
 
 def architectures(args, narrator):
@@ -115,11 +115,11 @@ def rotation(args, narrator):
 
     for label in args.classes:
         of_class = learnt.images[learnt.classes == label]
-        share = flagger(f"class {label}", of_class, args, narrator)
+        share = flagger(f"class {label}", of_class, ROTATION, args, narrator)
         images = judged.images[judged.classes == label]
         add_row(f"{label}", f"{label}", len(images), shares_flagged(share, images))
 
-    share = flagger("all classes", learnt.images, args, narrator)
+    share = flagger("all classes", learnt.images, ROTATION_OF_ALL, args, narrator)
     shares, counts = [], []
     for label in args.classes:
         images = judged.images[judged.classes == label]
@@ -224,18 +224,19 @@ def train(what, images, chosen, args, narrator, loss="mse"):
     return autoencoder, history, (images, trained, held_out)
 
 
-def flagger(what, images, args, narrator):
+def flagger(what, images, changes, args, narrator):
     """Train the network of `rotation`, and learn its threshold.
 
     Args:
         what, images, args, narrator: As for `train`.
+        changes: How the network differs from the recipe.
 
     Returns:
         A function from images to the share of them that is flagged.
     """
     from pyimagesearch import pipeline, scoring, thresholds
 
-    chosen = recipe_of(args, "dense", **ROTATION)
+    chosen = recipe_of(args, "dense", **changes)
     autoencoder, history, seen = train(what, images, chosen, args, narrator, loss="bce")
     noted, _ = pipeline.note_scores(autoencoder, *seen, history.suspects, args.seed)
     threshold = thresholds.standard_deviations(DEVIATIONS, None, noted["mse"])
