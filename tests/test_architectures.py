@@ -17,7 +17,7 @@ def sizes(autoencoder):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("shape", [(1, 1, 1), (28, 28, 1), (33, 50, 3), (7, 4, 1)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (28, 28, 1), (9, 14, 3)])
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_every_architecture_takes_any_size(arch, shape, batch_norm):
     autoencoder = architectures.build(recipe(arch=arch, batch_norm=batch_norm), shape, seed=0)

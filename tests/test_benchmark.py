@@ -62,6 +62,7 @@ def test_wrong_flags_and_sources_are_one_line_and_status_2(flags, tmp_path, caps
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_table_of_architectures_has_a_row_for_each_and_each_strength(tmp_path, capsys):
     rows = run("architectures", tmp_path, "--strengths", "0.2", "0.4")
     assert [(row["architecture"], row["noise"]) for row in rows] == [
@@ -89,6 +90,7 @@ def test_same_seed_gives_the_same_table(tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_table_of_rotation_has_each_class_alone_and_all_together(tmp_path, capsys):
     rows = run("rotation", tmp_path, "--classes", "2", "7")
     assert [(row["learnt"], row["judged"]) for row in rows] == [
@@ -119,6 +121,7 @@ def test_quarter_turn_is_among_the_corruptions():
     assert benchmark.QUARTER_TURN[0] in CORRUPTIONS
 
 
+@pytest.mark.slow
 def test_mnist_noise_stands_out_of_what_convolutions_give_back(mnist, tmp_path):
     """A quality floor: the ratio that an earlier project had reached with 60,000 images."""
     flags = ["--source", mnist, "--limit", "8000", "--archs", "cnn", "--strengths", "0.3"]
