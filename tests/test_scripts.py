@@ -396,6 +396,7 @@ def test_array_on_disk_is_scored_as_its_pickle_is(trained, tmp_path):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_denoiser_is_compared_with_what_it_was_given(tmp_path, capsys):
     flags = [*training_flags(tmp_path), "--corrupt", "blur:2", "--contam", "0", "--epochs", "150"]
     assert train.main(flags) == 0
