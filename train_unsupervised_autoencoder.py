@@ -4,6 +4,7 @@ python train_unsupervised_autoencoder.py --dataset output/images.pickle --model 
 """
 
 import dataclasses
+import functools
 import sys
 
 from pyimagesearch import commandline
@@ -20,12 +21,10 @@ def main(argv=None):
     # Imported here, so that --help and a wrong flag are answered at once.
     with tensorflow_silenced():
         from pyimagesearch import (
-            architectures,
             corruptions,
             datasets,
             persistence,
             pipeline,
-            training,
             visualization,
         )
 
@@ -51,38 +50,24 @@ def main(argv=None):
     n, *image_shape = images.shape
 
     # The network, and its training on four fifths of the images.
-    autoencoder = architectures.build(recipe, image_shape, args.seed)
-    trained, held_out = training.split(n, seed=args.seed)
-    epochs = training.number_of_epochs(
-        len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
-    )
     sizes = "x".join(map(str, image_shape))
-    narrator.say(f"training on {len(trained):,} of {n:,} images of {sizes}...")
-    narrator.progress("epoch", 0, epochs)
-    history = training.fit(
-        autoencoder,
+    narrator.say(f"training on four fifths of {n:,} images of {sizes}...")
+    fitted = pipeline.train(
         images,
-        trained,
-        held_out,
-        epochs=epochs,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        schedule=recipe.schedule,
-        trim=recipe.trim,
+        recipe,
         loss=args.loss,
-        corrupt=args.corrupt and corruptions.spoiler(args.corrupt),
+        corrupt=args.corrupt,
         seed=args.seed,
-        on_epoch=lambda epoch, **losses: narrator.progress("epoch", epoch, epochs, **losses),
+        on_epoch=functools.partial(narrator.progress, "epoch"),
     )
+    history = fitted.history
     narrator.say(f"trained in {history.seconds:.1f} s; noting what is normal...")
-    noted, references = pipeline.note_scores(
-        autoencoder, images, trained, held_out, history.suspects, args.seed
-    )
+    noted, references = pipeline.note_scores(fitted, images, args.seed)
 
     # Two pictures, of images that the network was not trained on if there are any.
-    few = images[(held_out if len(held_out) else trained)[:16]]
+    few = images[(fitted.held_out if len(fitted.held_out) else fitted.trained)[:16]]
     spoilt = corruptions.corrupt(few, args.corrupt, args.seed) if args.corrupt else None
-    restored = autoencoder(few if spoilt is None else spoilt, training=False).numpy()
+    restored = fitted.autoencoder(few if spoilt is None else spoilt, training=False).numpy()
     persistence.save_picture(args.vis, visualization.reconstructions(few, restored, spoilt))
     curves = visualization.loss_curves(history.loss, history.val_loss, recipe.trim, args.loss)
     persistence.save_picture(args.plot, curves)
@@ -96,7 +81,7 @@ def main(argv=None):
     persistence.save_manifest(manifest, dataset.names, dataset.labels)
     about = {
         "command": vars(args),
-        "recipe": {**dataclasses.asdict(recipe), "epochs": epochs},
+        "recipe": {**dataclasses.asdict(recipe), "epochs": len(history.loss)},
         "source": source.name,
         "skipped": list(source.skipped),
         "n_images": n,
@@ -107,12 +92,10 @@ def main(argv=None):
         "scores": noted,
     }
     if args.corrupt:
-        about["restoration"] = pipeline.note_restoration(
-            autoencoder, images, held_out, args.corrupt, args.seed
-        )
+        about["restoration"] = pipeline.note_restoration(fitted, images, args.corrupt, args.seed)
         narrator.say(pipeline.restoration_in_words(about["restoration"]))
     persistence.save_references(reference, references)
-    persistence.save_model(args.model, autoencoder)
+    persistence.save_model(args.model, fitted.autoencoder)
     persistence.save_json(settings, about)
     narrator.say(f"wrote {args.dataset}, {args.model}, {args.vis} and {args.plot}")
 

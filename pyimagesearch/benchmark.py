@@ -7,6 +7,7 @@ All images are normal here, and those that are judged were never learnt from. Th
 made of them, so that the truth is known.
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def architectures(args, narrator):
         ("architecture", "noise", "normal", "noisy", "ratio", "auroc", "parameters", "seconds"),
     ]
     for arch in args.archs:
-        autoencoder, history, _ = train(arch, learnt.images, recipe_of(args, arch), args, narrator)
+        fitted, _ = train(arch, learnt.images, recipe_of(args, arch), args, narrator)
+        autoencoder = fitted.autoencoder
         narrator.say(f"{arch}: scoring {len(clean):,} images, clean and noisy...")
         of_clean = scoring.score_images(autoencoder, clean)
         for strength in args.strengths:
@@ -78,7 +80,7 @@ def architectures(args, narrator):
                     f"{spoilt / normal:.2f}",
                     f"{verdict['auroc']:.5f}",
                     str(autoencoder.count_params()),
-                    f"{history.seconds:.1f}",
+                    f"{fitted.history.seconds:.1f}",
                 )
             )
     return table
@@ -191,37 +193,17 @@ def train(what, images, chosen, args, narrator, loss="mse"):
         loss: A key of `training.LOSSES`.
 
     Returns:
-        A tuple of the Keras model, a `training.History`, and what `pipeline.note_scores` wants
-        next: the images, and two int arrays of those trained on and those held out.
+        A tuple of a `pipeline.Fitted` and the images that it was fitted to.
     """
     import numpy as np
 
-    from pyimagesearch import architectures, training
+    from pyimagesearch import pipeline
 
     if args.limit is not None:
         images = np.random.default_rng(args.seed).permutation(images)[: args.limit]
-    autoencoder = architectures.build(chosen, images.shape[1:], args.seed)
-    trained, held_out = training.split(len(images), seed=args.seed)
-    epochs = training.number_of_epochs(
-        len(trained), chosen.epochs, chosen.batch_size, chosen.min_steps
-    )
-    narrator.say(f"{what}: training on {len(trained):,} of {len(images):,} images...")
-    narrator.progress("epoch", 0, epochs)
-    history = training.fit(
-        autoencoder,
-        images,
-        trained,
-        held_out,
-        epochs=epochs,
-        batch_size=chosen.batch_size,
-        learning_rate=chosen.learning_rate,
-        schedule=chosen.schedule,
-        trim=chosen.trim,
-        loss=loss,
-        seed=args.seed,
-        on_epoch=lambda epoch, **losses: narrator.progress("epoch", epoch, epochs, **losses),
-    )
-    return autoencoder, history, (images, trained, held_out)
+    narrator.say(f"{what}: training on four fifths of {len(images):,} images...")
+    on_epoch = functools.partial(narrator.progress, "epoch")
+    return pipeline.train(images, chosen, loss=loss, seed=args.seed, on_epoch=on_epoch), images
 
 
 def flagger(what, images, changes, args, narrator):
@@ -237,12 +219,12 @@ def flagger(what, images, changes, args, narrator):
     from pyimagesearch import pipeline, scoring, thresholds
 
     chosen = recipe_of(args, "dense", **changes)
-    autoencoder, history, seen = train(what, images, chosen, args, narrator, loss="bce")
-    noted, _ = pipeline.note_scores(autoencoder, *seen, history.suspects, args.seed)
+    fitted, seen = train(what, images, chosen, args, narrator, loss="bce")
+    noted, _ = pipeline.note_scores(fitted, seen, args.seed)
     threshold = thresholds.standard_deviations(DEVIATIONS, None, noted["mse"])
 
     def share(images):
-        return thresholds.flag(scoring.score_images(autoencoder, images), threshold).mean()
+        return thresholds.flag(scoring.score_images(fitted.autoencoder, images), threshold).mean()
 
     return share
 

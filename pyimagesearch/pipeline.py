@@ -6,13 +6,92 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pyimagesearch import arrays, corruptions, datasets, folders, persistence, scoring, thresholds
+from pyimagesearch import (
+    architectures,
+    arrays,
+    corruptions,
+    datasets,
+    folders,
+    persistence,
+    scoring,
+    thresholds,
+    training,
+)
 from pyimagesearch.streams import batches
 
 # Images that the notes about scores are made from, at most: the rest would not change them.
 ENOUGH = 5000
 # Share of the pixels of held-out images that may lie above the threshold for a single pixel.
 PIXELS_ABOVE = 0.001
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A network fresh from its training.
+
+    Attributes:
+        autoencoder: Keras model from `(N, H, W, C)` to the same.
+        trained: int array of the indices of the images that it was trained on, ascending.
+        held_out: int array of those that it was not; may be empty.
+        history: A `training.History`.
+    """
+
+    autoencoder: keras.Model
+    trained: np.ndarray
+    held_out: np.ndarray
+    history: training.History
+
+
+def train(images, recipe, *, loss="mse", corrupt=None, seed=42, on_epoch=None):
+    """Build the network of a recipe and fit it to four fifths of the images.
+
+    Args:
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.batches` takes.
+        recipe: A `recipes.Recipe`.
+        loss: A key of `training.LOSSES`.
+        corrupt: What the network is to restore: a pair of a key of `corruptions.CORRUPTIONS` and
+            an amount; `None`: the images as they are.
+        seed: Of the choice of images, the weights, the order and what is spoilt.
+        on_epoch: Called as `on_epoch(epoch, epochs, loss=..., val_loss=...)`: once before the
+            first epoch, with 0 for it and no losses, and after each.
+
+    Returns:
+        A `Fitted`.
+
+    Example:
+        >>> from pyimagesearch.recipes import recipe
+        >>> images = np.zeros((10, 8, 8, 1), "float32")
+        >>> fitted = train(images, recipe(filters=(4,), epochs=1, min_steps=0))
+        >>> len(fitted.trained), len(fitted.held_out), len(fitted.history.loss)
+        (8, 2, 1)
+    """
+    autoencoder = architectures.build(recipe, images.shape[1:], seed)
+    trained, held_out = training.split(len(images), seed=seed)
+    epochs = training.number_of_epochs(
+        len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
+    )
+
+    def tell(epoch, **losses):
+        if on_epoch is not None:
+            on_epoch(epoch, epochs, **losses)
+
+    tell(0)
+    history = training.fit(
+        autoencoder,
+        images,
+        trained,
+        held_out,
+        epochs=epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        schedule=recipe.schedule,
+        trim=recipe.trim,
+        loss=loss,
+        corrupt=corrupt and corruptions.spoiler(corrupt),
+        seed=seed,
+        on_epoch=tell,
+    )
+    return Fitted(autoencoder, trained, held_out, history)
 
 
 @dataclass(frozen=True)
@@ -114,15 +193,12 @@ def plant(dataset, spec, share, seed):
     return datasets.ImageSet(images, dataset.names, labels, None, dataset.skipped), planted
 
 
-def note_scores(autoencoder, images, trained, held_out, suspects, seed=42):
+def note_scores(fitted, images, seed=42):
     """What training notes down about scores, so that other images can be judged by it.
 
     Args:
-        autoencoder: The trained Keras model.
-        images: Anything that `streams.batches` takes.
-        trained: int array: the images that it was trained on.
-        held_out: int array: those that it was not.
-        suspects: int array: those that training has ignored.
+        fitted: A `Fitted`.
+        images: What it was fitted to.
         seed: Of the choice among more than `ENOUGH` images.
 
     Returns:
@@ -136,8 +212,9 @@ def note_scores(autoencoder, images, trained, held_out, suspects, seed=42):
         few = indices if len(indices) <= ENOUGH else rng.choice(indices, ENOUGH, replace=False)
         return np.sort(few)
 
-    trained, held_out = some(trained), some(held_out)
-    trusted = np.setdiff1d(trained, suspects)
+    autoencoder = fitted.autoencoder
+    trained, held_out = some(fitted.trained), some(fitted.held_out)
+    trusted = np.setdiff1d(trained, fitted.history.suspects)
     unseen = held_out if len(held_out) else trained
     noted, references = {}, {}
     for score in scoring.SCORES:
@@ -173,14 +250,13 @@ def judge_pixels(model, dataset):
     return originals, maps, masks, maps > model.noted["pixel_threshold"]
 
 
-def note_restoration(autoencoder, images, held_out, spec, seed=42):
+def note_restoration(fitted, images, spec, seed=42):
     """How much nearer to the clean images the restored ones are than the spoilt ones.
 
     Args:
-        autoencoder: Keras model that was trained to restore.
-        images: Anything that `streams.batches` takes.
-        held_out: int array: images that it was not trained on, at most `ENOUGH` of which are
-            looked at. None of them: nothing is noted.
+        fitted: A `Fitted` that was trained to restore. Of the images that were held out, at most
+            `ENOUGH` are looked at; without any, nothing is noted.
+        images: What it was fitted to.
         spec: How they are spoilt: a pair of a key of `corruptions.CORRUPTIONS` and an amount.
         seed: Of the spoiling.
 
@@ -189,12 +265,12 @@ def note_restoration(autoencoder, images, held_out, spec, seed=42):
         images, and `psnr`, the mean over the images of the peak signal-to-noise ratio in dB; and
         `gain_db`, the difference of the latter. `None` without images held out.
     """
-    if not len(held_out):
+    if not len(fitted.held_out):
         return None
     errors = {"spoilt": [], "restored": []}
-    for number, (_, clean) in enumerate(batches(images, held_out[:ENOUGH], 256)):
+    for number, (_, clean) in enumerate(batches(images, fitted.held_out[:ENOUGH], 256)):
         spoilt = corruptions.corrupt(clean, spec, [seed, number])
-        restored = autoencoder(spoilt, training=False).numpy()
+        restored = fitted.autoencoder(spoilt, training=False).numpy()
         for name, given in (("spoilt", spoilt), ("restored", restored)):
             errors[name].append(np.mean(np.square(clean - given), axis=(1, 2, 3)))
     noted = {}
