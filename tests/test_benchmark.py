@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from pyimagesearch import benchmark
+from pyimagesearch import benchmark, benchmark_common, benchmark_rotation
 from pyimagesearch.corruptions import CORRUPTIONS
 from pyimagesearch.recipes import ARCHITECTURES
 from tests.conftest import ROOT
@@ -111,14 +111,14 @@ def test_table_of_rotation_has_each_class_alone_and_all_together(tmp_path, capsy
 
 
 def test_digits_are_halved_and_no_image_is_in_both_halves():
-    learnt, judged = benchmark.open_source("digits", seed=42)
+    learnt, judged = benchmark_common.open_source("digits", seed=42)
     assert len(learnt.images) == len(learnt.classes) == len(learnt.names) == 899
     assert len(judged.images) == 898
     assert not set(learnt.names) & set(judged.names)
 
 
 def test_quarter_turn_is_among_the_corruptions():
-    assert benchmark.QUARTER_TURN[0] in CORRUPTIONS
+    assert benchmark_rotation.QUARTER_TURN[0] in CORRUPTIONS
 
 
 @pytest.mark.slow

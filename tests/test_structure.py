@@ -13,6 +13,9 @@ FOUNDATIONS = {"__init__", "arrays", "recipes", "silence", "safepickle", "folder
 COMPOSERS = {
     "architectures",
     "benchmark",
+    "benchmark_common",
+    "benchmark_architectures",
+    "benchmark_rotation",
     "commandline",
     "pipeline",
     "train_unsupervised_autoencoder",
