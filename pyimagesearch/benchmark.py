@@ -7,12 +7,21 @@ python -m pyimagesearch.benchmark rotation --source PATH/TO/mnist.npz
 import sys
 from pathlib import Path
 
-from pyimagesearch import benchmark_architectures, benchmark_rotation, commandline
+from pyimagesearch import (
+    benchmark_architectures,
+    benchmark_detection,
+    benchmark_rotation,
+    commandline,
+)
 from pyimagesearch.silence import tensorflow_silenced
 
 # Name -> module with `HELP`, `add_arguments(parser)`, and `table(args, narrator)`, which returns a
 # list of tuples of text, the names of the columns first.
-TABLES = {"architectures": benchmark_architectures, "rotation": benchmark_rotation}
+TABLES = {
+    "architectures": benchmark_architectures,
+    "detection": benchmark_detection,
+    "rotation": benchmark_rotation,
+}
 
 
 def in_words(table):

@@ -1,10 +1,18 @@
 import csv
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from pyimagesearch import benchmark, benchmark_common, benchmark_rotation
+from pyimagesearch import (
+    benchmark,
+    benchmark_common,
+    benchmark_detection,
+    benchmark_rotation,
+    metrics,
+)
 from pyimagesearch.corruptions import CORRUPTIONS
 from pyimagesearch.recipes import ARCHITECTURES
 from tests.conftest import ROOT
@@ -20,7 +28,7 @@ def run(table, folder, *flags):
 
 
 @pytest.mark.parametrize("table", benchmark.TABLES)
-@pytest.mark.parametrize("flags", [["--help"], ["--no-such-flag"], ["--epochs", "0"]])
+@pytest.mark.parametrize("flags", [["--help"], ["--no-such-flag"], ["--seed", "x"]])
 def test_help_and_wrong_flags_need_nothing_but_python_itself(table, flags):
     """-S and -I: no installed package is in reach, so that nothing slow can be imported."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[1:] = {[table, *flags]!r}; "
@@ -50,6 +58,9 @@ def test_help_and_wrong_flags_need_nothing_but_python_itself(table, flags):
         ["architectures", "--source", "cakes"],
         ["architectures", "--source", str(ROOT)],
         ["rotation", "--source", "digits", "--classes", "2", "12"],
+        ["detection", "--protocols", "easy"],
+        ["detection", "--methods", "magic"],
+        ["detection", "--source", str(ROOT)],
     ],
 )
 def test_wrong_flags_and_sources_are_one_line_and_status_2(flags, tmp_path, capsys):
@@ -119,6 +130,81 @@ def test_digits_are_halved_and_no_image_is_in_both_halves():
 
 def test_quarter_turn_is_among_the_corruptions():
     assert benchmark_rotation.QUARTER_TURN[0] in CORRUPTIONS
+
+
+def detect(folder, *flags):
+    """Make the table of detection; return its rows and the single results."""
+    quick = ["--source", "digits", "--protocols", "contaminated", "--seeds", "0", "1"]
+    assert benchmark.main(["detection", *quick, "--output", str(folder), *flags]) == 0
+    rows = []
+    for name in ("detection.csv", "detection_runs.csv"):
+        with (folder / name).open(newline="") as file:
+            rows.append(list(csv.DictReader(file)))
+    return rows
+
+
+def test_detection_sums_up_single_results_and_goes_on_where_it_was(tmp_path, capsys):
+    rows, runs = detect(tmp_path, "--methods", "pca-4")
+    assert [(run["seed"], run["method"]) for run in runs] == [("0", "pca-4"), ("1", "pca-4")]
+    mean = (float(runs[0]["average_precision"]) + float(runs[1]["average_precision"])) / 2
+    assert [row["tasks"] for row in rows] == ["2"]
+    assert float(rows[0]["average_precision"]) == pytest.approx(mean, abs=1e-4)
+    # A result that is there is not made again, whatever it says; a new method is.
+    path = tmp_path / "detection_runs.csv"
+    text = path.read_text().replace(runs[0]["seconds"], "1234.5")
+    path.write_text(text)
+    rows, runs = detect(tmp_path, "--methods", "pca-4", "pca-16")
+    assert [run["seconds"] for run in runs][0] == "1234.5"
+    assert [(row["method"], row["tasks"]) for row in rows] == [("pca-4", "2"), ("pca-16", "2")]
+    told = capsys.readouterr().out
+    assert "1 of 1 methods to go" in told
+    assert "1 of 2 methods to go" in told
+    assert json.loads((tmp_path / "detection.json").read_text()) == rows
+
+
+def test_detection_given_a_broken_file_of_results_says_so(tmp_path, capsys):
+    (tmp_path / "detection_runs.csv").write_text("source,protocol\ndigits")
+    flags = ["--source", "digits", "--methods", "pca-4", "--output", str(tmp_path)]
+    assert benchmark.main(["detection", *flags]) == 2
+    assert "detection_runs.csv is not a table of earlier results" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_detection_trains_each_network_of_ours_as_well(tmp_path):
+    _, runs = detect(tmp_path, "--methods", "robust mse", "tutorial mse")
+    found = {(run["method"], run["seed"]): float(run["average_precision"]) for run in runs}
+    assert found["robust mse", "0"] > found["tutorial mse", "0"]
+
+
+def test_pairs_are_none_that_settings_were_chosen_on():
+    tasks = benchmark_detection.pairs(range(10), [0])
+    pairs = {(task.normal, task.anomalous) for task in tasks}
+    assert len(pairs) == benchmark_detection.N_PAIRS
+    assert not pairs & set(benchmark_detection.DEVELOPMENT_PAIRS)
+
+
+@pytest.mark.parametrize("name", benchmark_detection.PROTOCOLS)
+def test_protocol_given_the_digits_has_the_share_of_anomalies_that_it_names(name):
+    make, seeds = benchmark_detection.PROTOCOLS[name]
+    task = make([4], seeds)[0]
+    learnt, judged, labels = benchmark_detection.images_of(task, "digits")
+    assert len(labels) == len(learnt if judged is None else judged)
+    n_normal = (labels == 0).sum()
+    if judged is None:
+        assert (labels == 1).sum() == pytest.approx(task.contam * n_normal, abs=1)
+    else:
+        assert len(learnt) == n_normal  # of the digits, which have no splits
+
+
+def test_measures_of_a_ranking_given_by_hand():
+    scores = np.append(np.linspace(1, 2, 99), 30)
+    measures = benchmark_detection.judge(scores, np.arange(100) == 99)
+    assert set(measures) == set(benchmark_detection.MEASURES)
+    assert measures["clean_top"] == measures["auto_f1"] == measures["auroc"] == 1
+    assert measures["auto_share"] == pytest.approx(0.01)
+    measures = benchmark_detection.judge(scores, np.arange(100) == 98)
+    assert measures["clean_top"] == measures["auto_f1"] == 0
+    assert metrics.evaluate(scores, scores > 2, np.arange(100) == 98)["f1"] is not None
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ COMPOSERS = {
     "benchmark",
     "benchmark_common",
     "benchmark_architectures",
+    "benchmark_detection",
     "benchmark_rotation",
     "commandline",
     "pipeline",
