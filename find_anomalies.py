@@ -21,11 +21,9 @@ def main(argv=None):
     with tensorflow_silenced():
         from pyimagesearch import metrics, persistence, pipeline, scoring, thresholds, visualization
 
-    gallery, histogram, heatmaps, table, report = (
-        Path(args.output, name)
-        for name in ("anomalies.png", "errors.png", "heatmaps.png", "anomalies.csv", "report.json")
-    )
-    persistence.check_targets(gallery, histogram, heatmaps, table, report)
+    targets = [Path(args.output, name) for name in pipeline.RESULTS]
+    gallery, histogram, heatmaps, table, report, page = targets
+    persistence.check_targets(*targets)
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
@@ -53,7 +51,8 @@ def main(argv=None):
 
     # How odd is odd enough?
     threshold = thresholds.RULES[rule](value, scores, model.noted)
-    narrator.say(f"threshold rule: {commandline.rule_in_words(rule, value)}")
+    words = commandline.rule_in_words(rule, value)
+    narrator.say(f"threshold rule: {words}")
     flagged = thresholds.flag(scores, threshold)
     narrator.say(f"{args.score} threshold: {threshold:.6f}")
     narrator.say(f"{flagged.sum()} outliers found")
@@ -90,7 +89,7 @@ def main(argv=None):
     if verdict:
         narrator.say(f"against the hidden labels: {metrics.in_words(verdict)}")
 
-    # The table of all images, and the report.
+    # The table of all images, and the report: for programs, and for people as one page.
     rows = pipeline.table(dataset, scores, ranking, flagged, model.noted)
     persistence.save_csv(table, rows[0], rows[1:])
     told = pipeline.report(
@@ -101,10 +100,23 @@ def main(argv=None):
         seconds,
         score=args.score,
         threshold=threshold,
-        threshold_rule=commandline.rule_in_words(rule, value),
+        threshold_rule=words,
         metrics=verdict,
     )
     persistence.save_json(report, told)
+    text = pipeline.page(
+        model,
+        dataset,
+        scores,
+        ranking,
+        threshold,
+        top=args.top,
+        scale=scale,
+        command=vars(args),
+        rule=words,
+        metrics=verdict,
+    )
+    persistence.save_bytes(page, text.encode())
     narrator.say(f"wrote the results to {args.output}")
 
 

@@ -12,10 +12,12 @@ from pyimagesearch import (
     corruptions,
     datasets,
     folders,
+    htmlreport,
     persistence,
     scoring,
     thresholds,
     training,
+    visualization,
 )
 from pyimagesearch.streams import batches
 
@@ -23,6 +25,17 @@ from pyimagesearch.streams import batches
 ENOUGH = 5000
 # Share of the pixels of held-out images that may lie above the threshold for a single pixel.
 PIXELS_ABOVE = 0.001
+# What detection writes, in the order in which it is written.
+RESULTS = (
+    "anomalies.png",
+    "errors.png",
+    "heatmaps.png",
+    "anomalies.csv",
+    "report.json",
+    "report.html",
+)
+# Images that the page shows if it has room for them, and how many are reconstructed at a time.
+BROWSED, AT_A_TIME = 200, 25
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,7 @@ class Trained:
         noted: What `note_scores` noted for that score; empty for a model from elsewhere.
         reference: What that score knows about normal images; may be empty.
         valid_label: The classes that were normal in training, or `None`.
+        about: All that training has noted down; empty for a model from elsewhere.
     """
 
     autoencoder: keras.Model
@@ -111,6 +125,7 @@ class Trained:
     noted: dict
     reference: dict
     valid_label: list | None
+    about: dict
 
     def score_images(self, images, on_batch=None):
         """Score images: see `scoring.score_images`."""
@@ -132,6 +147,7 @@ def open_model(path, score="mse"):
         about.get("scores", {}).get(score, {}),
         persistence.load_reference(persistence.reference_path(path), score),
         about.get("command", {}).get("valid_label"),
+        about,
     )
 
 
@@ -347,3 +363,81 @@ def report(dataset, scores, ranking, flagged, seconds, **more):
         ],
         **more,
     }
+
+
+def page(model, dataset, scores, ranking, threshold, *, top, scale, command, rule, metrics):
+    """What `report.html` says.
+
+    Args:
+        model: A `Trained`.
+        dataset, scores, ranking: As for `table`.
+        threshold: The number above which an image is flagged.
+        top: How many images to picture at least, if the page has room for them.
+        scale: The error that is shown brightest; `None` takes the brightest of the first images.
+        command: Dict of the flags of this run.
+        rule: The rule of the threshold, in words.
+        metrics: What `metrics.evaluate` returned; may be `None`.
+
+    Returns:
+        The page as text.
+    """
+    about = model.about
+    curves = about.get("training")
+    edges, logarithmic = visualization.bar_edges(scores, threshold)
+    settings = {"This run": as_flags(command), "Training run": as_flags(about.get("command", {}))}
+    settings |= {"Recipe": about.get("recipe", {}), "Versions": about.get("versions", {})}
+    columns = ["Original", "Reconstruction", "Error map"]
+    return htmlreport.page(
+        scores[ranking],
+        threshold,
+        [dataset.names[i] for i in ranking],
+        dataset.labels[ranking],
+        columns if dataset.masks is None else [*columns, "True mask"],
+        pictured(model, dataset, ranking[: max(top, BROWSED)], scale),
+        score=model.score,
+        rule=rule,
+        edges=edges,
+        logarithmic=logarithmic,
+        metrics=metrics,
+        training=curves
+        and {
+            "loss": curves["loss"],
+            "val_loss": curves["val_loss"],
+            "trim": about["recipe"]["trim"],
+            "name": about["command"]["loss"],
+        },
+        settings=settings,
+    )
+
+
+def as_flags(command):
+    """The flags of a run that were given or have a default, by the names that they go by."""
+    return {
+        f"--{name.replace('_', '-')}": value
+        for name, value in command.items()
+        if value is not None and value is not False
+    }
+
+
+def pictured(model, dataset, order, scale=None):
+    """Pictures of images, of their reconstructions, error maps and, if known, true masks.
+
+    Args:
+        model: A `Trained`.
+        dataset: An `ImageSet`.
+        order: int array: which of the images.
+        scale: As for `page`.
+
+    Yields:
+        Three or four uint8 arrays `(H, W, 3)` for each image. Few images are held at a time.
+    """
+    for start in range(0, len(order), AT_A_TIME):
+        some = order[start : start + AT_A_TIME]
+        images, reconstructed, maps = model.reconstruct(dataset.images, some)
+        scale = float(np.quantile(maps, 0.995)) if scale is None else scale
+        columns = [visualization.to_rgb(images), visualization.to_rgb(reconstructed)]
+        columns.append(visualization.color_errors(maps, scale))
+        if dataset.masks is not None:
+            masks = folders.load_masks([dataset.masks[i] for i in some], maps.shape[1:])
+            columns.append(visualization.to_rgb(masks[..., np.newaxis].astype(np.float32)))
+        yield from zip(*columns, strict=True)

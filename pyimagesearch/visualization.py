@@ -376,6 +376,38 @@ def fitted(name, room):
     return shortened(name, longest)
 
 
+def bar_edges(scores, threshold):
+    """Where about sixty bars of a histogram begin and end: never on both sides of the threshold.
+
+    Args:
+        scores: float array `(N,)`, N at least 1.
+        threshold: The number above which an image is flagged; one of the edges.
+
+    Returns:
+        A tuple of the edges, a float array, ascending, the first below all scores and the last
+        not below any; and whether they keep equal distances on a logarithmic scale. They do
+        where the scores differ tenfold and a third of a linear one would lie empty in one piece.
+
+    Example:
+        >>> edges, logarithmic = bar_edges(np.array([1.0, 2.0, 100.0]), 50.0)
+        >>> bool(edges[0] < 1), bool(edges[-1] >= 100), 50.0 in edges, logarithmic
+        (True, True, True, True)
+    """
+    points = np.sort(np.append(np.asarray(scores, np.float64), threshold))
+    low, middle, high = points[0], threshold, points[-1]
+    gap = np.diff(points).max()
+    logarithmic = bool(low > 0 and high > 10 * low and gap > (high - low) / 3)
+    if logarithmic:
+        low, middle, high = np.log([low, middle, high])
+    width = (high - low) / 60 or 1e-6
+    below, above = (int(np.ceil(part / width)) + 1 for part in (middle - low, high - middle))
+    edges = middle + width * np.arange(-below, above + 1)
+    if logarithmic:
+        edges = np.exp(edges)
+    edges[below] = threshold  # to the bit, whatever was lost in rounding
+    return edges, logarithmic
+
+
 def score_histogram(scores, threshold, score="mse", planted=None):
     """How the scores are spread, and where the threshold lies, as `errors.png`.
 
@@ -387,11 +419,7 @@ def score_histogram(scores, threshold, score="mse", planted=None):
             the others are then shown apart, with their means. `None` parts the flagged from
             the others instead.
     """
-    low, high = float(np.min(scores)), float(max(np.max(scores), threshold))
-    # Sixty bins, with an edge at the threshold: no bar stands on both sides of it.
-    width = (high - low) / 60 or 1e-6
-    below, above = (int(np.ceil(part / width)) + 1 for part in (threshold - low, high - threshold))
-    bins = threshold + width * np.arange(-below, above + 1)
+    bins, logarithmic = bar_edges(scores, threshold)
     figure = Figure(figsize=(7, 4.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     if planted is None:
@@ -413,6 +441,8 @@ def score_histogram(scores, threshold, score="mse", planted=None):
                 mean, color=color, linestyle=":", linewidth=2, label=f"mean {name}: {mean:#.5g}"
             )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:#.5g}")
+    if logarithmic:
+        axes.set_xscale("log")
     # A few outliers beside thousands of others would be no pixel high.
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 2 * tallest)

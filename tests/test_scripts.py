@@ -1,5 +1,6 @@
 """Both scripts from end to end, on the bundled digits."""
 
+import base64
 import csv
 import json
 import os
@@ -26,6 +27,7 @@ WRITTEN = [
     "images.pickle",
     "plot.png",
     "recon_vis.png",
+    "report.html",
     "report.json",
 ]
 
@@ -115,6 +117,39 @@ def test_report_agrees_with_the_table(trained):
     assert report["threshold_rule"] == "quantile 0.999"
     assert report["estimated_contamination"] == pytest.approx(1 / 191)
     assert report["images_per_second"] == pytest.approx(191 / report["seconds"])
+
+
+def data_of(folder):
+    """What the page of a run shows, as it is embedded in it."""
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    data = text.split('id="data">')[1].split("</script>")[0]
+    return json.loads(data, parse_constant=pytest.fail)
+
+
+def test_page_agrees_with_the_report_and_the_table(trained):
+    page, report, rows = data_of(trained), report_of(trained), table_of(trained)
+    assert page["n"] == 191
+    assert page["threshold"] == report["threshold"]
+    assert page["rule"] == report["threshold_rule"]
+    assert page["metrics"] == report["metrics"]
+    assert page["names"] == [row["name"] for row in rows]
+    assert page["labels"] == "".join(row["label"] for row in rows)
+    scores = np.frombuffer(base64.b64decode(page["scores"]), "<f4")
+    np.testing.assert_array_equal(scores, np.float32([row["score"] for row in rows]))
+    about = json.loads((trained / "autoencoder.json").read_text())
+    assert page["training"]["loss"] == about["training"]["loss"]
+    assert page["training"]["trim"] == about["recipe"]["trim"]
+    assert ["Recipe", "latent_dim", str(about["recipe"]["latent_dim"])] in page["settings"]
+    assert page["columns"] == ["Original", "Reconstruction", "Error map"]
+    assert len(page["pictures"]) == 191
+
+
+def test_page_shows_the_images_themselves_highest_score_first(trained):
+    images = persistence.load_images(trained / "images.pickle")
+    for row, parts in list(zip(table_of(trained), data_of(trained)["pictures"], strict=True))[:3]:
+        encoded = np.frombuffer(base64.b64decode(parts[0].split(",")[1]), np.uint8)
+        shown = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., 0]
+        np.testing.assert_array_equal(shown, np.rint(images[int(row["index"]), ..., 0] * 255))
 
 
 def test_json_beside_the_model_says_how_to_get_it_again(trained):
@@ -334,6 +369,9 @@ def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
     assert metrics["pixel_auroc"] > 0.95
     assert metrics["aupro"] > 0.8
     assert cv2.imread(str(tmp_path / "heatmaps.png")).std() > 20
+    page = data_of(tmp_path)
+    assert page["columns"][-1] == "True mask"
+    assert [len(parts) for parts in page["pictures"]] == [4] * 18
     assert table_of(tmp_path)[0]["name"].startswith(str(photos / "test" / "spot"))
     # The next run has no masks: no picture may be left that seems to be of it.
     assert find_anomalies.main(["-d", str(tmp_path / "images.pickle"), *model]) == 0
