@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.ticker import LogLocator, NullFormatter
 
 # Its remarks on fonts and caches are no news to somebody who is looking for odd images.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -23,6 +24,8 @@ ERROR_COLORS = matplotlib.colormaps["inferno"]
 DPI = 100
 # Sides in pixels: of a pictured image, if a whole factor takes it there, and of a whole gallery.
 SMALLEST_TILE, LARGEST_TILE, WIDEST = 112, 152, 2000
+# Sizes of letters in points, to be read at half the size too, as a page may show the pictures.
+TITLE, LEGEND, CAPTION, SMALL = 18, 13, 13, 10
 
 
 @contextlib.contextmanager
@@ -154,10 +157,10 @@ def reconstructions(images, reconstructed, spoilt=None):
             themselves but spoilt ones; shown between the two.
     """
     if spoilt is None:
-        title = "Each pair: original, reconstruction"
+        title = "Each pair: original | reconstruction"
         cells = list(strips(to_rgb(images), to_rgb(reconstructed)))
     else:
-        title = "Each three: clean, spoilt, restored"
+        title = "Each three: clean | spoilt | restored"
         cells = list(strips(to_rgb(images), to_rgb(spoilt), to_rgb(reconstructed)))
     margin = 12
     tile = (cells[0].shape[1] + margin, cells[0].shape[0] + margin)
@@ -170,14 +173,17 @@ def reconstructions(images, reconstructed, spoilt=None):
         for cell in cells
     ]
     montage = imutils.build_montages(padded, tile, (columns, rows))[0]
-    top = 0.55
+    top = 0.7
     left = margin / DPI
-    width, height = left + max(montage.shape[1] / DPI, 4), montage.shape[0] / DPI + top
+    width, height = (
+        left + max(montage.shape[1], text_width(title, TITLE) + 4) / DPI,
+        montage.shape[0] / DPI + top,
+    )
     figure = Figure(figsize=(width, height), dpi=DPI)
     axes = figure.add_axes((left / width, 0, 1 - left / width, 1 - top / height))
     show(axes, montage)
     axes.set_anchor("NW")
-    figure.text(left / width, 1 - top / 2 / height, title, fontsize=14, va="center")
+    figure.text(left / width, 1 - top / 2 / height, title, fontsize=TITLE, va="center")
     return render(figure)
 
 
@@ -190,23 +196,69 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
         trim: Share of the images that is left out of both, for the label.
         name: What the loss is called: `mse`, `bce`, or something to be shown as it is.
     """
-    figure = Figure(figsize=(7, 4.2), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = chart("Training and validation loss")
     epochs = np.arange(1, len(loss) + 1)
     marker = "o" if len(loss) <= 40 else ""  # dots, unless they would hide the lines
-    axes.plot(epochs, loss, marker + "-", color=BLUE, label="training", markersize=4)
+    settings = {"linewidth": 2, "markersize": 5}
+    axes.plot(epochs, loss, marker + "-", color=BLUE, label="training", **settings)
     if len(val_loss):
-        axes.plot(epochs, val_loss, marker + "--", color=VERMILLION, label="held out", markersize=4)
-    axes.set_yscale("log")
-    axes.set_title("Training and validation loss")
-    axes.set_xlabel("epoch")
+        axes.plot(epochs, val_loss, marker + "--", color=VERMILLION, label="held out", **settings)
+    losses = np.concatenate([loss, val_loss])
+    # Where the first epochs would press all others to the floor.
+    if losses.min() > 0 and losses.max() > 3 * losses.min():
+        logarithmic(axes.yaxis, losses.max() / losses.min())
     axes.xaxis.get_major_locator().set_params(integer=True)
-    unless = f", without the worst {trim:.0%}" if trim else ""
+    if trim:
+        # Curves fall: the upper right corner is free.
+        note = f"both without the worst {100 * trim:.3g}%,\nwhich training ignores as suspects"
+        where = {"transform": axes.transAxes, "ha": "right", "va": "top", "linespacing": 1.4}
+        axes.text(0.99, 0.97, note, fontsize=LEGEND - 1, color=GREY, **where)
     spelt_out = {"mse": "mean squared error", "bce": "cross-entropy"}.get(name, name)
-    axes.set_ylabel(f"{spelt_out}{unless}")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend()
+    return finished(figure, axes, "epoch", spelt_out)
+
+
+def chart(title):
+    """A figure with a title, and axes in it without a box around them."""
+    figure = Figure(figsize=(8, 5), dpi=DPI, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=TITLE)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def finished(figure, axes, across, up):
+    """Label axes, and draw the figure. The legend stands above, where no data can be."""
+    axes.set_xlabel(across, fontsize=LEGEND)
+    axes.set_ylabel(up, fontsize=LEGEND)
+    axes.tick_params(labelsize=LEGEND - 1)
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    entries = len(axes.get_legend_handles_labels()[0])
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=3 if entries <= 3 else 2,
+        borderaxespad=0.2,
+        fontsize=LEGEND - 1,
+        frameon=False,
+        handlelength=1.6,
+        columnspacing=1.4,
+    )
     return render(figure)
+
+
+def logarithmic(axis, ratio):
+    """Make an axis logarithmic, with round numbers written out at its ticks.
+
+    Args:
+        axis: Of Matplotlib.
+        ratio: The highest value over the lowest.
+    """
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 1000 else (1,)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def anomalies(
@@ -306,20 +358,22 @@ def gallery(cells, captions, marked, names, title, legend, scale):
         legend: What the parts of a cell are.
         scale: The map value that is shown brightest.
     """
-    side, line, top, bottom = 20, 16, 74, 76  # margin between cells, line of text, head and foot
+    side, line, top, bottom = 24, 21, 92, 92  # margin between cells, line of text, head and foot
     weights = ["bold" if is_marked else "normal" for is_marked in marked]
-    widths = [text_width(*of) for of in zip(captions, [10] * len(captions), weights, strict=True)]
+    widths = [
+        text_width(*of) for of in zip(captions, [CAPTION] * len(captions), weights, strict=True)
+    ]
     width = max(cells.shape[2], *widths)  # of a cell with its caption
     names = [shortened(name) for name in names]
     rooms = [width - taken - 10 for taken in widths]
     lines = 1
-    if any(text_width(name, 8) > room for name, room in zip(names, rooms, strict=True)):
+    if any(text_width(name, SMALL) > room for name, room in zip(names, rooms, strict=True)):
         lines, rooms = 2, [width] * len(names)
-    height = lines * line + cells.shape[1] + 14
+    height = lines * line + cells.shape[1] + 18
 
     columns = min(5, len(cells), max(1, (WIDEST - side) // (width + side)))
     rows = -(-len(cells) // columns)
-    texts = ((title, 14), (legend, 10))
+    texts = ((title, TITLE), (legend, LEGEND))
     across = side + max(columns * (width + side), *(text_width(*text) + side for text in texts))
     down = top + rows * height + bottom
     figure = Figure(figsize=(across / DPI, down / DPI), dpi=DPI)
@@ -330,30 +384,30 @@ def gallery(cells, captions, marked, names, title, legend, scale):
             x / across, 1 - y / down, text, fontsize=size, ha=align, parse_math=False, **settings
         )
 
-    write(title, side, 30, 14)
-    write(legend, side, 56, 10, color=GREY)
+    write(title, side, 36, TITLE)
+    write(legend, side, 66, LEGEND, color=GREY)
     for i, cell in enumerate(cells):
         left, upper = side + i % columns * (width + side), top + i // columns * height
         color = VERMILLION if marked[i] else "black"
-        write(captions[i], left, upper + line - 4, 10, color=color, fontweight=weights[i])
+        write(captions[i], left, upper + line - 5, CAPTION, color=color, fontweight=weights[i])
         name = fitted(names[i], rooms[i])
         if lines == 1:
-            write(name, left + cell.shape[1], upper + line - 4, 8, "right", color=GREY)
+            write(name, left + cell.shape[1], upper + line - 5, SMALL, "right", color=GREY)
         else:
-            write(name, left, upper + 2 * line - 4, 8, color=GREY)
+            write(name, left, upper + 2 * line - 5, SMALL, color=GREY)
         # Pixel by pixel, without any resampling.
         lower = down - upper - lines * line - len(cell)
         figure.figimage(cell, left, lower, origin="upper")
 
     bar_width = min(300, across - 2 * side)
-    bar = figure.add_axes((side / across, 42 / down, bar_width / across, 12 / down))
+    bar = figure.add_axes((side / across, 40 / down, bar_width / across, 14 / down))
     colors = matplotlib.cm.ScalarMappable(
         matplotlib.colors.Normalize(0, max(scale, 1e-12)), ERROR_COLORS
     )
     figure.colorbar(colors, cax=bar, orientation="horizontal", extend="max")
-    bar.tick_params(labelsize=8)
+    bar.tick_params(labelsize=SMALL)
     bar.locator_params(nbins=5)
-    bar.set_title("value in the map", fontsize=8, loc="left", pad=2)
+    bar.set_title("value in the map", fontsize=SMALL, loc="left", pad=4)
     return render(figure)
 
 
@@ -371,7 +425,7 @@ def shortened(name, longest=24):
 def fitted(name, room):
     """As much of the end of a name as can be drawn in so many pixels, in small letters."""
     longest = len(name)
-    while longest > 1 and text_width(shortened(name, longest), 8) > room:
+    while longest > 1 and text_width(shortened(name, longest), SMALL) > room:
         longest -= 1
     return shortened(name, longest)
 
@@ -389,23 +443,23 @@ def bar_edges(scores, threshold):
         where the scores differ tenfold and a third of a linear one would lie empty in one piece.
 
     Example:
-        >>> edges, logarithmic = bar_edges(np.array([1.0, 2.0, 100.0]), 50.0)
-        >>> bool(edges[0] < 1), bool(edges[-1] >= 100), 50.0 in edges, logarithmic
+        >>> edges, over_decades = bar_edges(np.array([1.0, 2.0, 100.0]), 50.0)
+        >>> bool(edges[0] < 1), bool(edges[-1] >= 100), 50.0 in edges, over_decades
         (True, True, True, True)
     """
     points = np.sort(np.append(np.asarray(scores, np.float64), threshold))
     low, middle, high = points[0], threshold, points[-1]
     gap = np.diff(points).max()
-    logarithmic = bool(low > 0 and high > 10 * low and gap > (high - low) / 3)
-    if logarithmic:
+    over_decades = bool(low > 0 and high > 10 * low and gap > (high - low) / 3)
+    if over_decades:
         low, middle, high = np.log([low, middle, high])
     width = (high - low) / 60 or 1e-6
     below, above = (int(np.ceil(part / width)) + 1 for part in (middle - low, high - middle))
     edges = middle + width * np.arange(-below, above + 1)
-    if logarithmic:
+    if over_decades:
         edges = np.exp(edges)
     edges[below] = threshold  # to the bit, whatever was lost in rounding
-    return edges, logarithmic
+    return edges, over_decades
 
 
 def score_histogram(scores, threshold, score="mse", planted=None):
@@ -419,9 +473,8 @@ def score_histogram(scores, threshold, score="mse", planted=None):
             the others are then shown apart, with their means. `None` parts the flagged from
             the others instead.
     """
-    bins, logarithmic = bar_edges(scores, threshold)
-    figure = Figure(figsize=(7, 4.2), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
+    bins, over_decades = bar_edges(scores, threshold)
+    figure, axes = chart(f"Scores of {len(scores):,} images")
     if planted is None:
         flagged = scores > threshold
         groups = {"not flagged": (scores[~flagged], BLUE), "flagged": (scores[flagged], VERMILLION)}
@@ -441,15 +494,10 @@ def score_histogram(scores, threshold, score="mse", planted=None):
                 mean, color=color, linestyle=":", linewidth=2, label=f"mean {name}: {mean:#.5g}"
             )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:#.5g}")
-    if logarithmic:
-        axes.set_xscale("log")
+    if over_decades:
+        logarithmic(axes.xaxis, bins[-1] / bins[0])
     # A few outliers beside thousands of others would be no pixel high.
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 2 * tallest)
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
-    axes.set_title(f"Scores of {len(scores):,} images")
-    axes.set_xlabel(score)
-    axes.set_ylabel("images")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return render(figure)
+    return finished(figure, axes, f"score ({score})", "images")

@@ -364,7 +364,7 @@ def test_long_names_are_shortened_at_their_beginning():
 def test_names_are_cut_to_the_room_they_have():
     for room in (30, 60, 90):
         name = visualization.fitted("a/long/folder/odd.png", room)
-        assert visualization.text_width(name, 8) <= room
+        assert visualization.text_width(name, visualization.SMALL) <= room
         assert name.startswith("…")
         assert "a/long/folder/odd.png".endswith(name[1:])
     assert visualization.fitted("odd.png", 200) == "odd.png"
@@ -378,3 +378,46 @@ def test_loss_is_called_by_its_name():
     )
     assert not np.array_equal(plain, other)
     assert not np.array_equal(plain, trimmed)
+
+
+def axes_of(monkeypatch, draw, *args, **settings):
+    """The axes of a chart instead of its picture."""
+    figures = []
+    monkeypatch.setattr(visualization, "render", lambda figure: figures.append(figure))
+    draw(*args, **settings)
+    return figures[0].axes[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "scale"), [([0.3, 0.01], "log"), ([0.3, 0.2], "linear"), ([0.3, 0.0], "linear")]
+)
+def test_loss_is_on_a_logarithmic_axis_where_it_falls_far(monkeypatch, loss, scale):
+    axes = axes_of(monkeypatch, visualization.loss_curves, loss, [])
+    assert axes.get_yscale() == scale
+
+
+def test_trimmed_share_is_written_on_the_chart_of_the_loss(monkeypatch):
+    curves = visualization.loss_curves
+    assert "worst 2.5%" in axes_of(monkeypatch, curves, [0.3, 0.1], [], 0.025).texts[0].get_text()
+    assert not axes_of(monkeypatch, curves, [0.3, 0.1], [], 0).texts
+
+
+@pytest.mark.parametrize(
+    ("scores", "scale"),
+    [([1, 2, 3, 300], "log"), ([1, 2, 3, 4], "linear"), ([0, 2, 3, 300], "linear")],
+)
+def test_scores_far_out_do_not_press_the_others_into_a_corner(monkeypatch, scores, scale):
+    axes = axes_of(monkeypatch, visualization.score_histogram, np.array(scores, float), 2.5)
+    assert axes.get_xscale() == scale
+    drawn = [bar for bar in axes.patches if bar.get_height()]
+    assert sum(bar.get_height() for bar in drawn) == len(scores)
+    # No bar stands on both sides of the threshold.
+    inside = [bar.get_x() + bar.get_width() * np.array([0.01, 0.99]) - 2.5 for bar in drawn]
+    assert all(left * right > 0 for left, right in inside)
+
+
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers(monkeypatch):
+    axes = axes_of(monkeypatch, visualization.loss_curves, [50.0, 1.0], [])
+    written = [axes.yaxis.get_major_formatter()(tick) for tick in axes.get_yticks()]
+    shown = [text for text in written if 1 <= float(text) <= 50]
+    assert shown == ["1", "2", "5", "10", "20", "50"]
