@@ -340,6 +340,16 @@ def test_page_fits_its_window_in_light_and_dark(show, sixty, width, dark):
     assert light != dark
 
 
+def test_print_leaves_out_what_is_to_be_pressed(show, sixty):
+    browser = show(page(**sixty), width=760)
+    for media, seen in (("print", False), ("", True)):
+        browser.call("Emulation.setEmulatedMedia", media=media)
+        for control in ("slider", "order", "reset"):
+            assert browser.run(f"$('{control}').checkVisibility()") == seen, control
+        assert browser.run("document.querySelector('.card').checkVisibility()")
+        assert browser.run("document.documentElement.scrollWidth") <= 760
+
+
 @pytest.mark.parametrize(
     ("scores", "threshold"),
     [([0.5], 0.5), ([0.0] * 3, 0.0), ([3.0, 2, 1], 9.0), ([1e4, 1, 0.9], 2)],
