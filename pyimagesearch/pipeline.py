@@ -222,19 +222,12 @@ def note_scores(fitted, images, seed=42):
         as `scoring.summary` has them, `threshold` and `pixel_threshold`), and references as
         `scoring.fit_reference` has them.
     """
-    rng = np.random.default_rng(seed)
-
-    def some(indices):
-        few = indices if len(indices) <= ENOUGH else rng.choice(indices, ENOUGH, replace=False)
-        return np.sort(few)
-
     autoencoder = fitted.autoencoder
-    trained, held_out = some(fitted.trained), some(fitted.held_out)
-    trusted = np.setdiff1d(trained, fitted.history.suspects)
+    trained, held_out = enough(fitted.trained, seed), enough(fitted.held_out, seed)
     unseen = held_out if len(held_out) else trained
     noted, references = {}, {}
     for score in scoring.SCORES:
-        reference = scoring.fit_reference(autoencoder, images, trusted, score)
+        reference = fit_reference(fitted, images, score, seed)
         of_trained = scoring.score_images(autoencoder, images, score, reference, trained)
         of_held_out = scoring.score_images(autoencoder, images, score, reference, held_out)
         # A few hundred images have pixels enough.
@@ -248,6 +241,27 @@ def note_scores(fitted, images, seed=42):
         if reference:
             references[score] = reference
     return noted, references
+
+
+def fit_reference(fitted, images, score, seed=42):
+    """Learn what a score needs to know about normal images, from those that training trusted.
+
+    Args:
+        fitted, images, seed: As for `note_scores`.
+        score: A key of `scoring.SCORES`.
+
+    Returns:
+        A dict of arrays as `scoring.fit_reference` has it.
+    """
+    trusted = np.setdiff1d(enough(fitted.trained, seed), fitted.history.suspects)
+    return scoring.fit_reference(fitted.autoencoder, images, trusted, score)
+
+
+def enough(indices, seed):
+    """All of the indices, or `ENOUGH` of them chosen at random, ascending."""
+    if len(indices) <= ENOUGH:
+        return indices
+    return np.sort(np.random.default_rng(seed).choice(indices, ENOUGH, replace=False))
 
 
 def judge_pixels(model, dataset):

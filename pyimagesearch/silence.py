@@ -1,5 +1,6 @@
 """How are libraries kept from writing to the user's screen?"""
 
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -33,3 +34,21 @@ def tensorflow_silenced():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with standard_error_silenced():
         yield
+
+
+@contextmanager
+def retracing_untold():
+    """Keep TensorFlow from complaining of functions that are compiled again and again.
+
+    Each network has functions of its own, so that a search over many of them compiles many.
+    """
+    logger = logging.getLogger("tensorflow")
+
+    def tell(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger.addFilter(tell)
+    try:
+        yield
+    finally:
+        logger.removeFilter(tell)

@@ -1,8 +1,13 @@
+import logging
 import os
 
 import pytest
 
-from pyimagesearch.silence import standard_error_silenced, tensorflow_silenced
+from pyimagesearch.silence import (
+    retracing_untold,
+    standard_error_silenced,
+    tensorflow_silenced,
+)
 
 
 @pytest.mark.parametrize("silenced", [standard_error_silenced, tensorflow_silenced])
@@ -18,3 +23,13 @@ def test_silence_ends_with_an_exception_too(capfd):
         raise ValueError("gets through")
     os.write(2, b"news")
     assert capfd.readouterr().err == "news"
+
+
+def test_retracing_alone_is_untold_and_only_meanwhile(caplog):
+    caplog.set_level(logging.WARNING, logger="tensorflow")
+    tensorflow = logging.getLogger("tensorflow")
+    with retracing_untold():
+        tensorflow.warning("5 calls to %s triggered tf.function retracing", "f")
+        tensorflow.warning("news")
+    tensorflow.warning("6 calls to %s triggered tf.function retracing", "f")
+    assert [record.getMessage()[:7] for record in caplog.records] == ["news", "6 calls"]

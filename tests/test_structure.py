@@ -18,6 +18,7 @@ COMPOSERS = {
     "benchmark_detection",
     "benchmark_rotation",
     "commandline",
+    "detector",
     "pipeline",
     "train_unsupervised_autoencoder",
     "find_anomalies",

@@ -1,0 +1,275 @@
+"""The scikit-learn detector: its conventions to the letter, and the same numbers as the scripts."""
+
+import copy
+import io
+import logging
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import make_scorer, roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from pyimagesearch import persistence, pipeline, scoring
+from pyimagesearch.detector import AutoencoderDetector
+
+
+def quick(**parameters):
+    """A detector that is fitted in a moment."""
+    return AutoencoderDetector(
+        **{"filters": (4,), "epochs": 2, "batch_size": 64, "random_state": 0, **parameters}
+    )
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Ones with four threes at the end, 8x8, in [0, 1]."""
+    digits = load_digits()
+    ones, threes = (digits.images[digits.target == digit] for digit in (1, 3))
+    return np.concatenate([ones[:120], threes[:4]]) / 16
+
+
+@pytest.fixture(scope="module")
+def fitted(images):
+    return quick().fit(images)
+
+
+# All checks have to pass; those of array libraries other than NumPy are skipped by scikit-learn.
+@pytest.mark.slow
+@parametrize_with_checks([quick(epochs=1)])
+def test_scikit_learn_finds_its_conventions_kept(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_the_scripts(trained):
+    """The same images, the same seed: the same network and threshold, to the bit."""
+    images = persistence.load_images(trained / "images.pickle")
+    model = pipeline.open_model(trained / "autoencoder.model", "local")
+    detector = AutoencoderDetector(scored_by="local", random_state=42).fit(images)
+    np.testing.assert_array_equal(detector.anomaly_score(images), model.score_images(images))
+
+
+def test_lower_is_more_abnormal_but_for_anomaly_score(fitted, images):
+    scores = fitted.score_samples(images)
+    assert (scores <= 0).all()
+    np.testing.assert_array_equal(fitted.anomaly_score(images), -scores)
+    np.testing.assert_allclose(fitted.decision_function(images), scores - fitted.offset_)
+    outliers = fitted.predict(images) == -1
+    assert scores[outliers].max() < fitted.offset_ <= scores[~outliers].min()
+
+
+def test_anomaly_score_is_the_squared_error_of_the_network(fitted, images):
+    pixels = images[..., np.newaxis].astype(np.float32)
+    expected = np.mean((pixels - fitted.model_(pixels).numpy()) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(fitted.anomaly_score(images), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.05, pytest.param(0.5, marks=pytest.mark.slow)])
+def test_contamination_is_the_share_that_fit_predict_flags(images, share):
+    """As in scikit-learn's own detectors: the percentile is interpolated, which rounds up."""
+    flagged = quick(contamination=share).fit_predict(images) == -1
+    assert flagged.sum() == np.ceil(share * (len(images) - 1))
+
+
+@pytest.mark.slow
+def test_contamination_auto_flags_what_stands_out_and_nothing_where_nothing_does(images):
+    ones = images[:100]
+    odd = np.append(ones, 1 - ones[:3], axis=0)
+    flagged = quick(contamination="auto", epochs=20, trim=0.05).fit_predict(odd) == -1
+    assert flagged[100:].all()
+    assert flagged.sum() < 20
+    same = np.repeat(ones[:1], 40, axis=0)
+    assert (quick(contamination="auto").fit_predict(same) == 1).all()
+
+
+@pytest.mark.slow
+def test_images_rows_and_bytes_score_alike(fitted, images):
+    expected = fitted.anomaly_score(images)
+    np.testing.assert_array_equal(fitted.anomaly_score(images[..., np.newaxis]), expected)
+    np.testing.assert_array_equal(fitted.anomaly_score(images.reshape(len(images), 64)), expected)
+    rows = quick(image_shape=(8, 8)).fit(images.reshape(len(images), 64))
+    np.testing.assert_array_equal(rows.anomaly_score(images), expected)
+    white = np.round(images * 255).astype(np.uint8)
+    of_bytes = quick().fit(white).anomaly_score(white)
+    np.testing.assert_array_equal(of_bytes, quick().fit(white / 255).anomaly_score(white / 255))
+
+
+@pytest.mark.slow
+def test_white_of_fit_is_kept_for_darker_images(images):
+    detector = quick().fit(np.round(images * 255).astype(np.uint8))
+    black, nearly = np.zeros((1, 8, 8), np.uint8), np.full((1, 8, 8), 1, np.uint8)
+    assert abs(detector.anomaly_score(black) - detector.anomaly_score(nearly)) < 0.01
+
+
+@pytest.mark.slow
+def test_colours_are_channels(rng):
+    images = rng.random((30, 6, 5, 3))
+    detector = quick().fit(images)
+    assert detector.image_shape_ == (6, 5, 3)
+    assert detector.n_features_in_ == 90
+    assert detector.model_.input_shape == (None, 6, 5, 3)
+
+
+@pytest.fixture
+def table(rng):
+    """Four features that follow from one hidden number, but for the last four rows."""
+    hidden = np.append(rng.normal(size=196), [2, -2, 2, -2])[:, np.newaxis]
+    table = hidden * [1.0, -2.0, 3.0, 0.5] + rng.normal(size=(200, 4)) * 0.01
+    # Each number is usual, but not with the others.
+    table[-4:, 1] *= -1
+    return table + [100, 0, 5, 1]
+
+
+@pytest.mark.slow
+def test_table_has_its_odd_rows_found(table):
+    detector = AutoencoderDetector(epochs=100, contamination=0.02, random_state=0).fit(table)
+    assert detector.image_shape_ == (1, 4, 1)
+    assert set(np.flatnonzero(detector.predict(table) < 0)) == {196, 197, 198, 199}
+
+
+@pytest.mark.slow
+def test_table_is_scaled_so_that_units_do_not_matter(table):
+    detector, other = quick().fit(table), quick().fit(table * 1024)
+    scores = detector.anomaly_score(table)
+    np.testing.assert_array_equal(other.anomaly_score(table * 1024), scores)
+    assert detector.anomaly_score(table[:1] + 1e6) > scores.max()
+
+
+@pytest.mark.slow
+def test_same_random_state_gives_the_same_and_others_do_not(fitted, images):
+    scores = fitted.anomaly_score(images)
+    np.testing.assert_array_equal(quick().fit(images).anomaly_score(images), scores)
+    states = [np.random.RandomState(5), np.random.RandomState(5), None]
+    one, same, other = (quick(random_state=s).fit(images).anomaly_score(images) for s in states)
+    np.testing.assert_array_equal(one, same)
+    assert (one != scores).any()
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        score if score == "local" else pytest.param(score, marks=pytest.mark.slow)
+        for score in scoring.SCORES
+    ],
+)
+def test_copies_and_pickles_score_identically(images, score):
+    detector = quick(scored_by=score).fit(images)
+    file = io.BytesIO()
+    joblib.dump(detector, file)
+    file.seek(0)
+    for other in (joblib.load(file), copy.deepcopy(detector)):
+        np.testing.assert_array_equal(
+            other.decision_function(images), detector.decision_function(images)
+        )
+        np.testing.assert_array_equal(other.predict(images), detector.predict(images))
+        assert other.history_.loss == detector.history_.loss
+
+
+def test_clone_has_the_parameters_and_not_the_fit(fitted):
+    other = clone(fitted)
+    assert other.get_params() == fitted.get_params()
+    assert not hasattr(other, "model_")
+
+
+@pytest.mark.slow
+def test_grid_search_finds_its_way_through_parameters(images):
+    truth = np.where(np.arange(len(images)) < 120, 1, -1)
+    search = GridSearchCV(
+        quick(),
+        {"scored_by": ["mse", "local"], "latent_dim": [2]},
+        scoring=make_scorer(roc_auc_score, response_method="decision_function"),
+        cv=2,
+        error_score="raise",
+    )
+    order = np.r_[122:124, :122]  # some of the threes in either half
+    search.fit(images[order], truth[order])
+    assert search.best_params_["scored_by"] in scoring.SCORES
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.slow
+def test_pipeline_hands_rows_and_images_through(images):
+    rows = images.reshape(len(images), 64)
+    ranks = make_pipeline(QuantileTransformer(n_quantiles=20), quick(image_shape=(8, 8)))
+    assert set(ranks.fit_predict(rows)) == {1, -1}
+    half = make_pipeline(FunctionTransformer(lambda images: images[:, ::2]), quick()).fit(images)
+    assert half[-1].image_shape_ == (4, 8, 1)
+    assert half.score_samples(images).shape == (124,)
+
+
+def test_warnings_of_retracing_are_not_told(fitted, images, caplog):
+    caplog.set_level(logging.WARNING, logger="tensorflow")
+    for _ in range(8):
+        fitted.predict(images)
+    assert "retracing" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"recipe": "secret"}, "expected recipe to be one of 'robust', 'tutorial', received"),
+        ({"arch": "gan"}, "expected arch to be one of None, 'conv'"),
+        ({"loss": "mae"}, "expected loss"),
+        ({"scored_by": "ssim"}, "expected scored_by"),
+        ({"epochs": 0}, "epochs == 0"),
+        ({"trim": 1.0}, "trim == 1"),
+        ({"learning_rate": -1.0}, "learning_rate == -1"),
+        ({"contamination": 0.6}, "contamination == 0.6"),
+        ({"contamination": 0.0}, "contamination == 0"),
+        ({"image_shape": (64,)}, "expected image_shape as .H, W. or"),
+        ({"filters": (0,)}, "filters"),
+        ({"random_state": -1}, "random_state|seed|Seed"),
+        ({"image_shape": (4, 4)}, "expected images of shape .4, 4, 1., found .8, 8, 1."),
+    ],
+)
+def test_parameter_without_meaning_is_refused(images, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        quick(**parameters).fit(images)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros((10, 8)), "expected rows of 64 numbers"),
+        (np.zeros((10, 8, 8, 1, 1)), "dim 5"),
+        (np.full((10, 8, 8), np.nan), "NaN"),
+        (np.full((10, 8, 8), -0.1), r"in \[0, 1\]"),
+        (load_digits().images, "0 to 16: divide them by the value for white"),
+        (np.zeros((0, 8, 8)), "0 sample"),
+    ],
+)
+def test_what_is_no_set_of_images_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        quick(image_shape=(8, 8)).fit(given)
+
+
+def test_fit_that_fails_leaves_nothing_to_predict_with(images):
+    detector = quick(contamination=None)
+    with pytest.raises(TypeError, match="contamination must be"):
+        detector.fit(images)
+    detector.set_params(contamination=0.1, filters=(0,))
+    with pytest.raises(ValueError, match="filters"):
+        detector.fit(images)
+    with pytest.raises(NotFittedError):
+        detector.predict(images)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros((10, 4, 16)), "expected images of shape .8, 8, 1., found .4, 16, 1."),
+        (np.zeros((10, 63)), "63 features"),
+        (np.full((10, 8, 8), 200, np.uint8), "up to 200: divide"),
+    ],
+)
+def test_what_fit_has_not_seen_the_like_of_is_refused(fitted, given, message):
+    with pytest.raises(ValueError, match=message):
+        fitted.predict(given)
