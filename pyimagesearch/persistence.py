@@ -82,6 +82,37 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
+def move(made, path):
+    """Put a finished file or folder into its place, whole or not at all.
+
+    Args:
+        made: Path of the finished thing, in a temporary folder beside the place.
+        path: The place. What is there is replaced; a folder can only be replaced by a folder, and
+            a file by a file.
+
+    Raises:
+        InputError: If the disk is full or the folder can't be written to.
+    """
+    made, path = Path(made), Path(path)
+    earlier = made.with_name("earlier")
+    try:
+        for file in made.rglob("*") if made.is_dir() else [made]:
+            if file.is_file():
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
+        # A folder takes no other's place while there is anything in that.
+        if made.is_dir() and path.is_dir():
+            path.replace(earlier)
+        try:
+            made.replace(path)
+        except BaseException:
+            if earlier.exists():
+                earlier.replace(path)
+            raise
+    except OSError as fault:
+        raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+
+
 def save_bytes(path, data):
     """Write bytes to a file, whole or not at all."""
     with atomic_path(path) as temporary:

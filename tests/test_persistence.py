@@ -36,6 +36,31 @@ def test_atomic_write_shows_nothing_before_its_end(tmp_path):
     assert files_in(tmp_path / "new") == ["result"]
 
 
+def test_folder_is_moved_over_an_earlier_one(tmp_path):
+    for name in ("place", "made"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    persistence.move(tmp_path / "made", tmp_path / "place")
+    assert files_in(tmp_path / "place") == ["made"]
+
+
+def test_folder_that_can_not_be_moved_leaves_the_earlier_one(tmp_path, monkeypatch):
+    (tmp_path / "work" / "made").mkdir(parents=True)
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "old").touch()
+    replace = persistence.Path.replace
+
+    def refuse(path, target):
+        if path.name == "made":
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(persistence.Path, "replace", refuse)
+    with pytest.raises(InputError, match="cannot write .*place: No space left"):
+        persistence.move(tmp_path / "work" / "made", tmp_path / "place")
+    assert files_in(tmp_path / "place") == ["old"]
+
+
 def test_written_files_are_as_readable_as_any_others(tmp_path):
     persistence.save_bytes(tmp_path / "ours", b"")
     (tmp_path / "theirs").touch()

@@ -19,6 +19,7 @@ COMPOSERS = {
     "benchmark_rotation",
     "commandline",
     "detector",
+    "export",
     "pipeline",
     "train_unsupervised_autoencoder",
     "find_anomalies",

@@ -1,0 +1,214 @@
+"""Exported models score as ours do, and carry along what is needed to use them."""
+
+import dataclasses
+import importlib.util
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pyimagesearch import InputError, export, persistence, pipeline, scoring, thresholds
+from pyimagesearch.recipes import recipe
+
+SHAPE = (9, 12, 3)
+QUICKEST = ("savedmodel", "mse")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Blots of colour, in odd sizes so that the decoder has to crop."""
+    rng = np.random.default_rng(0)
+    small = rng.random((60, 3, 4, 3)).astype(np.float32)
+    return np.asarray(tf.image.resize(small, SHAPE[:2]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, images):
+    """A model with all that training leaves beside it."""
+    folder = tmp_path_factory.mktemp("model")
+    fitted = pipeline.train(images, recipe(filters=(4,), epochs=2, min_steps=0))
+    noted, references = pipeline.note_scores(fitted, images)
+    persistence.save_images(folder / "images.pickle", images)
+    persistence.save_model(folder / "a.model", fitted.autoencoder)
+    persistence.save_references(folder / "a.npz", references)
+    command = {"dataset": str(folder / "images.pickle")}
+    persistence.save_json(folder / "a.json", {"command": command, "scores": noted})
+    return folder
+
+
+def exported(folder, form, path, *more):
+    """The exit status of the command."""
+    model = str(folder / "a.model")
+    return export.main(["--model", model, "--to", form, "--output", str(path), *more])
+
+
+def needs(form):
+    """Skip where a package is missing; the reason is meant to be seen."""
+    for name in export.FORMATS[form].needs:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"EXPORT TO {form.upper()} NOT TESTED: {name} is not installed")
+
+
+def about_in(form, path):
+    """What travels with an exported model, got out of it with the format's own means."""
+    if form == "savedmodel":
+        return json.loads((path / "assets.extra" / "about.json").read_text())
+    if form == "tflite":
+        return json.loads(zipfile.ZipFile(path).read("about.json"))
+    import onnxruntime
+
+    return json.loads(
+        onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["about"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "score"),
+    [
+        pytest.param(form, score, marks=[] if (form, score) == QUICKEST else pytest.mark.slow)
+        for form in export.FORMATS
+        for score in scoring.SCORES
+    ],
+)
+def test_exported_model_gives_what_ours_gives(folder, images, tmp_path, capfd, form, score):
+    needs(form)
+    assert exported(folder, form, tmp_path / "it", "--score", score) == 0
+    said = capfd.readouterr()
+    assert f"largest relative difference of a score, {score}, over 60 images: " in said.out
+    assert said.err == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+    model = pipeline.open_model(folder / "a.model", score)
+    run = export.FORMATS[form].read(tmp_path / "it")
+    for order in ([5], [3, 1, 4, 1, 5]):
+        theirs = run(images[order])
+        _, reconstructions, maps = model.reconstruct(images, order)
+        scores = model.score_images(images[order])
+        np.testing.assert_allclose(theirs["reconstruction"], reconstructions, atol=1e-5)
+        np.testing.assert_allclose(theirs["error_map"], maps, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(theirs["score"], scores, rtol=1e-4)
+        flagged = thresholds.flag(scores, model.noted["threshold"])
+        np.testing.assert_array_equal(theirs["flagged"], flagged)
+
+    about = about_in(form, tmp_path / "it")
+    assert about["score"] == score
+    assert about["threshold"] == model.noted["threshold"]
+    assert "Benjamini-Hochberg" in about["threshold_rule"]
+    assert about["image_shape"] == list(SHAPE)
+    assert "R, G, B" in about["preprocessing"][0]
+    assert set(about["outputs"]) == set(theirs)
+
+
+@pytest.mark.slow
+def test_exported_model_flags_what_lies_above_the_threshold_of_training(folder, images, tmp_path):
+    model = pipeline.open_model(folder / "a.model")
+    middle = float(np.median(model.score_images(images)))
+    noted = {**model.noted, "threshold": middle}
+    export.export(
+        dataclasses.replace(model, noted=noted), "savedmodel", tmp_path / "it", images[:4]
+    )
+    flagged = export.read_savedmodel(tmp_path / "it")(images)["flagged"].numpy()
+    np.testing.assert_array_equal(flagged, thresholds.flag(model.score_images(images), middle))
+    assert flagged.sum() == 30
+
+
+def test_export_that_scores_otherwise_is_refused_and_the_earlier_one_stays(
+    folder, images, tmp_path, monkeypatch
+):
+    def by_chance(images, reconstructions, reference=None):
+        return tf.random.uniform(tf.shape(images)[:3])
+
+    fickle = scoring.Score(by_chance, scoring.mean_of_map)
+    monkeypatch.setitem(scoring.SCORES, "fickle", fickle)
+    model = pipeline.open_model(folder / "a.model", "fickle")
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "saved_model.pb").write_text("earlier")
+    with pytest.raises(InputError, match="differ by at most 0.0001 from ours, found 0"):
+        export.export(model, "savedmodel", tmp_path / "it", images)
+    assert [path.name for path in tmp_path.rglob("*")] == ["it", "saved_model.pb"]
+    assert (tmp_path / "it" / "saved_model.pb").read_text() == "earlier"
+
+
+@pytest.mark.slow
+def test_earlier_export_is_replaced(folder, tmp_path):
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "saved_model.pb").write_text("earlier")
+    (tmp_path / "it" / "more").write_text("earlier")
+    assert exported(folder, "savedmodel", tmp_path / "it") == 0
+    assert (tmp_path / "it" / "assets.extra" / "about.json").exists()
+    assert not (tmp_path / "it" / "more").exists()
+
+
+@pytest.mark.slow
+def test_model_without_notes_is_exported_without_a_threshold(images, folder, tmp_path):
+    persistence.save_bytes(tmp_path / "b.model", (folder / "a.model").read_bytes())
+    model = pipeline.open_model(tmp_path / "b.model")
+    assert export.export(model, "savedmodel", tmp_path / "it", images) <= 1e-4
+    assert "flagged" not in export.read_savedmodel(tmp_path / "it")(images)
+    about = about_in("savedmodel", tmp_path / "it")
+    assert about["threshold"] is about["threshold_rule"] is None
+    assert "flagged" not in about["outputs"]
+
+
+def test_missing_package_is_told_in_one_line(folder, tmp_path, capfd, monkeypatch):
+    form = dataclasses.replace(export.FORMATS["onnx"], needs=("no_such_package",))
+    monkeypatch.setitem(export.FORMATS, "onnx", form)
+    assert exported(folder, "onnx", tmp_path / "it") == 2
+    error = capfd.readouterr().err
+    assert error.startswith("error: --to onnx needs no_such_package, which this Python")
+    assert "-m pip install no_such_package" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_score_without_its_reference_is_told_in_one_line(folder, images, tmp_path, capfd):
+    persistence.save_bytes(tmp_path / "a.model", (folder / "a.model").read_bytes())
+    flags = ["--dataset", str(folder / "images.pickle"), "--score", "local"]
+    assert exported(tmp_path, "savedmodel", tmp_path / "it", *flags) == 2
+    assert "error: the score local needs" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.model"]
+
+
+def test_images_of_training_are_asked_for_where_they_have_gone(folder, tmp_path):
+    settings = persistence.load_json(folder / "a.json")
+    assert export.images_of_training(folder / "a.model") == str(folder / "images.pickle")
+    settings["command"]["dataset"] = str(tmp_path / "gone.pickle")
+    persistence.save_json(tmp_path / "a.json", settings)
+    with pytest.raises(InputError, match=r"at .*gone.pickle, found none: name some .*--dataset"):
+        export.images_of_training(tmp_path / "a.model")
+    (tmp_path / "gone.csv").write_text("index,name,label\n")
+    assert export.images_of_training(tmp_path / "a.model") == str(tmp_path / "gone.csv")
+    with pytest.raises(InputError, match="at a known place"):
+        export.images_of_training(tmp_path / "other.model")
+
+
+@pytest.mark.parametrize("form", export.FORMATS)
+def test_what_is_no_export_is_not_replaced(folder, tmp_path, capfd, form):
+    before = (folder / "a.model").read_bytes()
+    assert exported(folder, form, folder / "a.model") == 2
+    assert "the model itself lies at" in capfd.readouterr().err
+    assert (folder / "a.model").read_bytes() == before
+    (tmp_path / "mine").write_text("mine")
+    assert exported(folder, form, tmp_path) == 2
+    assert "error: expected" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_file_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(InputError, match="expected a new folder"):
+        export.check_place(tmp_path / "mine", "savedmodel")
+
+
+def test_difference_is_relative_and_sees_what_is_no_number():
+    assert export.largest_difference([2, 0], [2, 0.5]) == 0.5
+    assert export.largest_difference([100, 1], [101, 1]) == pytest.approx(0.01)
+    assert np.isnan(export.largest_difference([1, 1], [1, np.nan]))
+
+
+def test_formats_and_scores_are_those_of_the_tables():
+    choices = {action.dest: action.choices for action in export.parser()._actions}
+    assert choices["to"] == list(export.FORMATS)
+    assert set(choices["score"]) == set(scoring.SCORES)
