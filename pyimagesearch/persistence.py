@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.safemodel import read_model
 from pyimagesearch.safepickle import load_array
 
 # Fixed, so that the same images give the same bytes under any Python.
@@ -331,7 +332,7 @@ def save_model(path, model):
 def load_model(path):
     """Load an autoencoder from a `.keras` archive of any name.
 
-    Only the network is loaded, never code: archives with Lambda layers are refused.
+    Only the network is loaded, never code: see `safemodel.read_model`.
 
     Args:
         path: Where from.
@@ -342,37 +343,31 @@ def load_model(path):
     Raises:
         InputError: If the file is missing, is no `.keras` archive, or holds no autoencoder.
     """
-    import keras
-
+    if Path(path, "saved_model.pb").is_file():
+        raise InputError(
+            f"{path} is a SavedModel, which can hold code: expected a .keras archive; train again "
+            "to get one"
+        )
     with opened(path) as file:
-        if file.read(8) == b"\x89HDF\r\n\x1a\n":
-            raise InputError(
-                f"{path} is an HDF5 file, which can hide code: expected a .keras archive; train "
-                "again to get one"
-            )
-        if not zipfile.is_zipfile(file):
-            raise InputError(
-                f"{path} is not a whole .keras archive: train again with "
-                "train_unsupervised_autoencoder.py"
-            )
-        file.seek(0)
-        with tempfile.TemporaryDirectory() as folder:
-            # Keras looks at the suffix here too.
-            archive = Path(folder, "model.keras")
-            with archive.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-            try:
-                model = keras.saving.load_model(archive, compile=False, safe_mode=True)
-            except Exception as fault:
-                reason = str(fault).strip().splitlines() or [type(fault).__name__]
-                raise InputError(f"{path} can't be loaded as a Keras model: {reason[0]}") from None
+        model = read_model(file, path)
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if not (isinstance(shapes[0], tuple) and len(shapes[0]) == 4 and shapes[0] == shapes[1]):
+    if not is_autoencoder(*shapes):
         raise InputError(
             f"expected an autoencoder, (N, H, W, C) to the same, in {path}, found a model from "
             f"{shapes[0]} to {shapes[1]}"
         )
     return model
+
+
+def is_autoencoder(taken, given):
+    """Whether a model that takes and gives these shapes goes from images to images of one size."""
+    return (
+        isinstance(taken, tuple)
+        and len(taken) == 4
+        and taken[0] is None
+        and all(isinstance(size, int) for size in taken[1:])
+        and taken == given
+    )
 
 
 def save_picture(path, picture):
