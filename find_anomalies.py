@@ -63,7 +63,7 @@ def main(argv=None):
     top = ranking[: args.top]
     names = [dataset.names[i] for i in top]
     scale = 1.5 * model.noted["pixel_threshold"] if model.noted else None
-    picture = visualization.anomalies(
+    montage = visualization.anomalies(
         *model.reconstruct(dataset.images, top),
         scores[top],
         flagged[top],
@@ -72,26 +72,22 @@ def main(argv=None):
         scale,
         None if planted is None else ["planted" if planted[i] else "" for i in top],
     )
-    persistence.save_picture(gallery, picture)
-    picture = visualization.score_histogram(scores, threshold, args.score, planted)
-    persistence.save_picture(histogram, picture)
+    bars = visualization.score_histogram(scores, threshold, args.score, planted)
 
     # Were we right? Only here are the hidden labels looked at, and the masks.
     verdict = metrics.evaluate(scores, flagged, dataset.labels)
+    masked = None
     if dataset.masks is not None and model.noted:
         images, maps, masks, found = pipeline.judge_pixels(model, dataset)
         verdict |= metrics.evaluate_maps(maps, masks)
         columns = [array[top] for array in (images, maps, masks, found, scores)]
         title = f"Where the {len(top)} images of highest score are odd"
-        persistence.save_picture(heatmaps, visualization.heatmaps(*columns, names, scale, title))
-    else:
-        persistence.remove(heatmaps)
+        masked = visualization.heatmaps(*columns, names, scale, title)
     if verdict:
         narrator.say(f"against the hidden labels: {metrics.in_words(verdict)}")
 
     # The table of all images, and the report: for programs, and for people as one page.
     rows = pipeline.table(dataset, scores, ranking, flagged, model.noted)
-    persistence.save_csv(table, rows[0], rows[1:])
     told = pipeline.report(
         dataset,
         scores,
@@ -103,7 +99,6 @@ def main(argv=None):
         threshold_rule=words,
         metrics=verdict,
     )
-    persistence.save_json(report, told)
     text = pipeline.page(
         model,
         dataset,
@@ -116,7 +111,16 @@ def main(argv=None):
         rule=words,
         metrics=verdict,
     )
-    persistence.save_bytes(page, text.encode())
+    # All files at once.
+    with persistence.together():
+        persistence.save_picture(gallery, montage)
+        persistence.save_picture(histogram, bars)
+        persistence.remove(heatmaps)
+        if masked is not None:
+            persistence.save_picture(heatmaps, masked)
+        persistence.save_csv(table, rows[0], rows[1:])
+        persistence.save_json(report, told)
+        persistence.save_bytes(page, text.encode())
     narrator.say(f"wrote the results to {args.output}")
 
 

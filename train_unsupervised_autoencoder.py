@@ -68,18 +68,12 @@ def main(argv=None):
     few = images[(fitted.held_out if len(fitted.held_out) else fitted.trained)[:16]]
     spoilt = corruptions.corrupt(few, args.corrupt, args.seed) if args.corrupt else None
     restored = fitted.autoencoder(few if spoilt is None else spoilt, training=False).numpy()
-    persistence.save_picture(args.vis, visualization.reconstructions(few, restored, spoilt))
+    grid = visualization.reconstructions(few, restored, spoilt)
     curves = visualization.loss_curves(history.loss, history.val_loss, recipe.trim, args.loss)
-    persistence.save_picture(args.plot, curves)
 
-    # The images with their manifest; last the model, with what there is to know about it.
-    if source.classes is not None or persistence.mebibytes(images) <= args.max_pickle_mib:
-        persistence.save_images(args.dataset, images[:])
-    else:
-        narrator.say(f"too large for a pickle: {manifest} alone stands for the images")
-        persistence.remove(args.dataset)
-    persistence.save_manifest(manifest, dataset.names, dataset.labels)
+    # What there is to know about the model.
     about = {
+        "run_again": commandline.run_again(sys.argv[1:] if argv is None else argv, source.name),
         "command": vars(args),
         "recipe": {**dataclasses.asdict(recipe), "epochs": len(history.loss)},
         "source": source.name,
@@ -94,9 +88,22 @@ def main(argv=None):
     if args.corrupt:
         about["restoration"] = pipeline.note_restoration(fitted, images, args.corrupt, args.seed)
         narrator.say(pipeline.restoration_in_words(about["restoration"]))
-    persistence.save_references(reference, references)
-    persistence.save_model(args.model, fitted.autoencoder)
-    persistence.save_json(settings, about)
+
+    # All files at once. First those go that must never lie beside what they don't belong to.
+    pickled = source.classes is not None or persistence.mebibytes(images) <= args.max_pickle_mib
+    with persistence.together():
+        persistence.remove(manifest, settings, reference)
+        if pickled:
+            persistence.save_images(args.dataset, images[:])
+        else:
+            narrator.say(f"too large for a pickle: {manifest} alone stands for the images")
+            persistence.remove(args.dataset)
+        persistence.save_manifest(manifest, dataset.names, dataset.labels)
+        persistence.save_picture(args.vis, grid)
+        persistence.save_picture(args.plot, curves)
+        persistence.save_model(args.model, fitted.autoencoder)
+        persistence.save_references(reference, references)
+        persistence.save_json(settings, about)
     narrator.say(f"wrote {args.dataset}, {args.model}, {args.vis} and {args.plot}")
 
 

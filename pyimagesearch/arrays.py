@@ -12,6 +12,8 @@ from pyimagesearch import InputError
 
 # Bytes of an array on disk that are checked at a time.
 BYTES_AT_ONCE = 2**26
+# Bytes that an array in a `.npz` file may unpack to.
+MOST_BYTES = 2**33
 
 
 def as_images(array, name):
@@ -38,6 +40,25 @@ def as_images(array, name):
     images = array[..., np.newaxis] if array.ndim == 3 else array
     note = f"{name}: 0 to 255 taken as 0 to 1" if full == 255 else None
     return to_unit(images, full), note
+
+
+def check_claims(archive, names, most=MOST_BYTES):
+    """See that arrays in a `.npz` file are not too large, before any is unpacked.
+
+    A few bytes on disk can unpack to a thousand times as many.
+
+    Args:
+        archive: What `numpy.load` made of the file.
+        names: Which of its arrays.
+        most: Bytes that each may take.
+
+    Raises:
+        ValueError: If one claims more.
+    """
+    for name in names:
+        claimed = archive.zip.getinfo(f"{name}.npy").file_size
+        if claimed > most:
+            raise ValueError(f"{name} would unpack to {claimed:,} bytes; at most {most:,} may be")
 
 
 def white(array, name):

@@ -7,6 +7,7 @@ wrong flag are answered before anything slow is imported.
 import argparse
 import functools
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -19,6 +20,11 @@ CORRUPTIONS = ("noise", "blur", "rotate")
 SCORES = ("mse", "local")
 LOSSES = ("mse", "bce")
 DEFAULT_QUANTILE = 0.999
+# Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
+WIDEST = 2**16
+LARGEST_SIDE = 2**14
+STRONGEST = 1000
+NO_MEMORY = "there is not enough memory for this: take smaller images, batches or layers"
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,7 +98,8 @@ def spoiling(text):
         raise argparse.ArgumentTypeError(
             f"expected {':S, '.join(CORRUPTIONS)}:S with a number S, received {text!r}"
         )
-    return name, number(float, above=None if name == "rotate" else 0)(amount)
+    bounds = {"at_least": -STRONGEST} if name == "rotate" else {"above": 0}
+    return name, number(float, at_most=STRONGEST, **bounds)(amount)
 
 
 def threshold(text):
@@ -164,7 +171,7 @@ def training_parser():
     )
     add(
         "--image-size",
-        type=number(int, at_least=1),
+        type=number(int, at_least=1, at_most=LARGEST_SIDE),
         nargs="+",
         metavar="N",
         help="height and width to resize a folder's images to; one number for both (default: "
@@ -198,7 +205,7 @@ def training_parser():
     )
     add(
         "--filters",
-        type=number(int, at_least=1),
+        type=number(int, at_least=1, at_most=WIDEST),
         nargs="+",
         metavar="N",
         help="widths of the layers, from the image towards the code "
@@ -206,7 +213,7 @@ def training_parser():
     )
     add(
         "--latent-dim",
-        type=number(int, at_least=1),
+        type=number(int, at_least=1, at_most=WIDEST),
         metavar="N",
         help=f"length of the code (default: {robust.latent_dim}; 16 if dense)",
     )
@@ -388,6 +395,20 @@ def rule_in_words(rule, value):
     return f"{rule} {value:g}" if isinstance(value, float) else f"{rule} {value}"
 
 
+def run_again(flags, source):
+    """The command that trains again just as it was done, for a shell.
+
+    Args:
+        flags: The flags as they were given, a list of text.
+        source: The source that was in the end read: what `auto` stood for.
+
+    Example:
+        >>> run_again(["-d", "my images.pickle", "-m", "a.model"], "digits")
+        "python train_unsupervised_autoencoder.py -d 'my images.pickle' -m a.model --source digits"
+    """
+    return shlex.join(["python", "train_unsupervised_autoencoder.py", *flags, "--source", source])
+
+
 def image_size(args):
     """Height and width from `--image-size N` or `N M`, or `None`."""
     if args.image_size is None:
@@ -395,6 +416,16 @@ def image_size(args):
     if len(args.image_size) > 2:
         raise InputError(f"expected --image-size N or N M, received {len(args.image_size)} numbers")
     return args.image_size[0], args.image_size[-1]
+
+
+def tell(text, stream):
+    """Print a line in whatever letters a stream has; what would steer a terminal is spelt out.
+
+    Files and strangers' pickles may bear any names.
+    """
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def exit_status(main):
@@ -411,7 +442,10 @@ def exit_status(main):
             sys.stdout.flush()
             return 0
         except InputError as error:
-            print("error:", " ".join(str(error).split()), file=sys.stderr)
+            tell("error: " + " ".join(str(error).split()), sys.stderr)
+            return 2
+        except MemoryError:
+            tell(f"error: {NO_MEMORY}", sys.stderr)
             return 2
         except BrokenPipeError:
             # The reader of our output has left (`... | head`): nobody to tell.
@@ -428,7 +462,11 @@ def exit_status(main):
                 file=sys.stderr,
             )
             return 2
-        except Exception:
+        except Exception as error:
+            # TensorFlow's own, which can't be named without importing it.
+            if type(error).__name__ == "ResourceExhaustedError":
+                tell(f"error: {NO_MEMORY}", sys.stderr)
+                return 2
             traceback.print_exc()
             print("error: this is a fault of the program, not of your input", file=sys.stderr)
             return 1
@@ -455,12 +493,12 @@ class Narrator:
     def say(self, text):
         """Print one `[INFO]` line."""
         if not self.quiet:
-            print("[INFO]", text, file=self.stream, flush=True)
+            tell(f"[INFO] {text}", self.stream)
 
     def warn(self, text):
         """Print one `[WARNING]` line, to standard error."""
         if not self.quiet:
-            print("[WARNING]", text, file=sys.stderr, flush=True)
+            tell(f"[WARNING] {text}", sys.stderr)
 
     def progress(self, what, done, total, **figures):
         """Tell how far a piece of work is. Call it with `done=0` at its start.

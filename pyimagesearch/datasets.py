@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError
-from pyimagesearch.arrays import Mapped, as_images, white
+from pyimagesearch.arrays import Mapped, as_images, check_claims, white
 from pyimagesearch.folders import Files, list_images, scan
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -314,6 +314,7 @@ def load_npz(path, split="train"):
                     f"expected the arrays {', '.join(wanted)} in {path}, found "
                     f"{', '.join(archive.files) or 'none'}"
                 )
+            check_claims(archive, wanted)
             arrays = {key: archive[key] for key in wanted}
     except FileNotFoundError:
         raise InputError(f"there is no file {path}: check the path") from None

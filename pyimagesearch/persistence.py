@@ -1,6 +1,7 @@
 """All bytes on disk, in and out: what is written is whole or not there, what is read is checked."""
 
 import csv
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -9,21 +10,31 @@ import math
 import os
 import pickle
 import platform
+import secrets
 import shutil
 import tempfile
-import zipfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 import cv2
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.arrays import check_claims
 from pyimagesearch.safemodel import read_model
 from pyimagesearch.safepickle import load_array
 
 # Fixed, so that the same images give the same bytes under any Python.
 PICKLE_PROTOCOL = 4
+# Bytes of a JSON file that are read at most; the settings beside a model take a few thousand.
+MOST_BYTES_OF_JSON = 2**26
+# Bytes of one array that a score may know about normal images, and 256 more for each pixel.
+MOST_BYTES_OF_REFERENCE = 2**24
 MANIFEST_FIELDS = ("index", "name", "label")
 
 
@@ -55,32 +66,142 @@ def check_targets(*paths):
             ) from None
 
 
+# What is to be done at the end of `together`, if one is under way: functions, in their order.
+_put_off = None
+
+
 @contextmanager
-def atomic_path(path):
+def atomic_path(path, suffix=".tmp"):
     """Write a file as a whole: at the end it has replaced the old one, or nothing has happened.
 
     Args:
-        path: The path that the file is to have.
+        path: The path that the file is to have. Inside `together` it gets it only at the end of
+            that.
+        suffix: What the name of the temporary file is to end with.
 
     Yields:
-        The path of an empty temporary file beside it, to be written.
+        The path of an empty temporary file beside it, to be written. If the process is killed
+        meanwhile, the next to write to the same path takes this one away.
 
     Raises:
         InputError: If the disk is full or the folder can't be written to.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(_temporary(path, suffix))
+            yield temporary
+            # The bytes have to be on the disk before the name points to them.
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            if _put_off is None:
+                temporary.replace(path)
+            else:
+                _put_off.append((path, lambda: temporary.replace(path)))
+                _put_off.stack.push(stack.pop_all())
+        except OSError as fault:
+            raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+
+
+_new_file = functools.partial(Path.touch, exist_ok=False)
+_new_folder = functools.partial(Path.mkdir, mode=0o700)
+
+
+@contextmanager
+def _temporary(path, suffix, make=_new_file):
+    """A new file or folder beside a path, locked as long as it is in use, removed if still there.
+
+    The lock goes when the process goes, however it goes: by that the next one knows what killed
+    processes have left over, and takes it away.
+    """
+    # Cut short, because no name may be longer than some 255 bytes.
+    prefix = f".{path.name[:40]}."
+    for other in path.parent.iterdir():
+        if other.name.startswith(prefix) and other.name.endswith(suffix):
+            with _held(other, wait=False) as left_over:
+                if left_over:
+                    _discard(other)
+    with ExitStack() as stack:
+        while True:
+            # Not the process's number: two in two containers may have the same, and one folder.
+            temporary = path.with_name(f"{prefix}{secrets.token_hex(8)}{suffix}")
+            make(temporary)
+            stack.callback(_discard, temporary)
+            stack.enter_context(_held(temporary, wait=True))
+            # Another may have taken it for left over before it was locked.
+            if temporary.exists():
+                break
         yield temporary
-        # The bytes have to be on the disk before the name points to them.
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as fault:
-        raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _discard(path):
+    """Remove a temporary file or folder if it is there and can be removed."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path, wait):
+    """Keep a file or folder locked, against others who do the same; yields whether it is."""
+    with ExitStack() as stack:
+        locked = False
+        # No locks on this system or on this disk: nobody else has any either.
+        with suppress(AttributeError, OSError):
+            number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            stack.callback(os.close, number)
+            fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        yield locked
+
+
+@contextmanager
+def together():
+    """Let all files that are written or removed inside be so at once, at the end, or not at all.
+
+    What belongs together then never comes from two runs: a run that fails half-way, for a full
+    disk or anything else, leaves all its earlier results as they were, and two runs that end at
+    the same time take turns.
+
+    Raises:
+        InputError: If a file can't get its name.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with together():
+        ...         save_bytes(Path(folder, "one"), b"1")
+        ...         os.path.exists(Path(folder, "one"))
+        ...     os.path.exists(Path(folder, "one"))
+        False
+        True
+    """
+    global _put_off
+    with ExitStack() as stack:
+        _put_off = _PutOff(stack)
+        try:
+            yield
+            steps = list(_put_off)
+        finally:
+            _put_off = None
+        # In one order, so that no two runs wait for each other.
+        for folder in sorted({path.parent.resolve() for path, _ in steps}):
+            stack.enter_context(_held(folder, wait=True))
+        for path, step in steps:
+            try:
+                step()
+            except OSError as fault:
+                raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+
+
+class _PutOff(list):
+    """Pairs of a path and what is to be done there, and a stack that clears up in any case."""
+
+    def __init__(self, stack):
+        self.stack = stack
 
 
 def move(made, path):
@@ -178,9 +299,13 @@ def mebibytes(images):
     return math.prod(images.shape) * 4 / 2**20
 
 
-def remove(path):
-    """Take a file away that earlier runs may have left."""
-    Path(path).unlink(missing_ok=True)
+def remove(*paths):
+    """Take files away that earlier runs may have left."""
+    for path in map(Path, paths):
+        if _put_off is None:
+            path.unlink(missing_ok=True)
+        else:
+            _put_off.append((path, functools.partial(path.unlink, missing_ok=True)))
 
 
 def manifest_path(dataset):
@@ -264,7 +389,8 @@ def load_json(path):
         return {}
     with opened(path) as file:
         try:
-            content = json.load(file)
+            # Read only so far: one that is cut off there is no JSON either.
+            content = json.loads(file.read(MOST_BYTES_OF_JSON))
         except (ValueError, RecursionError):
             content = None
     if not isinstance(content, dict):
@@ -288,23 +414,39 @@ def save_references(path, references):
         np.savez_compressed(file, **arrays)
 
 
-def load_reference(path, score):
-    """Read what a score knows about normal images; an empty dict where there is nothing."""
+def load_reference(path, score, image_shape):
+    """Read what a score knows about normal images.
+
+    Args:
+        path: Path of the `.npz` file.
+        score: Which score's.
+        image_shape: `(height, width, depth)` of the images that the model takes, from which
+            follows how much there can be to know.
+
+    Returns:
+        A dict of finite arrays by their names; empty where there is nothing.
+
+    Raises:
+        InputError: If the file is broken or does not belong to such a model.
+    """
     if not Path(path).exists():
         return {}
     with opened(path) as file:
         try:
+            height, width, depth = image_shape
+            most = MOST_BYTES_OF_REFERENCE + 256 * depth**2 * height * width
             with np.load(file, allow_pickle=False) as archive:
-                return {
-                    name.split("/", 1)[1]: archive[name]
-                    for name in archive.files
-                    if name.startswith(f"{score}/")
-                }
+                names = [name for name in archive.files if name.startswith(f"{score}/")]
+                check_claims(archive, names, most)
+                reference = {name.split("/", 1)[1]: archive[name] for name in names}
+            if not all(np.isfinite(array).all() for array in reference.values()):
+                raise ValueError("NaN or infinity")
+            return reference
         except Exception as fault:
             # Whatever a broken archive trips over: there are too many kinds to list.
             raise InputError(
-                f"{path} is not a whole .npz file ({fault}): train again, or take it away and go "
-                "without the scores that need it"
+                f"{path} is not a whole .npz file that belongs to the model ({fault}): train "
+                "again, or take it away and go without the scores that need it"
             ) from None
 
 
@@ -319,14 +461,9 @@ def versions():
 
 def save_model(path, model):
     """Save a Keras model as a `.keras` archive, under exactly this name, whatever its suffix."""
-    with atomic_path(path) as temporary:
-        # Keras chooses the format by the suffix.
-        archive = temporary.with_name(temporary.name + ".keras")
-        try:
-            model.save(archive)
-            archive.replace(temporary)
-        finally:
-            archive.unlink(missing_ok=True)
+    # Keras chooses the format by the suffix.
+    with atomic_path(path, ".tmp.keras") as temporary:
+        model.save(temporary)
 
 
 def load_model(path):
@@ -348,8 +485,9 @@ def load_model(path):
             f"{path} is a SavedModel, which can hold code: expected a .keras archive; train again "
             "to get one"
         )
-    with opened(path) as file:
-        model = read_model(file, path)
+    scratch = Path(tempfile.gettempdir(), "pyimagesearch")
+    with opened(path) as file, _temporary(scratch, ".tmp", _new_folder) as folder:
+        model = read_model(file, path, folder / "model.weights.h5")
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if not is_autoencoder(*shapes):
         raise InputError(

@@ -1,5 +1,6 @@
 """Which steps do training and detection share, and what does the one note down for the other?"""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 
 from pyimagesearch import (
+    InputError,
     architectures,
     arrays,
     corruptions,
@@ -140,15 +142,56 @@ class Trained:
 
 def open_model(path, score="mse"):
     """Load a model and what lies beside it; see `Trained`."""
-    about = persistence.load_json(persistence.settings_path(path))
-    return Trained(
-        persistence.load_model(path),
-        score,
-        about.get("scores", {}).get(score, {}),
-        persistence.load_reference(persistence.reference_path(path), score),
-        about.get("command", {}).get("valid_label"),
-        about,
+    settings = persistence.settings_path(path)
+    about = persistence.load_json(settings)
+    noted, valid_label = notes(about, score, settings)
+    autoencoder = persistence.load_model(path)
+    reference = persistence.load_reference(
+        persistence.reference_path(path), score, autoencoder.input_shape[1:]
     )
+    return Trained(autoencoder, score, noted, reference, valid_label, about)
+
+
+def notes(about, score, name):
+    """What training has noted down for a score, and its normal classes, once they are checked.
+
+    Args:
+        about: The JSON object beside a model.
+        score: A key of `scoring.SCORES`.
+        name: What to call it in messages.
+
+    Returns:
+        What `note_scores` noted for that score, empty if nothing; and a list of labels, or `None`.
+
+    Raises:
+        InputError: If it is not as training writes it.
+
+    Example:
+        >>> notes({"command": {"valid_label": [1, "cat"]}}, "mse", "a.json")
+        ({}, [1, 'cat'])
+    """
+
+    def finite(value):
+        return type(value) in (int, float) and math.isfinite(value)
+
+    try:
+        noted = about.get("scores", {}).get(score, {})
+        valid_label = about.get("command", {}).get("valid_label")
+        summaries = [noted["trained"], noted["held_out"]] if noted else []
+        sound = (
+            all(finite(noted[key]) for key in ("threshold", "pixel_threshold") if noted)
+            and all(finite(value) for summary in summaries for value in summary.values())
+            and all({"mean", "std"} <= summary.keys() for summary in summaries if summary["n"])
+            and all(type(label) in (int, str) for label in valid_label or [])
+        )
+    except (AttributeError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise InputError(
+            f"{name} is not as training writes it: train again, or take it away to go without "
+            "what training has noted"
+        )
+    return noted, valid_label
 
 
 def open_dataset(path, split="test", image_shape=None, valid_label=None, on_progress=None):
@@ -175,6 +218,9 @@ def open_dataset(path, split="test", image_shape=None, valid_label=None, on_prog
         source = datasets.load(path, split)
     elif Path(path).suffix == ".npy":
         source = datasets.load_npy(path)
+        told = source.images.full == 255
+        remark = f"{path}: 0 to 255 taken as 0 to 1" if told else None
+        return datasets.judged(source, valid_label), remark
     elif Path(path).suffix == ".csv":
         names, labels = persistence.load_manifest(path)
         grayscale = image_shape[2] == 1

@@ -9,9 +9,7 @@ memory is taken, the description is held against the number of weights that are 
 import json
 import math
 import shutil
-import tempfile
 import zipfile
-from pathlib import Path
 
 from pyimagesearch import InputError
 
@@ -35,16 +33,47 @@ LAYERS = {
     "LayerNormalization": ("beta_initializer", "gamma_initializer"),
     "PReLU": ("alpha_initializer",),
     **dict.fromkeys(
-        "Activation Add AveragePooling2D Concatenate Cropping2D Dropout ELU Flatten GaussianDropout "
-        "GaussianNoise GlobalAveragePooling2D InputLayer LeakyReLU MaxPooling2D ReLU Rescaling "
-        "Reshape SpatialDropout2D UpSampling2D ZeroPadding2D".split(),
+        [
+            "Activation",
+            "Add",
+            "AveragePooling2D",
+            "Concatenate",
+            "Cropping2D",
+            "Dropout",
+            "ELU",
+            "Flatten",
+            "GaussianDropout",
+            "GaussianNoise",
+            "GlobalAveragePooling2D",
+            "InputLayer",
+            "LeakyReLU",
+            "MaxPooling2D",
+            "ReLU",
+            "Rescaling",
+            "Reshape",
+            "SpatialDropout2D",
+            "UpSampling2D",
+            "ZeroPadding2D",
+        ],
         (),
     ),
 }
-INITIALIZERS = (
-    "Constant GlorotNormal GlorotUniform HeNormal HeUniform LecunNormal LecunUniform Ones "
-    "Orthogonal RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros"
-).split()
+INITIALIZERS = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+]
 # An exact list, never a prefix: every module with every name in it that a description may use.
 ALLOWED = {
     ("keras.src.models.functional", "Functional"),
@@ -86,12 +115,13 @@ class _Blank:
         return keras.ops.zeros(shape, dtype)
 
 
-def read_model(file, name):
+def read_model(file, name, scratch):
     """Read a network from a `.keras` archive, and run nothing.
 
     Args:
         file: Binary file, open for reading.
         name: What to call it in messages.
+        scratch: Path of a file to unpack the weights to; it has to end with `.weights.h5`.
 
     Returns:
         A Keras model. Its memory is bounded by the file's size.
@@ -112,15 +142,13 @@ def read_model(file, name):
             "train_unsupervised_autoencoder.py"
         )
     try:
-        with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(file) as archive:
             _check_members(archive.infolist())
-            # Keras looks at the suffix.
-            weights = Path(folder, WEIGHTS)
-            with archive.open(WEIGHTS) as packed, weights.open("wb") as unpacked:
+            with archive.open(WEIGHTS) as packed, scratch.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked)
-            blank = _Blank(_count_weights(weights))
+            blank = _Blank(_count_weights(scratch))
             description = _checked(json.loads(archive.read("config.json")), blank)
-            return _build(description, weights)
+            return _build(description, scratch)
     except _Unsafe as reason:
         raise InputError(
             f"{name} refused: expected an autoencoder as Keras saves it, but it asks for {reason}"
@@ -141,7 +169,7 @@ def _check_members(members):
     if strange := [name for name in names if name not in MEMBERS]:
         raise _Unsafe(f"the member {strange[0][:100]!r}")
     if sorted(names) != sorted(MEMBERS):
-        raise _Unsafe(f"the members {', '.join(names) or 'none'} alone, or twice")
+        raise ValueError(f"its members are {', '.join(names) or 'none'}")
     for member in members:
         # Stored as they are, members take no more memory than the file takes on disk.
         if member.compress_type != zipfile.ZIP_STORED:
@@ -192,7 +220,7 @@ def _checked(part, blank):
         known = part.get("registered_name") in (None, class_name) and "spec_name" not in part
         if not tensor and not (known and _is_allowed(named)):
             asked = [part.get(key) for key in ("module", "class_name", "registered_name")]
-            raise _Unsafe(" ".join(str(name)[:100] for name in asked if name is not None))
+            raise _Unsafe(".".join(str(name)[:100] for name in asked if name is not None))
     kept = {
         key: _checked(value, blank)
         for key, value in part.items()

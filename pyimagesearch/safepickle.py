@@ -13,6 +13,10 @@ import numpy as np
 
 from pyimagesearch import InputError
 
+# NumPy's own bounds: letters of the name of an element type, and dimensions.
+LONGEST_DTYPE = 8
+MOST_DIMENSIONS = 64
+
 
 class _Unsafe(Exception):
     """The pickle asks for something that no array needs."""
@@ -81,10 +85,11 @@ def _frombuffer(data, dtype, shape, order, axes=None):
 
 
 def _encode(text, encoding):
-    # How the older protocols write bytes.
-    if encoding != "latin1":
-        raise _Unsafe(f"the encoding {encoding!r}")
-    return text.encode("latin1")
+    # How the older protocols write bytes. Encoded once, at the end: a pickle could ask for it over
+    # and over, and for as much memory each time.
+    if type(text) is not str or encoding != "latin1":
+        raise _Unsafe("another encoding than latin1")
+    return text
 
 
 # NumPy 1 calls its inner package `core`, NumPy 2 `_core`. An exact list, never a prefix.
@@ -99,12 +104,24 @@ ALLOWED = {
 }
 
 
+def _refuse_dict(_):
+    # To enter a tuple of tuples of tuples ... into a dict or a set can take for ever.
+    raise _Unsafe("a dict or a set, which no array has")
+
+
+# The instructions that enter something into a dict or a set.
+_OF_DICTS = (
+    *(pickle.DICT + pickle.SETITEM + pickle.SETITEMS),
+    *(pickle.ADDITEMS + pickle.FROZENSET),
+)
+
+
 # Python's own unpickler written in Python: the one written in C sets memory aside for whatever
 # sizes the file claims. Most bytes of an array's pickle are one string, so it is as fast.
 class _Unpickler(pickle._Unpickler):
     def find_class(self, module, name):
         if (module, name) not in ALLOWED:
-            raise _Unsafe(f"{module}.{name}")
+            raise _Unsafe(f"{module[:100]}.{name[:100]}")
         return _Name(ALLOWED[module, name])
 
     def persistent_load(self, pid):
@@ -112,6 +129,8 @@ class _Unpickler(pickle._Unpickler):
 
     def get_extension(self, code):
         raise _Unsafe("a copyreg extension")
+
+    dispatch = pickle._Unpickler.dispatch | dict.fromkeys(_OF_DICTS, _refuse_dict)
 
 
 def load_array(file, name):
@@ -163,13 +182,20 @@ def _build(parts):
         raise _Unsafe(f"a value of type {type(parts).__name__.lstrip('_')}")
     if type(parts.dtype) is not _Dtype or parts.dtype.byteorder not in ("<", ">", "|", "="):
         raise _Unsafe("an unknown element type")
-    dtype = np.dtype(str(parts.dtype.name))
+    # As short as they are: what these are was written by a stranger, be it a tower of tuples.
+    if type(parts.dtype.name) is not str or len(parts.dtype.name) > LONGEST_DTYPE:
+        raise _Unsafe("an unknown element type")
+    dtype = np.dtype(parts.dtype.name)
     if dtype.kind not in "buif":
         raise _Unsafe(f"elements of type {dtype}")
     if parts.dtype.byteorder != "|":
         dtype = dtype.newbyteorder(parts.dtype.byteorder)
     shape = parts.shape
-    if type(shape) is not tuple or any(type(size) is not int or size < 0 for size in shape):
+    if (
+        type(shape) is not tuple
+        or len(shape) > MOST_DIMENSIONS
+        or any(type(size) is not int or not 0 <= size < 2**63 for size in shape)
+    ):
         raise _Unsafe("a shape that is no tuple of sizes")
     data = parts.data.encode("latin1") if type(parts.data) is str else parts.data
     if type(data) not in (bytes, bytearray) or math.prod(shape) * dtype.itemsize != len(data):

@@ -235,13 +235,21 @@ def map_function(autoencoder, score, reference):
     """The function of images and reconstructions that makes a score's maps."""
     if SCORES[score].fit is None:
         return lambda images, reconstructions: SCORES[score].maps(images, reconstructions)
-    shape = autoencoder.input_shape[1:3]
-    if not reference or reference["mean"].shape[:2] != shape:
+    if not reference:
         raise InputError(
             f"the score {score} needs what training has learnt about normal images and there is "
             "none beside the model: train again, or take --score mse"
         )
     constants = {name: tf.constant(array) for name, array in reference.items()}
+    # Tried on a black image: what lies beside a model may belong to another.
+    black = tf.zeros((1, *autoencoder.input_shape[1:]))
+    try:
+        SCORES[score].maps(black, black, constants)
+    except (KeyError, ValueError, TypeError, tf.errors.OpError):
+        raise InputError(
+            f"what is beside the model for the score {score} does not fit it: train again, or take "
+            "--score mse"
+        ) from None
     return lambda images, reconstructions: SCORES[score].maps(images, reconstructions, constants)
 
 

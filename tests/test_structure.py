@@ -8,7 +8,16 @@ import pytest
 from tests.conftest import ROOT
 
 # The ground floor: what any module may stand on. It knows nothing of the rest.
-FOUNDATIONS = {"__init__", "arrays", "recipes", "silence", "safemodel", "safepickle", "folders", "streams"}
+FOUNDATIONS = {
+    "__init__",
+    "arrays",
+    "recipes",
+    "silence",
+    "safemodel",
+    "safepickle",
+    "folders",
+    "streams",
+}
 # The roof: what only puts modules together.
 COMPOSERS = {
     "architectures",
