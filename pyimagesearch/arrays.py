@@ -13,7 +13,7 @@ from pyimagesearch import InputError
 # Bytes of an array on disk that are checked at a time.
 BYTES_AT_ONCE = 2**26
 # Bytes that an array in a `.npz` file may unpack to.
-MOST_BYTES = 2**33
+MOST_BYTES = 4_000_000_000
 
 
 def as_images(array, name):

@@ -347,6 +347,8 @@ def load_manifest(path, n=None):
         try:
             text = file.read().decode("utf-8", "surrogateescape")
             rows = list(csv.DictReader(io.StringIO(text), strict=True))
+            if not rows:
+                raise ValueError("no rows")
             wanted = len(rows) if n is None else n
             if [int(row["index"]) for row in rows] != list(range(wanted)):
                 raise ValueError(f"{len(rows)} rows for {wanted} images")

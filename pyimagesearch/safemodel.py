@@ -182,11 +182,11 @@ def _count_weights(path):
     """How many numbers a weights file holds, all of them in itself."""
     import h5py
 
-    def check_link(name, link):
-        if not isinstance(link, h5py.HardLink):
-            raise _Unsafe(f"{type(link).__name__} {name}, which leads elsewhere")
+    sizes, leading_elsewhere = [], []
 
-    sizes = []
+    def note_link(name, link):
+        if not isinstance(link, h5py.HardLink):
+            leading_elsewhere.append(f"the {type(link).__name__} {name}")
 
     def check(name, thing):
         if isinstance(thing, h5py.Group):
@@ -199,7 +199,9 @@ def _count_weights(path):
         sizes.append((thing.size, thing.nbytes))
 
     with h5py.File(path, "r") as file:
-        file.visititems_links(check_link)
+        file.visititems_links(note_link)
+        if leading_elsewhere:
+            raise _Unsafe(leading_elsewhere[0])
         file.visititems(check)
     if sum(nbytes for _, nbytes in sizes) > path.stat().st_size:
         raise _Unsafe("more numbers than its weights file has bytes for")
@@ -240,6 +242,8 @@ def _build(description, weights):
     """The network that a checked description describes, with its weights."""
     import keras
 
+    if not isinstance(description, dict):
+        raise _Unsafe(f"a {type(description).__name__}")
     model = keras.saving.deserialize_keras_object(description, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise _Unsafe(f"a single {type(model).__name__}")

@@ -30,6 +30,7 @@ COMPOSERS = {
     "detector",
     "export",
     "pipeline",
+    "torture",
     "train_unsupervised_autoencoder",
     "find_anomalies",
 }
