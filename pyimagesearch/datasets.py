@@ -315,7 +315,8 @@ def load_npz(path, split="train"):
                     f"{', '.join(archive.files) or 'none'}"
                 )
             check_claims(archive, wanted)
-            arrays = {key: archive[key] for key in wanted}
+            # What is no array comes as bytes, which are then refused for what they hold.
+            arrays = {key: np.asarray(archive[key]) for key in wanted}
     except FileNotFoundError:
         raise InputError(f"there is no file {path}: check the path") from None
     except InputError:

@@ -266,6 +266,7 @@ def kills(args, place, narrator):
             raise RuntimeError(f"a run that nobody killed ended with {status}: {printed}")
         tally = Tally(f"kill -9 of {script}")
         killed = 0
+        narrator.progress(f"kills of {script}", 0, args.kills)
         while killed < args.kills:
             seed = rng.randrange(2, 1000)
             if killed % 2:
