@@ -144,6 +144,10 @@ SCORES = {
 }
 
 
+# Images that go through a network at once, at least.
+FEWEST_ROWS = 8
+
+
 def fit_reference(autoencoder, images, order, score, batch_size=256):
     """Learn what a score needs to know about normal images.
 
@@ -211,8 +215,11 @@ def score_images(
         )
     maps_of = map_function(autoencoder, score, reference)
 
+    # A single row is multiplied in another order, with another rounding.
+    rows = max(batch_size, FEWEST_ROWS)
+
     # The error is taken inside the compiled function: no reconstruction leaves it.
-    @tf.function(input_signature=[tf.TensorSpec((batch_size, *images.shape[1:]), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((rows, *images.shape[1:]), tf.float32)])
     def score_batch(batch):
         return SCORES[score].pool(maps_of(batch, autoencoder(batch, training=False)))
 
@@ -221,7 +228,7 @@ def score_images(
     scores = np.empty(n, np.float32)
     for _, batch in batches(images, order, batch_size):
         # Every batch has the same shape, so that the function is compiled once.
-        padding = [(0, batch_size - len(batch))] + [(0, 0)] * 3
+        padding = [(0, rows - len(batch))] + [(0, 0)] * 3
         scores[done : done + len(batch)] = score_batch(np.pad(batch, padding))[: len(batch)]
         done += len(batch)
         if on_batch is not None:

@@ -1,5 +1,7 @@
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import cv2
@@ -9,6 +11,7 @@ import pytest
 
 from pyimagesearch import InputError, persistence
 from pyimagesearch.convautoencoder import ConvAutoencoder
+from tests.conftest import ROOT
 
 
 def files_in(folder):
@@ -59,6 +62,77 @@ def test_folder_that_can_not_be_moved_leaves_the_earlier_one(tmp_path, monkeypat
     with pytest.raises(InputError, match="cannot write .*place: No space left"):
         persistence.move(tmp_path / "work" / "made", tmp_path / "place")
     assert files_in(tmp_path / "place") == ["old"]
+
+
+def kill_meanwhile(folder, code):
+    """Run Python code in a process that ends by kill -9 as it writes `result`."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from pyimagesearch import persistence
+folder = Path({str(folder)!r})
+{code}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == -9, ran.stderr
+
+
+def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path):
+    (tmp_path / "result").write_text("old")
+    kill_meanwhile(
+        tmp_path,
+        "group = persistence.together(); group.__enter__()\n"
+        "persistence.save_bytes(folder / 'result', b'new')\n"
+        "persistence.save_bytes(folder / 'other', b'new')",
+    )
+    assert len(files_in(tmp_path)) == 3
+    assert (tmp_path / "result").read_text() == "old"
+    (tmp_path / ".result.of the user.tmp.txt").touch()
+    persistence.save_bytes(tmp_path / "result", b"newer")
+    persistence.save_bytes(tmp_path / "other", b"newer")
+    assert files_in(tmp_path) == [".result.of the user.tmp.txt", "other", "result"]
+
+
+def test_temporary_file_in_use_is_left_alone_by_another_write(tmp_path):
+    with persistence.atomic_path(tmp_path / "result") as slow:
+        slow.write_text("slow")
+        persistence.save_bytes(tmp_path / "result", b"quick")
+        assert (tmp_path / "result").read_text() == "quick"
+    assert (tmp_path / "result").read_text() == "slow"
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_files_written_together_appear_together_or_not_at_all(tmp_path):
+    (tmp_path / "gone").write_text("old")
+    with persistence.together():
+        persistence.save_bytes(tmp_path / "one", b"1")
+        persistence.remove(tmp_path / "gone")
+        persistence.save_bytes(tmp_path / "below" / "two", b"2")
+        assert not (tmp_path / "one").exists()
+        assert (tmp_path / "gone").exists()
+    assert files_in(tmp_path) == ["below", "one"]
+    assert files_in(tmp_path / "below") == ["two"]
+
+    def fail():
+        with persistence.together():
+            persistence.save_bytes(tmp_path / "one", b"new")
+            persistence.remove(tmp_path / "below" / "two")
+            persistence.save_json(tmp_path / "three", {"mean": float("nan")})
+
+    with pytest.raises(ValueError, match="Out of range"):
+        fail()
+    assert files_in(tmp_path) == ["below", "one"]
+    assert (tmp_path / "one").read_text() == "1"
+    assert files_in(tmp_path / "below") == ["two"]
+    # And the next write is again its own.
+    persistence.save_bytes(tmp_path / "three", b"3")
+    assert files_in(tmp_path) == ["below", "one", "three"]
+
+
+def test_longest_name_there_can_be_is_written(tmp_path):
+    persistence.save_bytes(tmp_path / ("a" * 255), b"")
+    assert files_in(tmp_path) == ["a" * 255]
 
 
 def test_written_files_are_as_readable_as_any_others(tmp_path):

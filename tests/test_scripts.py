@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ import pytest
 import find_anomalies
 import train_unsupervised_autoencoder as train
 from pyimagesearch import datasets, persistence
+from pyimagesearch.recipes import ARCHITECTURES
 from tests.conftest import ROOT
 
 WRITTEN = [
@@ -183,6 +185,89 @@ def test_same_seed_gives_identical_files_and_another_seed_others(tmp_path):
         one = (tmp_path / "one" / name).read_bytes()
         assert one == (tmp_path / "same" / name).read_bytes(), name
         assert one != (tmp_path / "other" / name).read_bytes(), name
+
+
+def weights_of(folder):
+    return persistence.load_model(folder / "autoencoder.model").get_weights()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_network_is_the_same_to_the_bit_if_trained_again(arch, tmp_path):
+    for name in ("one", "same"):
+        (tmp_path / name).mkdir()
+        flags = training_flags(tmp_path / name, "--arch", arch, "--seed", "7", "--quiet")
+        assert train.main(flags) == 0
+        assert find_anomalies.main(detection_flags(tmp_path / name, tmp_path / name)) == 0
+    for name in ("images.pickle", "images.csv", "anomalies.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "same" / name).read_bytes()
+    for one, same in zip(weights_of(tmp_path / "one"), weights_of(tmp_path / "same"), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_command_in_the_json_trains_the_same_model_again(tmp_path):
+    """Also where the source was left to chance and a path has a blank in it."""
+    folder = tmp_path / "my results"
+    folder.mkdir()
+    assert train.main(training_flags(folder, "--corrupt", "noise:0.1", "--quiet")) == 0
+    command = json.loads((folder / "autoencoder.json").read_text())["run_again"]
+    weights, written = weights_of(folder), (folder / "images.pickle").read_bytes()
+    (folder / "autoencoder.model").unlink()
+    (folder / "images.pickle").unlink()
+    python, script, *flags = shlex.split(command)
+    assert (python, script) == ("python", "train_unsupervised_autoencoder.py")
+    assert train.main(flags) == 0
+    assert (folder / "images.pickle").read_bytes() == written
+    for one, same in zip(weights, weights_of(folder), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.slow
+def test_number_of_threads_changes_nothing_that_is_printed_or_written(trained, tmp_path):
+    told = {}
+    for threads in ("1", "2"):
+        flags = detection_flags(trained, tmp_path / threads, "--score", "local", "--std", "3")
+        environment = {
+            **os.environ,
+            "TF_NUM_INTRAOP_THREADS": threads,
+            "TF_NUM_INTEROP_THREADS": threads,
+        }
+        command = [sys.executable, str(ROOT / "find_anomalies.py"), *flags]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        told[threads] = ran.stdout.replace(str(tmp_path / threads), "")
+    assert told["1"] == told["2"]
+    for name in ("anomalies.csv", "anomalies.png"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def constant(folder):
+    return persistence.save_images(folder / "x.pickle", np.full((5, 28, 28, 1), 0.5, np.float32))
+
+
+def single(folder):
+    return persistence.save_images(folder / "x.pickle", np.zeros((1, 28, 28), np.uint8))
+
+
+@pytest.mark.parametrize("make", [constant, single])
+@pytest.mark.parametrize("rule", [[], ["--auto"], ["--contamination", "0.5"], ["--std", "3"]])
+def test_images_that_are_all_alike_or_just_one_are_judged(trained, tmp_path, make, rule):
+    make(tmp_path)
+    flags = ["-d", str(tmp_path / "x.pickle"), "-m", str(trained / "autoencoder.model"), *rule]
+    assert find_anomalies.main([*flags, "--output", str(tmp_path), "--quiet"]) == 0
+    report = report_of(tmp_path)
+    assert report["n_flagged"] == (report["n_images"] if rule == ["--std", "3"] else 0)
+
+
+@pytest.mark.parametrize(("n", "side"), [(1, 9), (3, 1)])
+def test_one_image_or_images_of_1x1_can_be_trained_on(tmp_path, rng, n, side):
+    (tmp_path / "few").mkdir()
+    for i in range(n):
+        cv2.imwrite(str(tmp_path / "few" / f"{i}.png"), rng.integers(0, 255, (side, side, 3)))
+    flags = training_flags(tmp_path, "--batch-size", "1000", "--quiet")
+    flags[flags.index("digits")] = str(tmp_path / "few")
+    assert train.main(flags) == 0
+    assert find_anomalies.main(detection_flags(tmp_path, tmp_path, "--quiet")) == 0
+    assert report_of(tmp_path)["n_images"] == n
 
 
 def test_tutorial_recipe_is_the_tutorials_network(tmp_path):

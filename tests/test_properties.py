@@ -1,0 +1,195 @@
+"""What holds whatever goes in: tried on examples that are made up, the same ones every time."""
+
+import contextlib
+import io
+import json
+import pickle
+import random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from pyimagesearch import (
+    InputError,
+    commandline,
+    datasets,
+    hostile,
+    persistence,
+    pipeline,
+    scoring,
+    thresholds,
+    torture,
+)
+from pyimagesearch.arrays import as_images
+from pyimagesearch.safepickle import load_array
+
+settings.register_profile(
+    "ours",
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("ours")
+
+SCORES = npst.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1, width=32))
+NUMERIC = npst.boolean_dtypes() | npst.integer_dtypes() | npst.floating_dtypes()
+# Names of files as the system gives them: any text, and bytes that are no text.
+NAMES = st.text(max_size=20) | st.binary(max_size=20).map(
+    lambda b: b.decode("utf-8", "surrogateescape")
+)
+PLAIN = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5)
+KEYS = st.sampled_from(
+    ["scores", "mse", "trained", "held_out", "n", "mean", "std", "threshold", "pixel_threshold"]
+    + ["command", "valid_label"]
+)
+JSON = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5)
+)
+
+
+@given(npst.arrays(NUMERIC, npst.array_shapes(min_dims=0, max_dims=4)), st.integers(0, 5))
+def test_numeric_arrays_come_back_from_a_pickle(array, protocol):
+    loaded = load_array(io.BytesIO(pickle.dumps(array, protocol)), "it")
+    assert loaded.dtype == array.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(loaded, array)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\x80\x02", b"\x80\x04"]))
+def test_any_bytes_are_an_array_or_refused(data, start):
+    with contextlib.suppress(InputError):
+        assert load_array(io.BytesIO(start + data + b"."), "it").dtype.kind in "buif"
+
+
+@given(npst.arrays(NUMERIC, npst.array_shapes(min_dims=0, max_dims=5, min_side=0)))
+def test_any_array_is_images_in_the_common_form_or_refused(array):
+    try:
+        images, _ = as_images(array, "it")
+    except InputError:
+        return
+    assert images.dtype == np.float32
+    assert images.ndim == 4
+    assert images.shape[:3] == array.shape[:3]
+    assert 0 <= images.min() <= images.max() <= 1
+
+
+@settings(max_examples=15)
+@given(st.lists(NAMES, min_size=1, max_size=8), st.randoms())
+def test_any_names_come_back_from_a_manifest(tmp_path, names, rng):
+    labels = np.array([rng.choice((-1, 0, 1)) for _ in names], np.int8)
+    persistence.save_manifest(tmp_path / "a.csv", names, labels)
+    loaded, found = persistence.load_manifest(tmp_path / "a.csv", len(names))
+    assert loaded == names
+    np.testing.assert_array_equal(found, labels)
+
+
+@given(NAMES, st.sampled_from(["ascii", "latin1", "utf-8"]))
+def test_any_name_is_told_in_one_line_that_steers_no_terminal(name, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
+    commandline.tell(f"error: {name}", stream)
+    stream.seek(0)
+    told = stream.read()
+    assert told.count("\n") == 1
+    assert told.removesuffix("\n").isprintable()
+
+
+@given(JSON)
+def test_any_json_is_notes_or_refused(content):
+    about = content if isinstance(content, dict) else {"scores": {"mse": content}}
+    try:
+        noted, labels = pipeline.notes(about, "mse", "it")
+    except InputError:
+        return
+    # What is let through can be used by every rule, and written down again.
+    for rule, value in (("std", 3.0), ("threshold", "trained")):
+        with contextlib.suppress(InputError):
+            assert np.isfinite(thresholds.RULES[rule](value, np.zeros(3), noted))
+    json.dumps([noted, labels], allow_nan=False)
+
+
+@given(SCORES, st.floats(0, 1))
+def test_quantile_flags_no_more_than_its_share(scores, q):
+    flagged = thresholds.flag(scores, thresholds.quantile(q, scores))
+    assert flagged.sum() <= np.ceil((1 - q) * (len(scores) - 1) + 1e-6)
+    if flagged.any() and not flagged.all():
+        assert scores[flagged].min() > scores[~flagged].max()
+
+
+@given(SCORES, st.floats(0.001, 0.999))
+def test_share_flags_no_more_than_it_says(scores, share):
+    flagged = thresholds.flag(scores, thresholds.contamination(share, scores))
+    assert flagged.sum() <= round(share * len(scores))
+
+
+@given(SCORES)
+def test_ranking_has_every_image_once_and_the_highest_first(scores):
+    order = scoring.rank(scores)
+    assert sorted(order.tolist()) == list(range(len(scores)))
+    assert (np.diff(scores[order]) <= 0).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.integers(0, 20), st.floats(0, 1))
+def test_contamination_is_what_was_asked_for_and_the_seed_decides(seed, normal, odd, contam):
+    labels = np.repeat([1, 3], [normal, odd])
+    wanted = int(normal * contam + 1e-9)
+
+    def picked():
+        return datasets.build_unsupervised_dataset(
+            np.arange(len(labels)), labels, contam=contam, seed=seed
+        )
+
+    if wanted > odd or (contam and not odd):
+        with pytest.raises(InputError):
+            picked()
+        return
+    np.testing.assert_array_equal(picked(), picked())
+    assert (labels[picked()] == 1).sum() == normal
+    assert (labels[picked()] == 3).sum() == wanted
+
+
+@settings(max_examples=8)
+@given(
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.integers(1, 4),
+    st.sampled_from(["conv", "cnn", "dense"]),
+)
+def test_networks_give_back_the_size_they_take(height, width, depth, arch):
+    from pyimagesearch import architectures
+    from pyimagesearch.recipes import recipe
+
+    built = architectures.build(recipe("robust", arch, filters=(3, 2)), (height, width, depth), 0)
+    assert built.output_shape == (None, height, width, depth)
+
+
+@pytest.mark.parametrize("suffix", [".pickle", ".npz", ".npy", ".csv", ".json", ".png", ".jpg"])
+def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_path):
+    """A short run of what `python -m pyimagesearch.torture --only fuzz` does for long."""
+    rng, load = random.Random(0), torture.loaders()[suffix]
+    sound = {
+        ".pickle": pickle.dumps(np.zeros((2, 3, 4), np.float32)),
+        ".npz": hostile.mnist_like(),
+        ".npy": hostile.header((1, 1, 1)),
+        ".csv": (trained / "images.csv").read_bytes(),
+        ".json": (trained / "autoencoder.json").read_bytes(),
+    }
+    data = sound.get(suffix) or hostile.encoded(suffix)
+    for _ in range(100):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(torture.mutated(rng, data))
+        with contextlib.suppress(InputError):
+            load(path)
+
+
+def test_models_with_some_bytes_changed_are_read_or_refused(trained, tmp_path):
+    rng = random.Random(0)
+    members = hostile.members_of((trained / "autoencoder.model").read_bytes())
+    for name in ("config.json", "model.weights.h5") * 5:
+        changed = {**members, name: torture.mutated(rng, members[name])}
+        (tmp_path / "a.model").write_bytes(hostile.packed(changed.items()))
+        with contextlib.suppress(InputError):
+            persistence.load_model(tmp_path / "a.model")
