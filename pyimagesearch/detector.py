@@ -203,7 +203,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _score(self, images):
-        model = pipeline.Trained(self.model_, self.scored_by, {}, self.reference_, None)
+        model = pipeline.Trained(self.model_, self.scored_by, {}, self.reference_, None, {})
         with retracing_untold():
             return model.score_images(images).astype(np.float64)
 
