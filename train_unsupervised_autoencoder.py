@@ -23,6 +23,7 @@ def main(argv=None):
         from pyimagesearch import (
             corruptions,
             datasets,
+            distribution,
             persistence,
             pipeline,
             visualization,
@@ -31,6 +32,7 @@ def main(argv=None):
     manifest = persistence.manifest_path(args.dataset)
     settings = persistence.settings_path(args.model)
     reference = persistence.reference_path(args.model)
+    unfinished = persistence.state_path(args.model)
     persistence.check_targets(
         args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
     )
@@ -52,15 +54,32 @@ def main(argv=None):
     # The network, and its training on four fifths of the images.
     sizes = "x".join(map(str, image_shape))
     narrator.say(f"training on four fifths of {n:,} images of {sizes}...")
+    how = {"loss": args.loss, "corrupt": args.corrupt, "seed": args.seed, "precision": "float32"}
+    fingerprint = persistence.fingerprint(images)
+    asked = pipeline.training_settings(recipe, fingerprint, **how)
+    state = pipeline.unfinished(unfinished, asked, distribution.Crew()) if args.resume else None
+    if state is not None:
+        narrator.say(f"going on after epoch {len(state['loss'])}")
+    elif args.resume:
+        narrator.say("nothing to resume: beginning anew")
+    log = persistence.summaries(args.logdir) if args.logdir else None
+
+    def tell(epoch, epochs, **figures):
+        narrator.epoch(epoch, epochs, **figures)
+        if log is not None:
+            log(epoch, **figures)
+
     fitted = pipeline.train(
         images,
         recipe,
-        loss=args.loss,
-        corrupt=args.corrupt,
-        seed=args.seed,
-        on_epoch=functools.partial(narrator.progress, "epoch"),
+        **how,
+        state=state,
+        keep=functools.partial(persistence.save_state, unfinished, asked),
+        on_epoch=tell,
     )
     history = fitted.history
+    if history.interrupted:
+        narrator.warn("interrupted: this is what the last whole epoch has led to; --resume goes on")
     narrator.say(f"trained in {history.seconds:.1f} s; noting what is normal...")
     noted, references = pipeline.note_scores(fitted, images, args.seed)
 
@@ -80,7 +99,7 @@ def main(argv=None):
         "skipped": list(source.skipped),
         "n_images": n,
         "image_shape": image_shape,
-        "fingerprint": persistence.fingerprint(images),
+        "fingerprint": fingerprint,
         "versions": persistence.versions(),
         "training": history.as_dict(),
         "scores": noted,
@@ -105,6 +124,9 @@ def main(argv=None):
         persistence.save_references(reference, references)
         persistence.save_json(settings, about)
     narrator.say(f"wrote {args.dataset}, {args.model}, {args.vis} and {args.plot}")
+    if history.interrupted:
+        raise KeyboardInterrupt
+    persistence.remove(unfinished)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Which networks are there to choose from?"""
+"""Which networks are there to choose from, and in which precision do they calculate?"""
+
+import keras
 
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.denseautoencoder import DenseAutoencoder
@@ -10,6 +12,9 @@ BUILDERS = {
     "dense": DenseAutoencoder,
     "dense-deep": DenseAutoencoder,
 }
+
+# What --precision calls it -> what Keras does. The weights are float32 in either.
+POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
 
 def build(recipe, image_shape, seed=None):
@@ -40,3 +45,35 @@ def build(recipe, image_shape, seed=None):
         seed,
     )
     return autoencoder
+
+
+def copied(autoencoder, precision="float32"):
+    """A copy of a network with the same weights, which may calculate in another precision.
+
+    Its variables are its own: copy within the scope of a strategy to have them on all its devices.
+
+    Args:
+        autoencoder: Keras model from `(N, H, W, C)` to the same.
+        precision: A key of `POLICIES`. The last layer calculates in float32 whatever it says:
+            pixels in steps of 1/256 would drown small errors.
+
+    Returns:
+        A Keras model of the same layers.
+
+    Example:
+        >>> from pyimagesearch.recipes import recipe
+        >>> network = copied(build(recipe(), (28, 28, 1)), "bf16")
+        >>> network.layers[1].layers[1].compute_dtype, network.compute_dtype
+        ('bfloat16', 'float32')
+    """
+    last = autoencoder
+    while isinstance(last, keras.Model):
+        last = last.layers[-1]
+
+    def copy(layer):
+        policy = "float32" if layer is last else POLICIES[precision]
+        return type(layer).from_config({**layer.get_config(), "dtype": policy})
+
+    model = keras.models.clone_model(autoencoder, clone_function=copy, recursive=True)
+    model.set_weights(autoencoder.get_weights())
+    return model

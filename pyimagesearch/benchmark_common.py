@@ -4,8 +4,6 @@ Like the tables themselves, this is imported before --help is answered: what is 
 imported inside the functions.
 """
 
-import functools
-
 from pyimagesearch import InputError, commandline
 from pyimagesearch.recipes import recipe
 
@@ -75,8 +73,8 @@ def train(what, images, chosen, args, narrator, loss="mse"):
     if args.limit is not None:
         images = np.random.default_rng(args.seed).permutation(images)[: args.limit]
     narrator.say(f"{what}: training on four fifths of {len(images):,} images...")
-    on_epoch = functools.partial(narrator.progress, "epoch")
-    return pipeline.train(images, chosen, loss=loss, seed=args.seed, on_epoch=on_epoch), images
+    fitted = pipeline.train(images, chosen, loss=loss, seed=args.seed, on_epoch=narrator.epoch)
+    return fitted, images
 
 
 def add_flags(parser, epochs):

@@ -264,6 +264,17 @@ def training_parser():
         metavar="N",
         help="of everything random (default: %(default)s)",
     )
+    long = parser.add_argument_group("long runs")
+    long.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last finished epoch of an interrupted run with the same settings",
+    )
+    long.add_argument(
+        "--logdir",
+        metavar="DIR",
+        help="write the figures of each epoch to this folder, for TensorBoard",
+    )
     parser.add_argument("--quiet", action="store_true", help="errors only")
     return parser
 
@@ -488,7 +499,7 @@ class Narrator:
         self.quiet = quiet
         self.stream = stream or sys.stdout
         self.on_terminal = self.stream.isatty()
-        self.started = self.last_line = None
+        self.started = self.last_line = self.begun = None
 
     def say(self, text):
         """Print one `[INFO]` line."""
@@ -500,23 +511,26 @@ class Narrator:
         if not self.quiet:
             tell(f"[WARNING] {text}", sys.stderr)
 
-    def progress(self, what, done, total, **figures):
+    def progress(self, what, done, total, begins=False, **figures):
         """Tell how far a piece of work is. Call it with `done=0` at its start.
 
         Args:
             what: What is counted, such as `"epoch"`.
             done: How much of it is done.
             total: Out of how much.
+            begins: Whether this is the start although something is done already.
             **figures: What else is to be told, such as the loss; `None` is left out.
         """
         now = time.monotonic()
-        if done == 0:
+        if done == 0 or begins:
             self.started = self.last_line = now
+            self.begun = done
         if self.quiet:
             return
         told = [f"{name} {value:.5f}" for name, value in figures.items() if value is not None]
-        if 0 < done < total:
-            told.append(f"{(now - self.started) * (total - done) / done:.0f} s left")
+        if self.begun < done < total:
+            pace = (now - self.started) / (done - self.begun)
+            told.append(f"{pace * (total - done):.0f} s left")
         line = ", ".join([f"{what} {done:,}/{total:,}", *told])
         if self.on_terminal:
             bar = "=" * (24 * done // total)
@@ -526,6 +540,10 @@ class Narrator:
         elif done == total or now - self.last_line >= self.SECONDS_BETWEEN_LINES:
             self.last_line = now
             self.say(line)
+
+    def epoch(self, done, total, loss=None, val_loss=None, **others):
+        """Tell how far the training is, as `pipeline.train` reports it."""
+        self.progress("epoch", done, total, loss is None, loss=loss, val_loss=val_loss)
 
     def files_checked(self, done, total):
         """Tell how many files of a folder have been looked at."""

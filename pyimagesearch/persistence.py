@@ -452,6 +452,115 @@ def load_reference(path, score, image_shape):
             ) from None
 
 
+def state_path(model):
+    """Where the state of an unfinished training lies: beside its model, hidden."""
+    return Path(model).with_name(f".{Path(model).name}.resume")
+
+
+def save_state(path, settings, state):
+    """Write how far a training has got, so that it can go on after it was cut off.
+
+    Args:
+        path: Where to.
+        settings: What it was started with: a dict for JSON.
+        state: A dict of arrays by name; none is called `settings`.
+    """
+    text = np.frombuffer(json.dumps(settings).encode(), np.uint8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, settings=text, **state)
+
+
+def read_state(path):
+    """The bytes that `save_state` wrote; none where there is no such file."""
+    if not Path(path).exists():
+        return b""
+    with opened(path) as file:
+        return file.read()
+
+
+def unpack_state(data, path, settings):
+    """Check that a training can go on where another has ended.
+
+    Args:
+        data: What `read_state` returned.
+        path: What to call it in messages.
+        settings: What the training is started with now.
+
+    Returns:
+        The dict of arrays that was saved, to the bit.
+
+    Raises:
+        InputError: If the data are broken, or the settings are others.
+
+    Example:
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = state_path(Path(folder.name, "a.model"))
+        >>> save_state(path, {"seed": 1}, {"loss": np.array([0.5])})
+        >>> unpack_state(read_state(path), path, {"seed": 1})["loss"].tolist()
+        [0.5]
+        >>> unpack_state(read_state(path), "it", {"seed": 2})
+        Traceback (most recent call last):
+        ...
+        pyimagesearch.InputError: expected the settings of the training that it shall go on with, found seed 1 then and 2 now: give the same, or leave --resume out to begin anew
+        >>> folder.cleanup()
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            state = dict(archive)
+        then = json.loads(state.pop("settings").tobytes())
+        now = json.loads(json.dumps(settings))
+        names = {*then, *now}
+    except Exception as fault:
+        # Whatever a broken archive trips over: there are too many kinds to list.
+        raise InputError(
+            f"{path} is not the whole state of a training ({fault}): leave --resume out to begin "
+            "anew"
+        ) from None
+    others = sorted(name for name in names if then.get(name) != now.get(name))
+    if others:
+        found = ", ".join(
+            f"{name} {then.get(name)} then and {now.get(name)} now" for name in others
+        )
+        raise InputError(
+            f"expected the settings of the training that it shall go on with, found {found}: give "
+            "the same, or leave --resume out to begin anew"
+        )
+    return state
+
+
+def summaries(folder):
+    """Write the figures of each epoch where TensorBoard finds them.
+
+    Args:
+        folder: Where to; it is made if it is missing.
+
+    Returns:
+        A function `(epoch, **figures)`; a figure that is `None` is left out.
+
+    Raises:
+        InputError: If the folder can't be written to.
+    """
+    import tensorflow as tf
+
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        writer = tf.summary.create_file_writer(str(folder))
+    except (OSError, tf.errors.OpError) as fault:
+        raise InputError(f"cannot write to the folder {folder}: {fault}") from None
+
+    # `tf.summary.scalar` does just this, but only where TensorBoard itself is installed.
+    kind = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class=1)
+
+    def write(epoch, **figures):
+        with writer.as_default(step=epoch):
+            for name, value in figures.items():
+                if value is not None:
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=kind)
+        writer.flush()
+
+    return write
+
+
 def versions():
     """Versions of Python and of what the numbers depend on."""
     packages = ("tensorflow", "keras", "numpy", "opencv-python", "scikit-learn")

@@ -1,5 +1,6 @@
 """Which steps do training and detection share, and what does the one note down for the other?"""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pyimagesearch import (
     training,
     visualization,
 )
+from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
 # Images that the notes about scores are made from, at most: the rest would not change them.
@@ -57,7 +59,19 @@ class Fitted:
     history: training.History
 
 
-def train(images, recipe, *, loss="mse", corrupt=None, seed=42, on_epoch=None):
+def train(
+    images,
+    recipe,
+    *,
+    loss="mse",
+    corrupt=None,
+    seed=42,
+    precision="float32",
+    crew=None,
+    state=None,
+    keep=None,
+    on_epoch=None,
+):
     """Build the network of a recipe and fit it to four fifths of the images.
 
     Args:
@@ -67,11 +81,15 @@ def train(images, recipe, *, loss="mse", corrupt=None, seed=42, on_epoch=None):
         corrupt: What the network is to restore: a pair of a key of `corruptions.CORRUPTIONS` and
             an amount; `None`: the images as they are.
         seed: Of the choice of images, the weights, the order and what is spoilt.
-        on_epoch: Called as `on_epoch(epoch, epochs, loss=..., val_loss=...)`: once before the
-            first epoch, with 0 for it and no losses, and after each.
+        precision: A key of `architectures.POLICIES`.
+        crew: A `distribution.Crew`; the one device unless given.
+        state, keep: As for `training.fit`.
+        on_epoch: Called as `on_epoch(epoch, epochs, **figures)`: once before the first epoch, with
+            the number of those that are done and no figures, and after each with the figures of
+            `training.fit`.
 
     Returns:
-        A `Fitted`.
+        A `Fitted`. Its network is a float32 one and this process's own, however it was trained.
 
     Example:
         >>> from pyimagesearch.recipes import recipe
@@ -86,13 +104,16 @@ def train(images, recipe, *, loss="mse", corrupt=None, seed=42, on_epoch=None):
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
     )
 
-    def tell(epoch, **losses):
+    def tell(epoch, **figures):
         if on_epoch is not None:
-            on_epoch(epoch, epochs, **losses)
+            on_epoch(epoch, epochs, **figures)
 
-    tell(0)
+    crew = crew or Crew()
+    with crew.scope():
+        learner = architectures.copied(autoencoder, precision)
+    tell(0 if state is None else len(state["loss"]))
     history = training.fit(
-        autoencoder,
+        learner,
         images,
         trained,
         held_out,
@@ -105,8 +126,45 @@ def train(images, recipe, *, loss="mse", corrupt=None, seed=42, on_epoch=None):
         corrupt=corrupt and corruptions.spoiler(corrupt),
         seed=seed,
         on_epoch=tell,
+        crew=crew,
+        state=state,
+        # The others know as much, and would all write the same file.
+        keep=keep if crew.chief else None,
     )
+    autoencoder.set_weights(learner.get_weights())
     return Fitted(autoencoder, trained, held_out, history)
+
+
+def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):
+    """All that decides what a training leads to: it can be gone on with by the same alone.
+
+    Args:
+        recipe, loss, corrupt, seed, precision: As for `train`.
+        fingerprint: Of the images, as `persistence.fingerprint` returns it.
+
+    Returns:
+        A dict for JSON.
+    """
+    settings = {"loss": loss, "corrupt": corrupt, "seed": seed, "precision": precision}
+    return {**dataclasses.asdict(recipe), **settings, "fingerprint of the images": fingerprint}
+
+
+def unfinished(path, settings, crew):
+    """Where a training that was cut off can go on.
+
+    Args:
+        path: Where `persistence.save_state` has written; only the chief looks.
+        settings: What `training_settings` returns.
+        crew: A `distribution.Crew`.
+
+    Returns:
+        What `training.fit` takes as a state; `None` where there is none.
+
+    Raises:
+        InputError: If it belongs to other settings or other images.
+    """
+    data = crew.tell(persistence.read_state(path) if crew.chief else b"")
+    return persistence.unpack_state(data, path, settings) if data else None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pyimagesearch import InputError
+from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
 
@@ -59,13 +61,16 @@ class History:
         loss: Trimmed mean of the loss over the training images, by epoch.
         val_loss: The same over the images held out, by epoch; empty without any.
         seconds: How long the training took.
-        suspects: Indices of the training images that the last epoch ignored, ascending.
+        suspects: Indices of the training images that the last epoch ignored, or was ignoring as
+            it was interrupted, ascending.
+        interrupted: Whether somebody has ended the training, by Ctrl-C, before its time.
     """
 
     loss: list[float]
     val_loss: list[float]
     seconds: float
     suspects: np.ndarray
+    interrupted: bool = False
 
     def as_dict(self):
         """As plain numbers and lists, for JSON."""
@@ -113,6 +118,9 @@ def fit(
     corrupt=None,
     seed=42,
     on_epoch=None,
+    crew=None,
+    state=None,
+    keep=None,
 ):
     """Fit an autoencoder to images some of which it should not learn.
 
@@ -127,8 +135,16 @@ def fit(
     autoencoder: Vincent et al., "Extracting and composing robust features with denoising
     autoencoders", ICML 2008).
 
+    With a crew of several devices each takes its slice of every batch, and the gradients and
+    losses are added up. Whom to suspect is decided on the losses of all, so that everything means
+    the same as on one device; only the order in which numbers are added differs.
+
+    Ctrl-C ends the training with what its last whole epoch has led to; within the first epoch, it
+    is raised.
+
     Args:
-        autoencoder: Keras model from `(N, H, W, C)` to the same; trained in place.
+        autoencoder: Keras model from `(N, H, W, C)` to the same, built within the scope of the
+            crew's strategy; trained in place.
         images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.batches` takes.
         trained: int array of the indices to train on; all unless given.
         held_out: int array of the indices for the validation loss; may be empty.
@@ -141,11 +157,21 @@ def fit(
         corrupt: Function from a batch, float32 array `(B, H, W, C)`, and a seed, a list of whole
             numbers, to the spoilt batch; `None` leaves the images as they are.
         seed: Of the order of the images and of what is spoilt.
-        on_epoch: Called after each epoch as `on_epoch(epoch, loss=..., val_loss=...)`, epochs
-            counted from 1 and `val_loss` `None` without held-out images.
+        on_epoch: Called after each epoch as `on_epoch(epoch, loss=..., val_loss=...,
+            learning_rate=..., trimmed=...)`, epochs counted from 1, `val_loss` `None` without
+            held-out images, and `trimmed` the share of the images that the epoch ignored.
+        crew: A `distribution.Crew`; the one device unless given.
+        state: Where to go on: what `keep` was given, in a training of the same settings. It goes
+            on to the very same result as without an interruption.
+        keep: Called after each epoch, before `on_epoch`, with all that later epochs need to know:
+            a dict of arrays by name.
 
     Returns:
         A `History`.
+
+    Raises:
+        InputError: If an image can no longer be read, if a worker is lost, or if there are fewer
+            images in a batch than devices.
 
     Example:
         >>> from pyimagesearch.convautoencoder import ConvAutoencoder
@@ -156,57 +182,156 @@ def fit(
         True
     """
     started = time.monotonic()
+    crew = crew or Crew()
+    if batch_size < crew.devices:
+        raise InputError(
+            f"expected at least one image for each of {crew.devices} devices in a batch, received "
+            f"a batch size of {batch_size}: take larger batches"
+        )
     trained = np.arange(len(images)) if trained is None else np.asarray(trained)
+    held_out = np.asarray(held_out, np.int64)
     n = len(trained)
     steps = epochs * -(-n // batch_size)
-    optimizer = keras.optimizers.Adam(SCHEDULES[schedule](learning_rate, steps, epochs))
-    optimizer.build(autoencoder.trainable_variables)
-    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+    with crew.scope():
+        rate = SCHEDULES[schedule](learning_rate, steps, epochs)
+        optimizer = keras.optimizers.Adam(rate)
+        optimizer.build(autoencoder.trainable_variables)
+    normalise_together(autoencoder, crew.devices > 1)
 
     def image_losses(given, wanted, training):  # two (B, H, W, C) -> (B,)
         return LOSSES[loss](wanted, autoencoder(given, training=training))
 
-    @tf.function(input_signature=[signature, signature, tf.TensorSpec((None,), tf.float32)])
-    def step(given, wanted, weights):
+    def step(given, wanted, weights, sum_of_weights):
         with tf.GradientTape() as tape:
             losses = image_losses(given, wanted, training=True)
-            kept = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+            # The sum is that of the whole batch, so that what the devices find adds up to its mean.
+            kept = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), sum_of_weights)
         gradients = tape.gradient(kept, autoencoder.trainable_variables)
         optimizer.apply(gradients, autoencoder.trainable_variables)
         return losses
 
-    @tf.function(input_signature=[signature, signature])
     def validate(given, wanted):
         return image_losses(given, wanted, training=False)
 
-    def spoil(batch, *seeds):
-        return batch if corrupt is None else corrupt(batch, [seed, *seeds])
+    some_images = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+    some_weights, sum_of_weights = tf.TensorSpec((None,)), tf.TensorSpec(())
+    step = crew.compiled(step, some_images, some_images, some_weights, sum_of_weights)
+    validate = crew.compiled(validate, some_images, some_images)
 
+    def losses_of(order, call, *seeds):
+        """Go through images in an order: call a function with each batch, return all losses."""
+        losses = np.zeros(len(order), np.float32)
+        shape = images.shape[1:]
+        for count, (batch, own, wanted) in enumerate(own_batches(images, order, batch_size, crew)):
+            indices, given = order[batch], wanted
+            if corrupt is not None:
+                # How they are spoilt is drawn for the whole batch, whoever has which part of it.
+                whole = np.zeros((len(indices), *shape), np.float32)
+                whole[own] = wanted
+                given = corrupt(whole, [seed, *seeds, count])[own]
+            losses[batch][own] = call(indices, own, given, wanted)
+        return crew.total(losses)
+
+    def learn(indices, own, given, wanted):
+        kept = weights[indices]
+        return step(len(indices), given, wanted, kept[own], kept.sum())
+
+    def look(indices, own, given, wanted):
+        return validate(len(indices), given, wanted)
+
+    variables = [*autoencoder.variables, *optimizer.variables]
     n_suspects = int(trim * n)
     weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
     last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was last seen
-    curve, val_curve = [], []
-    for epoch in range(1, epochs + 1):
-        # A generator of its own for every epoch: any epoch's order is known without the others.
-        order = np.random.default_rng([seed, epoch]).permutation(trained)
-        for number, (indices, batch) in enumerate(batches(images, order, batch_size)):
-            last_seen[indices] = step(spoil(batch, epoch, number), batch, weights[indices])
-        curve.append(trimmed_mean(last_seen[trained], trim))
-        val_loss = None
-        if len(held_out):
-            # Spoilt alike in every epoch, so that the curve shows the network alone.
-            losses = [
-                validate(spoil(batch, 0, number), batch)
-                for number, (_, batch) in enumerate(batches(images, held_out, batch_size))
-            ]
-            val_loss = trimmed_mean(np.concatenate(losses), trim)
-            val_curve.append(val_loss)
-        if epoch < epochs:
-            weights[:] = 1
-            weights[trained[largest(last_seen[trained], n_suspects)]] = 0
-        if on_epoch is not None:
-            on_epoch(epoch, loss=curve[-1], val_loss=val_loss)
-    return History(curve, val_curve, time.monotonic() - started, np.flatnonzero(weights == 0))
+    curve, val_curve, before, interrupted = [], [], 0.0, False
+
+    def go_on_from(state):
+        for number, variable in enumerate(variables):
+            variable.assign(state[f"variable/{number}"])
+        weights[state["suspects"]] = 0
+        return state["loss"].tolist(), state["val_loss"].tolist()
+
+    if state is not None:
+        curve, val_curve = go_on_from(state)
+        before = float(state["seconds"])
+    for epoch in range(len(curve) + 1, epochs + 1):
+        try:
+            # A generator of its own for every epoch: any epoch's order is known without the others.
+            order = np.random.default_rng([seed, epoch]).permutation(trained)
+            last_seen[order] = losses_of(order, learn, epoch)
+            curve.append(trimmed_mean(last_seen[trained], trim))
+            if len(held_out):
+                # Spoilt alike in every epoch, so that the curve shows the network alone.
+                val_curve.append(trimmed_mean(losses_of(held_out, look, 0), trim))
+            trimmed = np.count_nonzero(weights[trained] == 0) / n
+            if epoch < epochs:
+                weights[:] = 1
+                weights[trained[largest(last_seen[trained], n_suspects)]] = 0
+            state = {
+                "loss": np.array(curve),
+                "val_loss": np.array(val_curve),
+                "seconds": np.array(before + time.monotonic() - started),
+                "suspects": np.flatnonzero(weights == 0),
+            }
+            for number, variable in enumerate(variables):
+                state[f"variable/{number}"] = keras.ops.convert_to_numpy(variable).copy()
+            if keep is not None:
+                keep(state)
+            if on_epoch is not None:
+                on_epoch(
+                    epoch,
+                    loss=curve[-1],
+                    val_loss=val_curve[-1] if val_curve else None,
+                    learning_rate=float(optimizer.learning_rate),
+                    trimmed=trimmed,
+                )
+        except KeyboardInterrupt:
+            if state is None:
+                raise
+            curve, val_curve = go_on_from(state)
+            interrupted = True
+            break
+    seconds = before + time.monotonic() - started
+    return History(curve, val_curve, seconds, np.flatnonzero(weights == 0), interrupted)
+
+
+def own_batches(images, order, batch_size, crew):
+    """Go through images in an order, each process of a crew through its part of each batch.
+
+    Args:
+        images: Anything that `streams.batches` takes.
+        order: int array of indices, the same in every process.
+        batch_size: Images in each batch of the crew but the last.
+        crew: A `distribution.Crew`.
+
+    Yields:
+        Triples: which part of the order is the batch, and which part of the batch is this
+        process's own, as slices; and the pixels of the latter, float32 `(B, H, W, C)`.
+
+    Example:
+        >>> from pyimagesearch.distribution import Crew
+        >>> images = np.zeros((3, 1, 1, 1), np.float32)
+        >>> [pixels.shape for *_, pixels in own_batches(images, np.arange(3), 2, Crew())]
+        [(2, 1, 1, 1), (1, 1, 1, 1)]
+    """
+    starts = range(0, len(order), batch_size)
+    parts = [slice(start, min(start + batch_size, len(order))) for start in starts]
+    owned = [crew.own(part.stop - part.start) for part in parts]
+    mine = [order[part][own] for part, own in zip(parts, owned, strict=True)]
+    pixels = batches(images, np.concatenate([order[:0], *mine]), max(map(len, mine), default=1))
+    nothing = np.zeros((0, *images.shape[1:]), np.float32)
+    for part, own, indices in zip(parts, owned, mine, strict=True):
+        # The last batch may be too small for everybody to have a part.
+        yield part, own, next(pixels)[1] if len(indices) else nothing
+
+
+def normalise_together(model, together):
+    """Say whether batch normalisation takes its statistics over the slices of all devices."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            normalise_together(layer, together)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = together
 
 
 def largest(errors, k):

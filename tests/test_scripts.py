@@ -5,8 +5,10 @@ import csv
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import datasets, persistence
+from pyimagesearch import datasets, persistence, pipeline
 from pyimagesearch.recipes import ARCHITECTURES
 from tests.conftest import ROOT
 
@@ -268,6 +270,87 @@ def test_one_image_or_images_of_1x1_can_be_trained_on(tmp_path, rng, n, side):
     assert train.main(flags) == 0
     assert find_anomalies.main(detection_flags(tmp_path, tmp_path, "--quiet")) == 0
     assert report_of(tmp_path)["n_images"] == n
+
+
+def assert_trained_alike(one, other):
+    """The two folders hold networks that are equal to the bit, with equal notes."""
+    for a, b in zip(weights_of(one), weights_of(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    abouts = [json.loads((folder / "autoencoder.json").read_text()) for folder in (one, other)]
+    for about in abouts:
+        del about["command"], about["run_again"], about["training"]["seconds"]
+    assert abouts[0] == abouts[1]
+    assert not (other / ".autoencoder.model.resume").exists()
+
+
+def test_run_that_failed_after_its_training_is_resumed_without_training_again(
+    tmp_path, monkeypatch, capfd
+):
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    log = ["--logdir", str(tmp_path / "log")]
+    assert train.main(training_flags(tmp_path / "whole", "--resume", *log)) == 0
+    assert len(list((tmp_path / "log").iterdir())) == 1
+    assert "[INFO] nothing to resume: beginning anew\n" in capfd.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "note_scores", lambda *_: 1 / 0)
+        assert train.main(training_flags(tmp_path / "cut", "--quiet")) == 1
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    assert "found epochs 2 then and 3 now" in complaint(
+        train.main, training_flags(tmp_path / "cut", "--resume", "--epochs", "3"), capfd
+    )
+    assert train.main(training_flags(tmp_path / "cut", "--resume")) == 0
+    assert "[INFO] going on after epoch 2\n" in capfd.readouterr().out
+    assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
+
+
+def start_training(folder, *flags):
+    """A true process that trains on the digits for some seconds, and has finished an epoch."""
+    folder.mkdir()
+    command = [sys.executable, str(ROOT / "train_unsupervised_autoencoder.py")]
+    process = subprocess.Popen([*command, *training_flags(folder, *flags)], stderr=subprocess.PIPE)
+    while not (folder / ".autoencoder.model.resume").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_run_that_was_killed_is_resumed_to_the_same_result(tmp_path, seconds):
+    longer = ["--epochs", "40", "--quiet"]
+    process = start_training(tmp_path / "cut", *longer)
+    time.sleep(seconds)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
+    assert not (tmp_path / "cut" / "autoencoder.model").exists()
+    assert train.main(training_flags(tmp_path / "cut", *longer, "--resume")) == 0
+    (tmp_path / "whole").mkdir()
+    assert train.main(training_flags(tmp_path / "whole", *longer)) == 0
+    assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_run_that_was_interrupted_leaves_a_whole_model_and_can_be_resumed(tmp_path):
+    longer = ["--epochs", "40", "--quiet"]
+    process = start_training(tmp_path / "cut", *longer)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert told.decode().strip() == "interrupted"
+    assert sorted(path.name for path in (tmp_path / "cut").iterdir() if path.name[0] != ".") == [
+        name
+        for name in WRITTEN
+        if name not in ("anomalies.csv", "anomalies.png", "errors.png", "report.json")
+    ]
+    about = json.loads((tmp_path / "cut" / "autoencoder.json").read_text())
+    assert 1 <= len(about["training"]["loss"]) == about["recipe"]["epochs"] < 40
+    assert find_anomalies.main(detection_flags(tmp_path / "cut", tmp_path, "--quiet")) == 0
+    assert train.main(training_flags(tmp_path / "cut", *longer, "--resume")) == 0
+    (tmp_path / "whole").mkdir()
+    assert train.main(training_flags(tmp_path / "whole", *longer)) == 0
+    assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_tutorial_recipe_is_the_tutorials_network(tmp_path):

@@ -17,6 +17,7 @@ FOUNDATIONS = {
     "safepickle",
     "folders",
     "streams",
+    "distribution",
 }
 # The roof: what only puts modules together.
 COMPOSERS = {

@@ -211,3 +211,53 @@ def test_denoiser_is_given_spoilt_images_and_asked_for_clean_ones(rng):
     training_seeds = [seed for seed in seen if seed[:2] != (9, 0) and len(seed) == 3]
     assert len(set(training_seeds)) == len(training_seeds) == 40 * 10
     assert seen.count((9, 0, 0)) == 40
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("epochs_before", [1, 3, 4])
+def test_training_that_goes_on_ends_as_if_it_had_never_stopped(batch_norm, epochs_before, rng):
+    """To the bit: weights, curves and suspects, whenever it was cut off, the end included."""
+    images, _ = contaminated_images(rng, n=60)
+    build = ConvAutoencoder.build
+    settings = {"epochs": 4, "batch_size": 16, "learning_rate": 0.01, "trim": 0.1, "seed": 3}
+    states, ends = [], []
+    for state in (None, epochs_before - 1):
+        autoencoder = build(8, 8, 1, filters=(4,), latentDim=2, batchNorm=batch_norm, seed=0)[2]
+        history = training.fit(
+            autoencoder,
+            images,
+            np.arange(50),
+            np.arange(50, 60),
+            state=None if state is None else states[state],
+            keep=states.append,
+            **settings,
+        )
+        ends.append((history, autoencoder.get_weights()))
+    (whole, weights), (gone_on, same_weights) = ends
+    assert len(states) == 4 + (4 - epochs_before)
+    assert gone_on.loss == whole.loss
+    assert gone_on.val_loss == whole.val_loss
+    assert gone_on.suspects.tolist() == whole.suspects.tolist()
+    assert gone_on.seconds > states[epochs_before - 1]["seconds"]
+    for one, other in zip(weights, same_weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_interrupted_training_ends_with_its_last_whole_epoch(rng):
+    images, _ = contaminated_images(rng, n=60)
+    states = []
+    _, whole = fitted(images, epochs=4, trim=0.1, keep=states.append)
+
+    def interrupt(batch, seed):
+        if seed[1:] == [3, 1]:  # in the middle of the third epoch
+            raise KeyboardInterrupt
+        return batch
+
+    ended, history = fitted(images, epochs=4, trim=0.1, corrupt=interrupt)
+    assert history.interrupted
+    assert not whole.interrupted
+    assert history.loss == whole.loss[:2]
+    for number, weights in enumerate(ended.get_weights()):
+        np.testing.assert_array_equal(weights, states[1][f"variable/{number}"])
+    with pytest.raises(KeyboardInterrupt):  # nothing is whole yet
+        fitted(images, corrupt=lambda batch, seed: interrupt(batch, [0, 3, 1]))

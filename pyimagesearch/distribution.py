@@ -1,0 +1,212 @@
+"""On which devices does the work run, who does which share of it, and how do they agree?
+
+TensorFlow does the work (`tf.distribute`); this only deals it out. One loop serves one device and
+many: each global batch is cut into as many slices as there are devices, in its order, and each
+process reads the images of its own slices alone.
+"""
+
+import json
+import os
+from contextlib import contextmanager
+
+import numpy as np
+import tensorflow as tf
+
+from pyimagesearch import InputError
+
+# Seconds after which a process stops waiting for the others.
+PATIENCE = 60
+TF_CONFIG_HINT = (
+    'set TF_CONFIG to {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", '
+    '"index": N}}, with another index on each machine, or start it by Slurm'
+)
+
+
+class Crew:
+    """All the devices that work together, and the place of this process among them.
+
+    Args:
+        strategy: A `tf.distribute.Strategy`; TensorFlow's default one, of one device, unless
+            given.
+        worker: The number of this process, from 0; 0 is the chief, which writes the results.
+        workers: How many processes there are, each with as many devices as this one.
+
+    Attributes:
+        strategy, worker, workers: As given.
+        devices: How many devices there are in all processes together.
+        chief: Whether this process writes the results.
+
+    Example:
+        >>> crew = Crew()
+        >>> crew.devices, crew.chief, crew.own(5)
+        (1, True, slice(0, 5, None))
+    """
+
+    def __init__(self, strategy=None, worker=0, workers=1):
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.worker, self.workers = worker, workers
+        self.devices = self.strategy.num_replicas_in_sync
+        self.chief = worker == 0
+        here = self.devices // workers
+        # The devices of this process are those from `first` up to `after`.
+        self._first, self._after = worker * here, (worker + 1) * here
+
+    @contextmanager
+    def scope(self):
+        """Whatever is built within has its variables on all devices, equal at all times."""
+        with self.strategy.scope(), lost_workers_told():
+            yield
+
+    def own(self, n):
+        """Which part of a batch of `n` images belongs to this process, as a slice."""
+        bounds = self._bounds(n)
+        return slice(bounds[0], bounds[-1])
+
+    def _bounds(self, n):
+        """Where in a batch the slices of this process's devices begin, and where they end."""
+        each, rest = divmod(n, self.devices)
+        return [i * each + min(i, rest) for i in range(self._first, self._after + 1)]
+
+    def compiled(self, function, *signature):
+        """Compile a function so that each device of this process runs it on its slice of a batch.
+
+        Args:
+            function: From tensors to a tensor, all with the batch as their first axis; single
+                numbers may be among the arguments too.
+            *signature: A `tf.TensorSpec` for each argument.
+
+        Returns:
+            A function from `n`, the size of the batch in all processes together, and the arrays
+            of this process's own part of it, to a NumPy array: the results for that part.
+        """
+        if self.devices == 1:
+            run = tf.function(function, input_signature=signature)
+            return lambda n, *arguments: run(*arguments).numpy()
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32), *signature])
+        def run_on_all(bounds, *arguments):
+            def run_on_one():
+                place = tf.distribute.get_replica_context().replica_id_in_sync_group - self._first
+                part = slice(bounds[place], bounds[place + 1])
+                return function(*(a[part] if a.shape.rank else a for a in arguments))
+
+            return self.strategy.run(run_on_one)
+
+        def call(n, *arguments):
+            bounds = np.array(self._bounds(n), np.int32)
+            with self.scope():
+                results = run_on_all(bounds - bounds[0], *arguments)
+                return np.concatenate(self.strategy.experimental_local_results(results))
+
+        return call
+
+    def total(self, array):
+        """Add up an array over all processes.
+
+        Args:
+            array: Of the same shape in every process. Where all others have 0, the sum is exact.
+
+        Returns:
+            The sum, the same to the bit in every process.
+        """
+        if self.workers == 1:
+            return array
+
+        def on_one(context):
+            is_first = context.replica_id_in_sync_group == self._first
+            return tf.constant(array if is_first else np.zeros_like(array))
+
+        with self.scope():
+            parts = self.strategy.experimental_distribute_values_from_function(on_one)
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None).numpy()
+
+    def tell(self, data):
+        """Tell all processes what the chief knows.
+
+        Args:
+            data: Bytes; those of the others don't count.
+
+        Returns:
+            The chief's bytes.
+        """
+        if self.workers == 1:
+            return data
+        size = self.total(np.array([len(data) * self.chief], np.int32))[0]
+        words = np.zeros(size // 4 + 1, np.int32)
+        if self.chief:
+            words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
+        return self.total(words).tobytes()[:size]
+
+
+def crew(name="auto"):
+    """Find the devices to work on.
+
+    Call it before TensorFlow has been asked for anything else.
+
+    Args:
+        name: `auto`: the one device, or all GPUs if there are several. `mirrored`: all devices of
+            this machine. `multiworker`: those of several processes or machines, as the variable
+            TF_CONFIG or Slurm describes them; it waits until they are all there.
+
+    Returns:
+        A `Crew`.
+
+    Raises:
+        InputError: If nothing describes the processes, or they can't be brought together.
+    """
+    if name == "multiworker":
+        return multiworker()
+    devices = tf.config.list_logical_devices("GPU")
+    if name == "mirrored":
+        devices = devices or tf.config.list_logical_devices("CPU")
+    elif len(devices) < 2:
+        return Crew()
+    return Crew(tf.distribute.MirroredStrategy([device.name for device in devices]))
+
+
+def multiworker():
+    """The crew of several processes, by TensorFlow's `MultiWorkerMirroredStrategy`."""
+    resolvers = tf.distribute.cluster_resolver
+    try:
+        if os.environ.get("TF_CONFIG"):
+            resolver = resolvers.TFConfigClusterResolver()
+        elif "SLURM_STEP_NUM_TASKS" in os.environ:
+            resolver = resolvers.SlurmClusterResolver()
+        else:
+            raise InputError(
+                f"expected TF_CONFIG to say who the workers are, found none: {TF_CONFIG_HINT}"
+            )
+        workers = resolver.cluster_spec().as_dict()["worker"]
+        if resolver.task_type != "worker" or not 0 <= resolver.task_id < len(workers):
+            raise ValueError(f"no worker is {resolver.task_type} {resolver.task_id}")
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as fault:
+        found = "found none of that" if isinstance(fault, json.JSONDecodeError) else fault
+        raise InputError(
+            f"expected a cluster of workers and this one's place in it ({found}): {TF_CONFIG_HINT}"
+        ) from None
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=PATIENCE)
+    with lost_workers_told():
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+    return Crew(strategy, resolver.task_id, len(workers))
+
+
+# What TensorFlow raises where another process has gone, or doesn't answer in time.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+)
+
+
+@contextmanager
+def lost_workers_told():
+    """Say in one line what it means when TensorFlow gives up waiting for other processes."""
+    try:
+        yield
+    except LOST as fault:
+        raise InputError(
+            "another worker was lost, or has stopped for a reason that it tells itself "
+            f"({type(fault).__name__}): start all workers again, with --resume to go on from the "
+            "last finished epoch"
+        ) from None
