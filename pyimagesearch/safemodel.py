@@ -252,6 +252,10 @@ def _build(description, weights):
             if math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUTS:
                 raise _Unsafe(f"{tensor.shape} numbers of the layer {layer.name}")
     model.load_weights(weights)
+    for layer in _layers(model):
+        # So that it can be saved and copied like any other.
+        for name in LAYERS.get(type(layer).__name__, ()):
+            setattr(layer, name, keras.initializers.Zeros())
     return model
 
 
