@@ -144,11 +144,13 @@ def read_model(file, name, scratch):
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive.infolist())
-            with archive.open(WEIGHTS) as packed, scratch.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
+            with archive.open(WEIGHTS) as packed:
+                _unpack(packed, scratch)
             blank = _Blank(_count_weights(scratch))
             description = _checked(json.loads(archive.read("config.json")), blank)
             return _build(description, scratch)
+    except InputError:
+        raise
     except _Unsafe as reason:
         raise InputError(
             f"{name} refused: expected an autoencoder as Keras saves it, but it asks for {reason}"
@@ -176,6 +178,17 @@ def _check_members(members):
             raise _Unsafe(f"{member.filename} to be unpacked")
         if member.file_size > MEMBERS[member.filename]:
             raise _Unsafe(f"{member.file_size:,} bytes of {member.filename}")
+
+
+def _unpack(packed, path):
+    """Copy an open member of an archive to a file."""
+    try:
+        with path.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+    except OSError as fault:
+        raise InputError(
+            f"cannot write {path} to unpack the model there: {fault.strerror or fault}"
+        ) from None
 
 
 def _count_weights(path):

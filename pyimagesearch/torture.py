@@ -328,7 +328,7 @@ def sound(out):
 
 
 def full_disk(args, place, narrator):
-    """Let no file grow beyond a size, which ends a write as a full disk does."""
+    """Let no file of the results grow beyond a size, which ends a write as a full disk does."""
     import resource
 
     main, tallies = scripts(), []
@@ -342,7 +342,12 @@ def full_disk(args, place, narrator):
             size = len(before[name]) // 2
 
             def run(size=size, script=script, out=out):
-                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+                def fill(event, found):
+                    # From the first result on; what libraries keep elsewhere is not meant.
+                    if event == "open" and str(found[0]).startswith(f"{out}/."):
+                        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+                sys.addaudithook(fill)
                 return main[script](flags_of(script, place, out, seed=3))
 
             status, printed = forked(run)
