@@ -24,7 +24,7 @@ FORBIDDEN = {"os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Po
 FORBIDDEN |= {"socket.connect", "os.spawn", "os.forkpty", "ctypes.dlopen"}
 # What both scripts write, those of the first being what the second reads.
 TRAINED = ("images.pickle", "images.csv", "a.model", "a.json", "a.npz", "vis.png", "plot.png")
-FOUND = ("anomalies.png", "errors.png", "anomalies.csv", "report.json")
+FOUND = ("anomalies.png", "errors.png", "anomalies.csv", "report.json", "report.html")
 
 
 @dataclass

@@ -8,7 +8,8 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import InputError, hostile, persistence, torture
+from pyimagesearch import InputError, architectures, hostile, persistence, torture
+from pyimagesearch.recipes import ARCHITECTURES, recipe
 
 SCRIPTS = {"train": train.main, "find": find_anomalies.main}
 INPUTS = [("train", name) for name in hostile.TRAINING_INPUTS]
@@ -42,6 +43,15 @@ def test_model_that_is_only_packed_anew_is_taken(trained, tmp_path):
     persistence.load_model(tmp_path / "a.model")
     (tmp_path / "a.model").write_bytes(hostile.with_setting(sound, "activation", "relu"))
     persistence.load_model(tmp_path / "a.model")
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_network_of_ours_is_taken_with_all_its_weights(arch, tmp_path):
+    made = architectures.build(recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
+    persistence.save_model(tmp_path / "a.model", made)
+    loaded = persistence.load_model(tmp_path / "a.model")
+    for one, other in zip(made.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_code_of_the_lambda_layer_would_do_harm_if_it_were_run(tmp_path):

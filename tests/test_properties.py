@@ -17,6 +17,7 @@ from pyimagesearch import (
     commandline,
     datasets,
     hostile,
+    htmlreport,
     persistence,
     pipeline,
     scoring,
@@ -95,6 +96,15 @@ def test_any_name_is_told_in_one_line_that_steers_no_terminal(name, encoding):
     told = stream.read()
     assert told.count("\n") == 1
     assert told.removesuffix("\n").isprintable()
+
+
+@given(
+    st.dictionaries(NAMES, NAMES | st.floats(), max_size=4), st.sampled_from(["<script>", "-->"])
+)
+def test_any_names_lie_in_a_page_as_data_and_never_as_tags(content, tag):
+    written = htmlreport.as_json({"names": content, "tag": tag})
+    assert not {"<", ">", "&"} & set(written)
+    assert json.loads(written)["tag"] == tag
 
 
 @given(JSON)
