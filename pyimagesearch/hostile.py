@@ -246,6 +246,7 @@ def layer(module, class_name, registered_name=None, /, **config):
 
 
 def zeros(megabytes):
+    """So many MiB of next to nothing, once it is packed."""
     return bytes(megabytes * 2**20)
 
 
@@ -511,6 +512,7 @@ def images(path, *contents):
 
 
 def of_sides(height, width, depth=1):
+    """Two black images of a size."""
     return np.zeros((2, height, width, depth), np.float32)
 
 

@@ -506,6 +506,7 @@ def unpack_state(data, path, settings):
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            check_claims(archive, archive.files)
             state = dict(archive)
         then = json.loads(state.pop("settings").tobytes())
         now = json.loads(json.dumps(settings))

@@ -152,8 +152,14 @@ def flags_of(script, place, out, seed=1):
 
 
 def snapshot(folder):
-    """Every file in a folder with its bytes."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    """Every file in a folder with its bytes, but for the state of an unfinished training."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    return {path.name: path.read_bytes() for path in files if path.suffix != ".resume"}
+
+
+def temporary_files(folder):
+    """Names of the files in a folder that were being written by somebody."""
+    return [path.name for path in folder.iterdir() if path.match(".*.tmp*")]
 
 
 def wrong_inputs(args, place, narrator):
@@ -282,14 +288,14 @@ def kills(args, place, narrator):
             killed += 1
             problem = None if status == -signal.SIGKILL else f"ended with {status}: {printed}"
             verdict, found = forked(lambda out=out: sound(out))
-            hidden = len([p for p in out.iterdir() if p.name.startswith(".")])
+            hidden = len(temporary_files(out))
             # The next run takes away what this one has left: never more than one run's.
             if hidden > len(TRAINED) + len(FOUND):
                 problem = f"{hidden} temporary files"
             narrator.progress(f"kills of {script}", killed, args.kills)
             tally.count(how, problem or (found if verdict else None), half_written=verdict)
         status, printed = forked(run)
-        left = [path.name for path in out.iterdir() if path.name.startswith(".")]
+        left = temporary_files(out)
         tally.count("a run in peace", printed if status else str(left) if left else None)
         tally.times, tally.as_promised = tally.times - 1, tally.as_promised - (not (status or left))
         tallies.append(tally)
@@ -382,7 +388,7 @@ def two_at_once(args, place, narrator):
 
             status, printed = forked(both)
             verdict, found = forked(lambda: sound(out))
-            hidden = [path.name for path in out.iterdir() if path.name.startswith(".")]
+            hidden = temporary_files(out)
             problem = printed if status else found if verdict else str(hidden) if hidden else None
             tally.count(script, problem, half_written=verdict)
     return [tally]
