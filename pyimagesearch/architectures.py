@@ -2,6 +2,7 @@
 
 import keras
 
+from pyimagesearch.centring import contrast
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.denseautoencoder import DenseAutoencoder
 
@@ -17,13 +18,14 @@ BUILDERS = {
 POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
 
-def build(recipe, image_shape, seed=None):
+def build(recipe, image_shape, seed=None, centre=None):
     """Build the autoencoder that a recipe describes.
 
     Args:
         recipe: A `recipes.Recipe`.
         image_shape: `(height, width, depth)` of the images.
         seed: Of the initial weights.
+        centre: A `centring.Centre` of the images to come, or `None`.
 
     Returns:
         A Keras model from `(N, height, width, depth)` to the same.
@@ -34,7 +36,7 @@ def build(recipe, image_shape, seed=None):
         (None, 28, 28, 1)
     """
     height, width, depth = image_shape
-    _, _, autoencoder = BUILDERS[recipe.arch].build(
+    encoder, decoder, autoencoder = BUILDERS[recipe.arch].build(
         width,
         height,
         depth,
@@ -43,7 +45,12 @@ def build(recipe, image_shape, seed=None):
         recipe.batch_norm,
         recipe.momentum,
         seed,
+        centre,
     )
+    if centre is not None and centre.norm is not None:
+        image = keras.Input(image_shape, name="image")
+        evened = contrast(image_shape, centre.norm)(image)
+        autoencoder = keras.Model(image, decoder(encoder(evened)), name="autoencoder")
     return autoencoder
 
 

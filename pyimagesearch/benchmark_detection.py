@@ -38,7 +38,11 @@ RIVALS = (
 )
 # Beside them each recipe, by each score.
 METHODS = (
-    *(f"robust {score}" for score in commandline.SCORES if score != "local"),
+    "robust mse",
+    "robust neighbours",
+    "robust code",
+    "shapes mse",
+    "shapes code",
     "tutorial mse",
     *RIVALS,
 )

@@ -17,7 +17,7 @@ from pyimagesearch.recipes import ARCHITECTURES, RECIPES, recipe
 
 # The names in the tables of `corruptions`, `scoring` and `training`, which --help can't wait for.
 CORRUPTIONS = ("noise", "blur", "rotate")
-SCORES = ("mse", "local")
+SCORES = ("mse", "local", "code", "neighbours")
 LOSSES = ("mse", "bce")
 DEFAULT_QUANTILE = 0.999
 # Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
@@ -194,13 +194,13 @@ def training_parser():
         "--recipe",
         choices=list(RECIPES),
         default="robust",
-        help="robust (the default): short, ignores suspects; tutorial: the 2020 tutorial's",
+        help="robust (the default): short, ignores suspects; shapes: for many and various "
+        "anomalies, to be judged by --score code; tutorial: the 2020 tutorial's",
     )
     add(
         "--arch",
         choices=list(ARCHITECTURES),
-        default="conv",
-        help="conv (the default); cnn: convolutions with no dense code; dense: 784-128-64-16 and "
+        help="conv (the default, but for shapes); cnn: convolutions with no dense code; dense: 784-128-64-16 and "
         "back; dense-deep: 784-512-256-128-16 and back",
     )
     add(
@@ -306,7 +306,8 @@ def detection_parser():
         choices=SCORES,
         default="mse",
         help="mse (the default): mean squared error; local: the oddest place, against what is "
-        "usual there",
+        "usual there; code: how unlikely the code is, and how much it leaves out; neighbours: error "
+        "times distance to the codes of usual images",
     )
     rules = parser.add_argument_group("the threshold, by one rule").add_mutually_exclusive_group()
     rules.add_argument(

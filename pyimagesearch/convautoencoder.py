@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 from pyimagesearch import InputError
+from pyimagesearch.centring import pixels, standardised
 
 
 class ConvAutoencoder:
@@ -20,6 +21,7 @@ class ConvAutoencoder:
         batchNorm=True,
         momentum=0.99,
         seed=None,
+        centre=None,
     ):
         """Build the encoder, the decoder and the autoencoder that joins them.
 
@@ -41,6 +43,8 @@ class ConvAutoencoder:
                 hundreds of steps before the averages mean anything; use 0.9 for short training.
             seed: Seed of the initial weights. `None` draws from Keras's global generator, so
                 that `keras.utils.set_random_seed` works as usual.
+            centre: A `centring.Centre` of the images to come; `None`, as in the tutorial: the
+                network finds out by itself what they look like on average.
 
         Returns:
             A tuple `(encoder, decoder, autoencoder)` of Keras models:
@@ -78,7 +82,8 @@ class ConvAutoencoder:
 
         # The encoder; `sizes` remembers (height, width) before each halving.
         sizes = []
-        image = x = keras.Input((height, width, depth), name="image")
+        image = keras.Input((height, width, depth), name="image")
+        x = standardised(image, centre)
         for f in filters:
             sizes.append(x.shape[1:3])
             x = layers.Conv2D(f, 3, strides=2, padding="same", kernel_initializer=weights())(x)
@@ -103,8 +108,7 @@ class ConvAutoencoder:
                 x = layers.Cropping2D(((0, surplus[0]), (0, surplus[1])))(x)
             x = activate(x)
         x = layers.Conv2DTranspose(depth, 3, padding="same", kernel_initializer=weights())(x)
-        pixels = layers.Activation("sigmoid", dtype="float32", name="pixels")(x)
-        decoder = keras.Model(latent, pixels, name="decoder")
+        decoder = keras.Model(latent, pixels(x, centre), name="decoder")
 
         autoencoder = keras.Model(image, decoder(encoder(image)), name="autoencoder")
         return encoder, decoder, autoencoder

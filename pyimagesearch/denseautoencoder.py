@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 from pyimagesearch import InputError
+from pyimagesearch.centring import pixels, standardised
 
 
 class DenseAutoencoder:
@@ -20,6 +21,7 @@ class DenseAutoencoder:
         batchNorm=False,
         momentum=0.99,
         seed=None,
+        centre=None,
     ):
         """Build the encoder, the decoder and the autoencoder that joins them.
 
@@ -37,6 +39,8 @@ class DenseAutoencoder:
             batchNorm: Whether batch normalisation follows each layer but the code and the last.
             momentum: Of the moving averages of batch normalisation.
             seed: Seed of the initial weights. `None` draws from Keras's global generator.
+            centre: A `centring.Centre` of the images to come; `None`, as in the tutorial: the
+                network finds out by itself what they look like on average.
 
         Returns:
             A tuple `(encoder, decoder, autoencoder)` of Keras models:
@@ -68,7 +72,7 @@ class DenseAutoencoder:
             return layers.BatchNormalization(momentum=momentum)(x) if batchNorm else x
 
         image = keras.Input((height, width, depth), name="image")
-        x = layers.Flatten()(image)
+        x = layers.Flatten()(standardised(image, centre))
         for size in units:
             x = hidden(x, size)
         encoder = keras.Model(image, dense(latentDim, name="code")(x), name="encoder")
@@ -78,6 +82,5 @@ class DenseAutoencoder:
             x = hidden(x, size)
         x = dense(height * width * depth)(x)
         x = layers.Reshape((height, width, depth))(x)
-        pixels = layers.Activation("sigmoid", dtype="float32", name="pixels")(x)
-        decoder = keras.Model(latent, pixels, name="decoder")
+        decoder = keras.Model(latent, pixels(x, centre), name="decoder")
         return encoder, decoder, keras.Model(image, decoder(encoder(image)), name="autoencoder")

@@ -44,7 +44,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     Args:
         recipe: A key of `recipes.RECIPES`: the settings that are not given here.
-        arch: A key of `recipes.ARCHITECTURES`; `None`: `"conv"` for images, `"dense"` for tables.
+        arch: A key of `recipes.ARCHITECTURES`; `None`: the recipe's own for images,
+            `"dense"` for tables.
         filters: Widths of the layers, from the image towards the code: a sequence of whole
             numbers. `None`, here and below: as the recipe says.
         latent_dim: Length of the code.
@@ -241,7 +242,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         table = self.scaler_ is not None
         chosen = recipe(
             self.recipe,
-            self.arch or ("dense" if table else "conv"),
+            self.arch or ("dense" if table else None),
             filters=None if self.filters is None else tuple(self.filters),
             latent_dim=self.latent_dim,
             batch_norm=self.batch_norm,

@@ -51,10 +51,8 @@ def network(model):
 
         def call(self, images):
             # Made in here, so that the reference becomes a constant of the graph.
-            maps_of = scoring.map_function(model.autoencoder, model.score, model.reference)
-            reconstruction = self.autoencoder(images, training=False)
-            maps = maps_of(images, reconstruction)
-            score = scoring.SCORES[model.score].pool(maps)
+            judged = scoring.judge(self.autoencoder, model.score, model.reference)
+            reconstruction, maps, score = judged(images)
             known = {"reconstruction": reconstruction, "error_map": maps, "score": score}
             if "threshold" in model.noted:
                 known["flagged"] = score > model.noted["threshold"]

@@ -12,6 +12,7 @@ from pyimagesearch import (
     InputError,
     architectures,
     arrays,
+    centring,
     corruptions,
     datasets,
     folders,
@@ -98,11 +99,17 @@ def train(
         >>> len(fitted.trained), len(fitted.held_out), len(fitted.history.loss)
         (8, 2, 1)
     """
-    autoencoder = architectures.build(recipe, images.shape[1:], seed)
     trained, held_out = training.split(len(images), seed=seed)
+    centre = None
+    if recipe.centred:
+        some = next(batches(images, enough(trained, seed, 1000), 1000))[1]
+        centre = centring.centre_of(some, recipe.even_contrast)
+    autoencoder = architectures.build(recipe, images.shape[1:], seed, centre)
     epochs = training.number_of_epochs(
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
     )
+
+    spec = corrupt or (("noise", recipe.noise) if recipe.noise else None)
 
     def tell(epoch, **figures):
         if on_epoch is not None:
@@ -123,7 +130,7 @@ def train(
         schedule=recipe.schedule,
         trim=recipe.trim,
         loss=loss,
-        corrupt=corrupt and corruptions.spoiler(corrupt),
+        corrupt=spec and corruptions.spoiler(spec),
         seed=seed,
         on_epoch=tell,
         crew=crew,
@@ -331,6 +338,8 @@ def note_scores(fitted, images, seed=42):
     unseen = held_out if len(held_out) else trained
     noted, references = {}, {}
     for score in scoring.SCORES:
+        if scoring.SCORES[score].of_codes and scoring.length_of_code(autoencoder) is None:
+            continue
         reference = fit_reference(fitted, images, score, seed)
         of_trained = scoring.score_images(autoencoder, images, score, reference, trained)
         of_held_out = scoring.score_images(autoencoder, images, score, reference, held_out)
@@ -361,11 +370,11 @@ def fit_reference(fitted, images, score, seed=42):
     return scoring.fit_reference(fitted.autoencoder, images, trusted, score)
 
 
-def enough(indices, seed):
-    """All of the indices, or `ENOUGH` of them chosen at random, ascending."""
-    if len(indices) <= ENOUGH:
+def enough(indices, seed, n=ENOUGH):
+    """All of the indices, or `n` of them chosen at random, ascending."""
+    if len(indices) <= n:
         return indices
-    return np.sort(np.random.default_rng(seed).choice(indices, ENOUGH, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(indices, n, replace=False))
 
 
 def judge_pixels(model, dataset):

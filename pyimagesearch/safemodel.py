@@ -52,6 +52,7 @@ LAYERS = {
             "Rescaling",
             "Reshape",
             "SpatialDropout2D",
+            "UnitNormalization",
             "UpSampling2D",
             "ZeroPadding2D",
         ],

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
+from pyimagesearch.centring import wanted_by
 from pyimagesearch.streams import batches
 
 
@@ -87,18 +88,18 @@ SMOOTHING = 3
 RIDGE = 1e-5
 
 
-def fit_local_distance(residuals):
+def fit_local_distance(seen):
     """Learn which residuals are usual at each pixel.
 
     Args:
-        residuals: Iterable of float arrays `(B, H, W, C)`: images minus reconstructions, of
-            images that are as normal as can be had.
+        seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them;
+            only the residuals are looked at.
 
     Returns:
         A dict of float32 arrays: `mean` `(H, W, F)` and `precision` `(H, W, F, F)`.
     """
     n, total, squares = 0, 0.0, 0.0
-    for batch in residuals:
+    for _, batch, _ in seen:
         vectors = features(tf.constant(batch, tf.float32)).numpy().astype(np.float64)
         n += len(vectors)
         total = total + vectors.sum(axis=0)  # (H, W, F)
@@ -112,20 +113,122 @@ def fit_local_distance(residuals):
     }
 
 
-@dataclass(frozen=True)
-class Score:
-    """A way to score images.
+# Of the trusted images, the share that the statistics of codes leave out as suspects, and how often
+# they judge anew which these are.
+SUSPECTS, ROUNDS = 0.15, 4
+# What keeps codes that hardly vary in some direction from making a marvel of it.
+LEAST_VARIANCE = 1e-6
 
-    Attributes:
-        maps: Function from images, reconstructions and a reference to maps `(N, H, W)`.
-        pool: Function from maps to one score an image, `(N,)`.
-        fit: Function from an iterable of residuals to the reference, or `None` where the score
-            needs none.
+
+def fit_code_distance(seen):
+    """Learn which codes are usual, and how large an error is.
+
+    Mean and covariance are those of the least suspect images, again and again (reweighting as for
+    the minimum covariance determinant: Rousseeuw and van Driessen, "A fast algorithm for the
+    minimum covariance determinant estimator", Technometrics 1999).
+
+    Args:
+        seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
+
+    Returns:
+        A dict of float32 arrays: `mean` `(K,)` and `precision` `(K, K)` of the codes, the mean
+        squared `error` `()` and how many `freedoms` `()` the error has.
     """
+    codes, errors = [], []
+    for _, residuals, some in seen:
+        codes.append(np.asarray(some, np.float64))
+        errors.append(np.mean(np.square(residuals), axis=(1, 2, 3), dtype=np.float64))
+    codes, errors = np.concatenate(codes), np.concatenate(errors)
+    # A mean of squares of so many equal and independent numbers would vary as much: Satterthwaite
+    # ("An approximate distribution of estimates of variance components", 1946). By quartiles, which
+    # no outlier moves.
+    lower, median, upper = np.quantile(errors, [0.25, 0.5, 0.75])
+    freedoms = 2 * (median / max((upper - lower) / 1.349, 1e-3 * median, 1e-12)) ** 2
+    n_kept = max(1, round((1 - SUSPECTS) * len(codes)))
+    kept = np.argsort(errors, kind="stable")[:n_kept]
+    for _ in range(ROUNDS):
+        mean = codes[kept].mean(axis=0)
+        away = codes - mean
+        covariance = away[kept].T @ away[kept] / n_kept + LEAST_VARIANCE * np.eye(len(mean))
+        precision = np.linalg.inv(covariance)
+        error = max(errors[kept].mean(), 1e-12)
+        distances = np.einsum("nk,kl,nl->n", away, precision, away) + freedoms * errors / error
+        kept = np.argsort(distances, kind="stable")[:n_kept]
+    found = {"mean": mean, "precision": precision, "error": error, "freedoms": freedoms}
+    return {name: np.asarray(array, np.float32) for name, array in found.items()}
 
-    maps: Callable
-    pool: Callable
-    fit: Callable | None = None
+
+def code_distance(maps, images, codes, reference):
+    """How unlikely a code is, and how much of the image it leaves out.
+
+    The squared Mahalanobis distance of the code from the usual ones, and the squared error in
+    units of the usual one, as often as it has degrees of freedom. Were both Gaussian, this would
+    be twice the negative log-likelihood, but for a constant. (For a linear network: probabilistic
+    principal component analysis, Tipping and Bishop, 1999.)
+    """
+    away = codes - reference["mean"]
+    distances = tf.einsum("nk,kl,nl->n", away, reference["precision"], away)
+    return distances + reference["freedoms"] * mean_of_map(maps) / reference["error"]
+
+
+# How many codes of usual images to compare with, at most, and how many of them are near.
+BANK, NEIGHBOURS = 2000, 10
+# Added to the mean square of an image: a black one is not to be divided by nothing.
+DARK = 1e-3
+
+
+def relative_error(errors, images):
+    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`."""
+    return errors / tf.sqrt(tf.reduce_mean(tf.square(images), axis=(1, 2, 3)) + DARK)
+
+
+def mean_distance(codes, bank):
+    """Mean distance of codes `(N, K)` to the nearest of a bank `(M, K)`.
+
+    The very nearest doesn't count: it might be the image itself.
+    """
+    squares = tf.reduce_sum(tf.square(codes), 1)[:, tf.newaxis] + tf.reduce_sum(tf.square(bank), 1)
+    squares = tf.maximum(squares - 2 * tf.matmul(codes, bank, transpose_b=True), 0)  # (N, M)
+    k = min(NEIGHBOURS, max(bank.shape[0] - 1, 0))
+    nearest = -tf.math.top_k(-squares, k + 1).values
+    return tf.reduce_mean(tf.sqrt(nearest[:, 1:]), axis=1)
+
+
+def fit_neighbours(seen):
+    """Keep some codes of the least suspect images.
+
+    Args:
+        seen: As for `fit_code_distance`.
+
+    Returns:
+        A dict with `bank`, float32 array `(M, K)`, M from 2 to `BANK`; empty if there are too few.
+    """
+    codes, errors = [], []
+    for images, residuals, some in seen:
+        codes.append(np.asarray(some, np.float32))
+        error = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
+        errors.append(relative_error(error, images).numpy())
+    codes, errors = np.concatenate(codes), np.concatenate(errors)
+    # Whichever come first: the order of the images is not that of anything.
+    scores = errors
+    for _ in range(2):
+        kept = np.argsort(scores, kind="stable")[: round((1 - SUSPECTS) * len(codes))]
+        bank = codes[np.sort(kept)][:: max(1, -(-len(kept) // BANK))]
+        if len(bank) < 2:
+            return {}
+        scores = errors * mean_distance(tf.constant(codes), tf.constant(bank)).numpy()
+    return {"bank": bank}
+
+
+def neighbours(maps, images, codes, reference):
+    """Error by what there is to be drawn, times how far the code is from those of usual images.
+
+    An image that is odd in one of the two alone, a usual one drawn badly or a rare one drawn well,
+    stays behind those that are odd in both. (Distance to the nearest neighbours: Ramaswamy,
+    Rastogi and Shim, "Efficient algorithms for mining outliers from large data sets", SIGMOD
+    2000.)
+    """
+    return relative_error(mean_of_map(maps), images) * mean_distance(codes, reference["bank"])
 
 
 def mean_of_map(maps):
@@ -138,14 +241,93 @@ def maximum_of_map(maps):
     return tf.reduce_max(maps, axis=(1, 2))
 
 
+@dataclass(frozen=True)
+class Score:
+    """A way to score images.
+
+    Attributes:
+        maps: Function from images, reconstructions and a reference to maps `(N, H, W)`.
+        pool: Function from maps, images, codes and a reference to one score an image, `(N,)`.
+        fit: Function from an iterable of triples of images, residuals and codes to the reference,
+            or `None` where the score needs none.
+        shapes: Function from the `(H, W, C)` of images and the length of codes to the shapes of
+            the arrays of the reference, by name; `None` stands for any size.
+        of_codes: Whether it needs codes; they are `None` for a score that doesn't.
+    """
+
+    maps: Callable
+    pool: Callable
+    fit: Callable | None = None
+    shapes: Callable = lambda image, code: {}
+    of_codes: bool = False
+
+
+def local_shapes(image, code):
+    """Shapes of what `fit_local_distance` returns."""
+    n = len(BLURS) * image[2]
+    return {"mean": (*image[:2], n), "precision": (*image[:2], n, n)}
+
+
+def code_shapes(image, code):
+    """Shapes of what `fit_code_distance` returns."""
+    return {"mean": (code,), "precision": (code, code), "error": (), "freedoms": ()}
+
+
 SCORES = {
-    "mse": Score(squared_error, mean_of_map),
-    "local": Score(local_distance, maximum_of_map, fit_local_distance),
+    "mse": Score(squared_error, lambda maps, *_: mean_of_map(maps)),
+    "local": Score(
+        local_distance, lambda maps, *_: maximum_of_map(maps), fit_local_distance, local_shapes
+    ),
+    "code": Score(squared_error, code_distance, fit_code_distance, code_shapes, of_codes=True),
+    "neighbours": Score(
+        squared_error,
+        neighbours,
+        fit_neighbours,
+        lambda image, code: {"bank": (None, code)},
+        of_codes=True,
+    ),
 }
 
 
-# Images that go through a network at once, at least.
-FEWEST_ROWS = 8
+def length_of_code(autoencoder):
+    """How many numbers a code has; `None` where a network has no code that is a row of numbers."""
+    names = [layer.name for layer in autoencoder.layers]
+    if not {"encoder", "decoder"} <= set(names):
+        return None
+    shape = autoencoder.get_layer("encoder").output_shape
+    return shape[1] if len(shape) == 2 else None
+
+
+def steps_of(autoencoder, of_codes=False):
+    """What an autoencoder does, step by step.
+
+    Args:
+        autoencoder: Keras model from `(N, H, W, C)` to the same.
+        of_codes: Whether the code is asked for.
+
+    Returns:
+        A function from images to a triple: what it wants to give back, `(N, H, W, C)`: the images,
+        or what it has made of them first; what it gives back; and its code `(N, K)` or `None`.
+
+    Raises:
+        InputError: If the code is asked for and there is none, as in a network from elsewhere.
+    """
+    seen_of = wanted_by(autoencoder)
+    if not of_codes:
+        return lambda images: (seen_of(images), autoencoder(images, training=False), None)
+    if length_of_code(autoencoder) is None:
+        raise InputError(
+            "this score looks at the code of an image, and this network has none that is a row of "
+            "numbers: take --score mse, or train another --arch"
+        )
+    encoder, decoder = autoencoder.get_layer("encoder"), autoencoder.get_layer("decoder")
+
+    def steps(images):
+        seen = seen_of(images)
+        codes = encoder(seen, training=False)
+        return seen, decoder(codes, training=False), tf.cast(codes, tf.float32)
+
+    return steps
 
 
 def fit_reference(autoencoder, images, order, score, batch_size=256):
@@ -161,16 +343,21 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
     Returns:
         A dict of arrays, empty where the score needs no reference.
     """
-    if SCORES[score].fit is None:
+    chosen = SCORES[score]
+    if chosen.fit is None:
         return {}
+    steps = steps_of(autoencoder, chosen.of_codes)
 
     @tf.function(reduce_retracing=True)
-    def residual(batch):
-        return batch - autoencoder(batch, training=False)
+    def look(batch):
+        seen, given, codes = steps(batch)
+        return seen, seen - given, tf.zeros(()) if codes is None else codes
 
-    return SCORES[score].fit(
-        residual(tf.constant(batch)) for _, batch in batches(images, order, batch_size)
-    )
+    return chosen.fit(look(tf.constant(batch)) for _, batch in batches(images, order, batch_size))
+
+
+# Images that go through a network at once, at least.
+FEWEST_ROWS = 8
 
 
 def score_images(
@@ -213,7 +400,7 @@ def score_images(
             f"the model takes images of shape {autoencoder.input_shape[1:]} and these are of shape "
             f"{tuple(images.shape[1:])}: take the images that belong to the model, or train anew"
         )
-    maps_of = map_function(autoencoder, score, reference)
+    judged = judge(autoencoder, score, reference)
 
     # A single row is multiplied in another order, with another rounding.
     rows = max(batch_size, FEWEST_ROWS)
@@ -221,7 +408,7 @@ def score_images(
     # The error is taken inside the compiled function: no reconstruction leaves it.
     @tf.function(input_signature=[tf.TensorSpec((rows, *images.shape[1:]), tf.float32)])
     def score_batch(batch):
-        return SCORES[score].pool(maps_of(batch, autoencoder(batch, training=False)))
+        return judged(batch)[-1]
 
     order = np.arange(len(images)) if order is None else order
     n, done = len(order), 0
@@ -238,26 +425,44 @@ def score_images(
     return scores
 
 
-def map_function(autoencoder, score, reference):
-    """The function of images and reconstructions that makes a score's maps."""
-    if SCORES[score].fit is None:
-        return lambda images, reconstructions: SCORES[score].maps(images, reconstructions)
-    if not reference:
+def judge(autoencoder, score, reference):
+    """The whole way of an image through a network and a score.
+
+    Args:
+        autoencoder: Keras model from `(N, H, W, C)` to the same.
+        score: A key of `SCORES`.
+        reference: What `fit_reference` returned for that score and model.
+
+    Returns:
+        A function from images, float tensor `(N, H, W, C)`, to their reconstructions of that
+        shape, their maps `(N, H, W)` and their scores `(N,)`.
+
+    Raises:
+        InputError: If the score needs a reference or a code and there is none.
+    """
+    chosen = SCORES[score]
+    steps = steps_of(autoencoder, chosen.of_codes)
+    reference = reference or {}
+    shapes = chosen.shapes(autoencoder.input_shape[1:], length_of_code(autoencoder))
+    if reference.keys() != shapes.keys() or not all(
+        len(reference[name].shape) == len(shape)
+        and all(
+            size in (None, found) for found, size in zip(reference[name].shape, shape, strict=True)
+        )
+        for name, shape in shapes.items()
+    ):
         raise InputError(
             f"the score {score} needs what training has learnt about normal images and there is "
             "none beside the model: train again, or take --score mse"
         )
     constants = {name: tf.constant(array) for name, array in reference.items()}
-    # Tried on a black image: what lies beside a model may belong to another.
-    black = tf.zeros((1, *autoencoder.input_shape[1:]))
-    try:
-        SCORES[score].maps(black, black, constants)
-    except (KeyError, ValueError, TypeError, tf.errors.OpError):
-        raise InputError(
-            f"what is beside the model for the score {score} does not fit it: train again, or take "
-            "--score mse"
-        ) from None
-    return lambda images, reconstructions: SCORES[score].maps(images, reconstructions, constants)
+
+    def judged(images):
+        seen, given, codes = steps(images)
+        maps = chosen.maps(seen, given, constants)
+        return given, maps, chosen.pool(maps, seen, codes, constants)
+
+    return judged
 
 
 def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_size=64):
@@ -275,13 +480,14 @@ def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_s
         A tuple of the images and the reconstructions, both float32 `(n, H, W, C)` in [0, 1], and
         the anomaly maps, float32 `(n, H, W)`.
     """
-    maps_of = map_function(autoencoder, score, reference)
+    judged = judge(autoencoder, score, reference)
     originals, reconstructions, maps = [], [], []
     for _, batch in batches(images, order, batch_size):
-        reconstruction = autoencoder(batch, training=False)
+        given, some_maps, _ = judged(batch)
         originals.append(batch)
-        reconstructions.append(reconstruction.numpy())
-        maps.append(maps_of(batch, reconstruction).numpy())
+        # Those of images of evened contrast may go a little beyond.
+        reconstructions.append(np.clip(given, 0, 1))
+        maps.append(some_maps.numpy())
     return tuple(map(np.concatenate, (originals, reconstructions, maps)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
+from pyimagesearch.centring import has_even_contrast, wanted_by
 from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
@@ -51,6 +52,10 @@ def cross_entropy(wanted, given):
 
 # Name -> function from the wanted and the given images to one loss an image.
 LOSSES = {"mse": squared_error, "bce": cross_entropy}
+
+
+# Added to the mean square of an image: a black one is not to be divided by nothing.
+DARK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -124,9 +129,10 @@ def fit(
 ):
     """Fit an autoencoder to images some of which it should not learn.
 
-    After the first epoch, the images whose loss was among the largest `trim` of the whole set
-    when they were last seen are suspects: the next epoch gives them no weight. Each epoch judges
-    anew, so that an image can clear itself. An outlier is thus not learnt, and stays badly
+    After the first epoch, the images whose loss, by the root of their mean square, was among the
+    largest `trim` of the whole set when they were last seen are suspects: the next epoch gives
+    them no weight. (By the loss alone, whatever is drawn in thick strokes would be. Where contrast
+    is evened, the loss alone it is.) Each epoch judges anew, so that an image can clear itself. An outlier is thus not learnt, and stays badly
     reconstructed however long the training. (Iterative trimmed loss minimisation: Shen and
     Sanghavi, "Learning with bad training data via iterative trimmed loss minimization",
     ICML 2019.)
@@ -197,21 +203,28 @@ def fit(
         optimizer = keras.optimizers.Adam(rate)
         optimizer.build(autoencoder.trainable_variables)
     normalise_together(autoencoder, crew.devices > 1)
+    seen = wanted_by(autoencoder)
 
-    def image_losses(given, wanted, training):  # two (B, H, W, C) -> (B,)
-        return LOSSES[loss](wanted, autoencoder(given, training=training))
+    def judged(given, wanted, training):  # two (B, H, W, C) -> (B, 2): loss, suspicion
+        wanted = seen(wanted)
+        losses = suspicions = LOSSES[loss](wanted, autoencoder(given, training=training))
+        if not has_even_contrast(autoencoder):
+            # The more is to be drawn, the larger is the error of an image that is drawn as well.
+            drawn = tf.sqrt(tf.reduce_mean(tf.square(wanted), (1, 2, 3)) + DARK)
+            suspicions = losses / drawn
+        return tf.stack([losses, suspicions], axis=1)
 
     def step(given, wanted, weights, sum_of_weights):
         with tf.GradientTape() as tape:
-            losses = image_losses(given, wanted, training=True)
+            seen_now = judged(given, wanted, training=True)
             # The sum is that of the whole batch, so that what the devices find adds up to its mean.
-            kept = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), sum_of_weights)
+            kept = tf.math.divide_no_nan(tf.reduce_sum(seen_now[:, 0] * weights), sum_of_weights)
         gradients = tape.gradient(kept, autoencoder.trainable_variables)
         optimizer.apply(gradients, autoencoder.trainable_variables)
-        return losses
+        return seen_now
 
     def validate(given, wanted):
-        return image_losses(given, wanted, training=False)
+        return judged(given, wanted, training=False)
 
     some_images = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
     some_weights, sum_of_weights = tf.TensorSpec((None,)), tf.TensorSpec(())
@@ -219,8 +232,8 @@ def fit(
     validate = crew.compiled(validate, some_images, some_images)
 
     def losses_of(order, call, *seeds):
-        """Go through images in an order: call a function with each batch, return all losses."""
-        losses = np.zeros(len(order), np.float32)
+        """Call a function with each batch of images in an order; return losses and suspicions."""
+        found = np.zeros((len(order), 2), np.float32)
         shape = images.shape[1:]
         for count, (batch, own, wanted) in enumerate(own_batches(images, order, batch_size, crew)):
             indices, given = order[batch], wanted
@@ -229,8 +242,8 @@ def fit(
                 whole = np.zeros((len(indices), *shape), np.float32)
                 whole[own] = wanted
                 given = corrupt(whole, [seed, *seeds, count])[own]
-            losses[batch][own] = call(indices, own, given, wanted)
-        return crew.total(losses)
+            found[batch][own] = call(indices, own, given, wanted)
+        return crew.total(found)
 
     def learn(indices, own, given, wanted):
         kept = weights[indices]
@@ -242,7 +255,8 @@ def fit(
     variables = [*autoencoder.variables, *optimizer.variables]
     n_suspects = int(trim * n)
     weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
-    last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was last seen
+    # Each image's loss and suspicion when it was last seen.
+    last_seen = np.zeros((len(images), 2), np.float32)
     curve, val_curve, before, interrupted = [], [], 0.0, False
 
     def go_on_from(state):
@@ -259,14 +273,14 @@ def fit(
             # A generator of its own for every epoch: any epoch's order is known without the others.
             order = np.random.default_rng([seed, epoch]).permutation(trained)
             last_seen[order] = losses_of(order, learn, epoch)
-            curve.append(trimmed_mean(last_seen[trained], trim))
+            curve.append(trimmed_mean(last_seen[trained, 0], trim))
             if len(held_out):
                 # Spoilt alike in every epoch, so that the curve shows the network alone.
-                val_curve.append(trimmed_mean(losses_of(held_out, look, 0), trim))
+                val_curve.append(trimmed_mean(losses_of(held_out, look, 0)[:, 0], trim))
             trimmed = np.count_nonzero(weights[trained] == 0) / n
             if epoch < epochs:
                 weights[:] = 1
-                weights[trained[largest(last_seen[trained], n_suspects)]] = 0
+                weights[trained[largest(last_seen[trained, 1], n_suspects)]] = 0
             state = {
                 "loss": np.array(curve),
                 "val_loss": np.array(val_curve),

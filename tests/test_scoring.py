@@ -96,7 +96,7 @@ def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
     """Against NumPy, one pixel and one image at a time."""
     normal = rng.normal(0, 0.1, (60, 6, 5, 2)).astype(np.float32)
     odd = rng.normal(0, 0.1, (3, 6, 5, 2)).astype(np.float32)
-    reference = scoring.fit_local_distance([normal[:20], normal[20:]])
+    reference = scoring.fit_local_distance([(None, normal[:20], None), (None, normal[20:], None)])
     zeros = np.zeros_like(odd)
     blurred = [gaussian(s) if s else (lambda image: image) for s in scoring.BLURS]
 
@@ -116,7 +116,7 @@ def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
 
 def test_local_distance_of_usual_residuals_is_1_less_what_the_ridge_takes(rng):
     residuals = rng.normal(0, 0.1, (400, 8, 8, 1)).astype(np.float32)
-    reference = scoring.fit_local_distance([residuals])
+    reference = scoring.fit_local_distance([(None, residuals, None)])
     maps = scoring.local_distance(residuals, np.zeros_like(residuals), reference)
     assert 0.85 < np.mean(np.square(maps)) < 1.01
 

@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 FOUNDATIONS = {
     "__init__",
     "arrays",
+    "centring",
     "recipes",
     "silence",
     "safemodel",
