@@ -3,6 +3,7 @@
 python find_anomalies.py --dataset output/images.pickle --model output/autoencoder.model
 """
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -19,15 +20,25 @@ def main(argv=None):
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with tensorflow_silenced():
-        from pyimagesearch import metrics, persistence, pipeline, scoring, thresholds, visualization
+        from pyimagesearch import (
+            distribution,
+            metrics,
+            persistence,
+            pipeline,
+            scoring,
+            thresholds,
+            visualization,
+        )
 
     targets = [Path(args.output, name) for name in pipeline.RESULTS]
     gallery, histogram, heatmaps, table, report, page = targets
-    persistence.check_targets(*targets)
+    crew = distribution.crew(args.strategy)
+    if crew.chief:
+        persistence.check_targets(*targets)
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
-    model = pipeline.open_model(args.model, args.score)
+    model = pipeline.open_model(args.model, args.score, args.precision, crew)
     shape = model.autoencoder.input_shape[1:]
     dataset, remark = pipeline.open_dataset(
         args.dataset, args.split, shape, model.valid_label, narrator.files_checked
@@ -39,14 +50,17 @@ def main(argv=None):
         dataset, planted = pipeline.plant(dataset, args.corrupt, args.corrupt_fraction, seed=42)
         narrator.say(f"planted {planted.sum():,} anomalies; the others count as what they were")
 
-    # How odd is each image?
+    # How odd is each image? Each worker of several scores its part, and all know all the scores.
     n = len(dataset.images)
+    own = crew.own(n)
+    tell = functools.partial(narrator.progress, "images scored", total=own.stop - own.start)
     started = time.monotonic()
-    narrator.progress("images scored", 0, n)
-    scores = model.score_images(
-        dataset.images, lambda done: narrator.progress("images scored", done, n)
-    )
+    tell(0)
+    scores = model.score_images(dataset.images, crew, tell)
     seconds = time.monotonic() - started
+    if not crew.chief:
+        narrator.say("scored; the chief, worker 0, writes the results")
+        return
     ranking = scoring.rank(scores)
 
     # How odd is odd enough?

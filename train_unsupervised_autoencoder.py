@@ -33,9 +33,11 @@ def main(argv=None):
     settings = persistence.settings_path(args.model)
     reference = persistence.reference_path(args.model)
     unfinished = persistence.state_path(args.model)
-    persistence.check_targets(
-        args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
-    )
+    crew = distribution.crew(args.strategy)
+    if crew.chief:
+        persistence.check_targets(
+            args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
+        )
 
     # The images: mostly normal ones, contaminated with a few others. Their labels ride beside
     # them into the manifest, and nothing below looks at them.
@@ -54,32 +56,32 @@ def main(argv=None):
     # The network, and its training on four fifths of the images.
     sizes = "x".join(map(str, image_shape))
     narrator.say(f"training on four fifths of {n:,} images of {sizes}...")
-    how = {"loss": args.loss, "corrupt": args.corrupt, "seed": args.seed, "precision": "float32"}
+    how = {"loss": args.loss, "corrupt": args.corrupt, "seed": args.seed}
+    how["precision"] = args.precision
     fingerprint = persistence.fingerprint(images)
     asked = pipeline.training_settings(recipe, fingerprint, **how)
-    state = pipeline.unfinished(unfinished, asked, distribution.Crew()) if args.resume else None
+    state = pipeline.unfinished(unfinished, asked, crew) if args.resume else None
     if state is not None:
         narrator.say(f"going on after epoch {len(state['loss'])}")
     elif args.resume:
         narrator.say("nothing to resume: beginning anew")
-    log = persistence.summaries(args.logdir) if args.logdir else None
-
-    def tell(epoch, epochs, **figures):
-        narrator.epoch(epoch, epochs, **figures)
-        if log is not None:
-            log(epoch, **figures)
-
+    if args.logdir and crew.chief:
+        narrator.log = persistence.summaries(args.logdir)
     fitted = pipeline.train(
         images,
         recipe,
         **how,
+        crew=crew,
         state=state,
         keep=functools.partial(persistence.save_state, unfinished, asked),
-        on_epoch=tell,
+        on_epoch=narrator.epoch,
     )
     history = fitted.history
     if history.interrupted:
         narrator.warn("interrupted: this is what the last whole epoch has led to; --resume goes on")
+    if not crew.chief:
+        narrator.say("trained; the chief, worker 0, writes the results")
+        return
     narrator.say(f"trained in {history.seconds:.1f} s; noting what is normal...")
     noted, references = pipeline.note_scores(fitted, images, args.seed)
 

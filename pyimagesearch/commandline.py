@@ -15,10 +15,12 @@ import traceback
 from pyimagesearch import InputError
 from pyimagesearch.recipes import ARCHITECTURES, RECIPES, recipe
 
-# The names in the tables of `corruptions`, `scoring` and `training`, which --help can't wait for.
+# The names in the tables of `corruptions`, `scoring`, `training` and others, which --help can't wait for.
 CORRUPTIONS = ("noise", "blur", "rotate")
 SCORES = ("mse", "local", "code", "neighbours")
 LOSSES = ("mse", "bce")
+PRECISIONS = ("float32", "bf16")
+STRATEGIES = ("auto", "mirrored", "multiworker")
 DEFAULT_QUANTILE = 0.999
 # Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
 WIDEST = 2**16
@@ -264,6 +266,7 @@ def training_parser():
         metavar="N",
         help="of everything random (default: %(default)s)",
     )
+    add_machine_flags(parser)
     long = parser.add_argument_group("long runs")
     long.add_argument(
         "--resume",
@@ -365,8 +368,27 @@ def detection_parser():
         metavar="N",
         help="how many of the highest-ranked images to picture (default: %(default)s)",
     )
+    add_machine_flags(parser)
     add("--quiet", action="store_true", help="errors only")
     return parser
+
+
+def add_machine_flags(parser):
+    """The flags of both scripts that say on what the work is done, and how exactly."""
+    add = parser.add_argument_group("the machine").add_argument
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="float32 (the default), or bf16: faster where the processor has it, less exact",
+    )
+    add(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="auto (the default): the processor, or all GPUs; mirrored: all devices of this "
+        "machine; multiworker: several processes or machines, as TF_CONFIG or Slurm says",
+    )
 
 
 def chosen_recipe(args):
@@ -492,6 +514,9 @@ class Narrator:
     Args:
         quiet: Whether to say nothing at all.
         stream: Where to write; standard output unless given.
+
+    Attributes:
+        log: Function that is told the figures of each epoch too, or `None`.
     """
 
     SECONDS_BETWEEN_LINES = 5
@@ -499,6 +524,7 @@ class Narrator:
     def __init__(self, quiet=False, stream=None):
         self.quiet = quiet
         self.stream = stream or sys.stdout
+        self.log = None
         self.on_terminal = self.stream.isatty()
         self.started = self.last_line = self.begun = None
 
@@ -543,7 +569,9 @@ class Narrator:
             self.say(line)
 
     def epoch(self, done, total, loss=None, val_loss=None, **others):
-        """Tell how far the training is, as `pipeline.train` reports it."""
+        """Tell how far the training is, as `pipeline.train` reports it, and the `log` too."""
+        if self.log is not None:
+            self.log(done, loss=loss, val_loss=val_loss, **others)
         self.progress("epoch", done, total, loss is None, loss=loss, val_loss=val_loss)
 
     def files_checked(self, done, total):

@@ -7,6 +7,8 @@ process reads the images of its own slices alone.
 
 import json
 import os
+import socket
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,8 +16,8 @@ import tensorflow as tf
 
 from pyimagesearch import InputError
 
-# Seconds after which a process stops waiting for the others.
-PATIENCE = 60
+# Seconds after which a process stops waiting for the others: at work, and until they have come.
+PATIENCE, PATIENCE_AT_FIRST = 60, 300
 TF_CONFIG_HINT = (
     'set TF_CONFIG to {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", '
     '"index": N}}, with another index on each machine, or start it by Slurm'
@@ -80,17 +82,28 @@ class Crew:
             of this process's own part of it, to a NumPy array: the results for that part.
         """
         if self.devices == 1:
-            run = tf.function(function, input_signature=signature)
+            run = tf.function(function, input_signature=signature).get_concrete_function()
             return lambda n, *arguments: run(*arguments).numpy()
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32), *signature])
         def run_on_all(bounds, *arguments):
             def run_on_one():
                 place = tf.distribute.get_replica_context().replica_id_in_sync_group - self._first
-                part = slice(bounds[place], bounds[place + 1])
-                return function(*(a[part] if a.shape.rank else a for a in arguments))
+                start, stop = bounds[place], bounds[place + 1]
+
+                def part(array):
+                    # Layers need at least one image: where there is none, a black one, of weight 0.
+                    missing = tf.maximum(1 - (stop - start), 0)
+                    padding = [(0, missing)] + [(0, 0)] * (array.shape.rank - 1)
+                    return tf.pad(array[start:stop], padding)
+
+                results = function(*(part(a) if a.shape.rank else a for a in arguments))
+                return results[: stop - start]
 
             return self.strategy.run(run_on_one)
+
+        with self.scope():
+            run_on_all = run_on_all.get_concrete_function()
 
         def call(n, *arguments):
             bounds = np.array(self._bounds(n), np.int32)
@@ -185,6 +198,7 @@ def multiworker():
             f"expected a cluster of workers and this one's place in it ({found}): {TF_CONFIG_HINT}"
         ) from None
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=PATIENCE)
+    wait_for_all(workers, resolver.task_id, PATIENCE_AT_FIRST)
     with lost_workers_told():
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
     return Crew(strategy, resolver.task_id, len(workers))
@@ -210,3 +224,44 @@ def lost_workers_told():
             f"({type(fault).__name__}): start all workers again, with --resume to go on from the "
             "last finished epoch"
         ) from None
+
+
+def wait_for_all(addresses, own, seconds):
+    """Wait until all workers are there. TensorFlow would wait for ever, and deaf to Ctrl-C.
+
+    Args:
+        addresses: `HOST:PORT` of each worker.
+        own: Which of them this process is. It answers there until it has seen all the others;
+            then TensorFlow does.
+        seconds: How long to wait.
+
+    Raises:
+        InputError: If some have not come by then, or the port is taken.
+    """
+    places = [address.rsplit(":", 1) for address in addresses]
+    until = time.monotonic() + seconds
+    missing = [(host, int(port)) for host, port in places]
+    _, port = missing.pop(own)
+    try:
+        with socket.create_server(("", port)):
+            while missing := [place for place in missing if not answers(place)]:
+                if time.monotonic() > until:
+                    raise InputError(
+                        f"expected all workers within {seconds} seconds, found none at "
+                        f"{missing[0][0]}:{missing[0][1]}: start them all, and check the addresses"
+                    )
+                time.sleep(0.2)
+    except OSError as fault:
+        raise InputError(
+            f"expected to listen at {addresses[own]}, found {fault.strerror or fault}: name "
+            "another port"
+        ) from None
+
+
+def answers(place):
+    """Whether anybody takes calls at a host and port."""
+    try:
+        socket.create_connection(place, timeout=5).close()
+    except OSError:
+        return False
+    return True

@@ -194,10 +194,10 @@ class Trained:
     valid_label: list | None
     about: dict
 
-    def score_images(self, images, on_batch=None):
+    def score_images(self, images, crew=None, on_batch=None):
         """Score images: see `scoring.score_images`."""
         return scoring.score_images(
-            self.autoencoder, images, self.score, self.reference, on_batch=on_batch
+            self.autoencoder, images, self.score, self.reference, crew=crew, on_batch=on_batch
         )
 
     def reconstruct(self, images, order):
@@ -205,8 +205,8 @@ class Trained:
         return scoring.reconstruct(self.autoencoder, images, order, self.score, self.reference)
 
 
-def open_model(path, score="mse"):
-    """Load a model and what lies beside it; see `Trained`."""
+def open_model(path, score="mse", precision="float32", crew=None):
+    """Load a model and what lies beside it, to calculate in some precision; see `Trained`."""
     settings = persistence.settings_path(path)
     about = persistence.load_json(settings)
     noted, valid_label = notes(about, score, settings)
@@ -214,6 +214,8 @@ def open_model(path, score="mse"):
     reference = persistence.load_reference(
         persistence.reference_path(path), score, autoencoder.input_shape[1:]
     )
+    with (crew or Crew()).scope():
+        autoencoder = architectures.copied(autoencoder, precision)
     return Trained(autoencoder, score, noted, reference, valid_label, about)
 
 

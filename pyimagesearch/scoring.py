@@ -1,6 +1,9 @@
 """How odd is each image, and where?"""
 
+import os
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +11,7 @@ import tensorflow as tf
 
 from pyimagesearch import InputError
 from pyimagesearch.centring import wanted_by
+from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
 
@@ -360,6 +364,10 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
 FEWEST_ROWS = 8
 
 
+# Images in a batch to be scored. On a CPU so few that what a layer makes of them stays in the cache.
+BATCH_SIZE, BATCH_SIZE_OF_GPU = 64, 2048
+
+
 def score_images(
     autoencoder,
     images,
@@ -367,10 +375,14 @@ def score_images(
     reference=None,
     order=None,
     *,
-    batch_size=256,
+    batch_size=None,
+    crew=None,
     on_batch=None,
 ):
     """Score images by how badly an autoencoder reconstructs them.
+
+    Several batches are under way at once, one for each core: several threads in one small batch
+    would wait for each other at every layer.
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
@@ -379,15 +391,19 @@ def score_images(
         reference: What `fit_reference` returned for that score and model.
         order: int array `(n,)`: which images to score; all N unless given.
         batch_size: Images per call of the network. It changes speed and memory, not the scores.
+        crew: A `distribution.Crew`, within the scope of whose strategy the network was built: each
+            of its processes scores a part of the images, and all know all the scores in the end.
+            The one device unless given.
         on_batch: Called after each batch as `on_batch(done)`, with the number of images scored
-            so far.
+            so far, of those that are this process's part.
 
     Returns:
         float32 array `(n,)`, at least 0; the higher, the more anomalous.
 
     Raises:
         InputError: If the images are not of the shape that the model takes, if the score needs
-            a reference and there is none, or if the model gives scores that are not finite.
+            a reference and there is none, if the model gives scores that are not finite, or if a
+            process of the crew is lost.
 
     Example:
         >>> from pyimagesearch.convautoencoder import ConvAutoencoder
@@ -400,29 +416,52 @@ def score_images(
             f"the model takes images of shape {autoencoder.input_shape[1:]} and these are of shape "
             f"{tuple(images.shape[1:])}: take the images that belong to the model, or train anew"
         )
+    crew = crew or Crew()
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    if batch_size is None:
+        batch_size = (BATCH_SIZE_OF_GPU if on_gpu else BATCH_SIZE) * crew.devices // crew.workers
     judged = judge(autoencoder, score, reference)
 
     # A single row is multiplied in another order, with another rounding.
     rows = max(batch_size, FEWEST_ROWS)
 
     # The error is taken inside the compiled function: no reconstruction leaves it.
-    @tf.function(input_signature=[tf.TensorSpec((rows, *images.shape[1:]), tf.float32)])
     def score_batch(batch):
         return judged(batch)[-1]
 
-    order = np.arange(len(images)) if order is None else order
-    n, done = len(order), 0
-    scores = np.empty(n, np.float32)
-    for _, batch in batches(images, order, batch_size):
-        # Every batch has the same shape, so that the function is compiled once.
-        padding = [(0, rows - len(batch))] + [(0, 0)] * 3
-        scores[done : done + len(batch)] = score_batch(np.pad(batch, padding))[: len(batch)]
-        done += len(batch)
+    shape = tf.TensorSpec((rows, *images.shape[1:]), tf.float32)
+    score_batch = crew.compiled(score_batch, shape)
+
+    order = np.arange(len(images)) if order is None else np.asarray(order)
+    scores = np.zeros(len(order), np.float32)
+    own = crew.own(len(order))
+    under_way, done = deque(), 0
+
+    def take(place, scored):
+        nonlocal done
+        scores[own][place] = scored.result()[: place.stop - place.start]
+        done = place.stop
         if on_batch is not None:
             on_batch(done)
+
+    # A GPU, or a crew of devices, takes one batch after the other.
+    threads = 1 if on_gpu or crew.devices > crew.workers else os.cpu_count()
+    with ThreadPoolExecutor(threads) as pool:
+        place = slice(0, 0)
+        for indices, batch in batches(images, order[own], batch_size):
+            place = slice(place.stop, place.stop + len(indices))
+            # Every batch has the same shape, so that the function is compiled once.
+            if len(batch) < rows:
+                batch = np.pad(batch, [(0, rows - len(batch))] + [(0, 0)] * 3)
+            under_way.append((place, pool.submit(score_batch, rows * crew.workers, batch)))
+            # No more than are worked on and about to be: memory is not to grow with the images.
+            if len(under_way) > 2 * threads:
+                take(*under_way.popleft())
+        while under_way:
+            take(*under_way.popleft())
     if not np.isfinite(scores).all():
         raise InputError("the model gives scores that are no numbers: train it again")
-    return scores
+    return crew.total(scores)
 
 
 def judge(autoencoder, score, reference):

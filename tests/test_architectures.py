@@ -61,3 +61,16 @@ def test_recipe_is_changed_by_the_architecture_and_last_by_what_is_given():
     assert recipe("tutorial", "dense").epochs == RECIPES["tutorial"].epochs
     assert recipe("robust", "dense", filters=(5,), epochs=None).filters == (5,)
     assert recipe("robust", "dense", epochs=None).epochs == RECIPES["robust"].epochs
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_copy_in_bf16_gives_nearly_the_same_and_has_float32_weights(arch, rng):
+    network = architectures.build(recipe("robust", arch), (28, 28, 1), seed=0)
+    copy = architectures.copied(network, "bf16")
+    images = rng.random((4, 28, 28, 1), np.float32)
+    wanted, given = network(images).numpy(), copy(images).numpy()
+    assert given.dtype == np.float32
+    assert 0 < np.abs(wanted - given).max() < 0.03
+    assert {weights.dtype for weights in copy.get_weights()} == {np.dtype("float32")}
+    same = architectures.copied(network)(images).numpy()
+    np.testing.assert_array_equal(same, wanted)

@@ -169,3 +169,30 @@ def test_batch_size_changes_no_bit_of_a_score(rng):
     for batch_size in (1, 2, 7, 39):
         scores = scoring.score_images(autoencoder, images, batch_size=batch_size)
         np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize("n", [1, 64, 65, 700])
+def test_scores_are_those_of_one_thread_whatever_their_number(n, rng, monkeypatch):
+    autoencoder = ConvAutoencoder.build(7, 5, 3, filters=(4,), latentDim=2, seed=0)[2]
+    images = rng.random((n, 5, 7, 3), np.float32)
+    scores = []
+    for threads in (1, 5):
+        monkeypatch.setattr(scoring.os, "cpu_count", lambda threads=threads: threads)
+        scores.append(scoring.score_images(autoencoder, images))
+    np.testing.assert_array_equal(*scores)
+
+
+def test_fault_of_a_file_is_told_from_whichever_batch(autoencoder, images):
+    class Broken:
+        shape = (500, 5, 7, 3)
+
+        def __len__(self):
+            return 500
+
+        def __getitem__(self, indices):
+            if 400 in indices:
+                raise InputError("gone")
+            return np.zeros((len(indices), 5, 7, 3), np.float32)
+
+    with pytest.raises(InputError, match="gone"):
+        scoring.score_images(autoencoder, Broken())
