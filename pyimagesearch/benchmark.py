@@ -1,7 +1,8 @@
-"""How do the networks compare? Tables, printed and saved as CSV.
+"""How do the networks compare, and how fast are they? Tables, printed and saved as CSV.
 
 python -m pyimagesearch.benchmark architectures --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark rotation --source PATH/TO/mnist.npz
+python -m pyimagesearch.benchmark speed --source PATH/TO/mnist.npz
 """
 
 import sys
@@ -11,6 +12,7 @@ from pyimagesearch import (
     benchmark_architectures,
     benchmark_detection,
     benchmark_rotation,
+    benchmark_speed,
     commandline,
 )
 from pyimagesearch.silence import tensorflow_silenced
@@ -21,6 +23,7 @@ TABLES = {
     "architectures": benchmark_architectures,
     "detection": benchmark_detection,
     "rotation": benchmark_rotation,
+    "speed": benchmark_speed,
 }
 
 

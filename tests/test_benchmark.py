@@ -11,6 +11,7 @@ from pyimagesearch import (
     benchmark_common,
     benchmark_detection,
     benchmark_rotation,
+    benchmark_speed,
     metrics,
 )
 from pyimagesearch.corruptions import CORRUPTIONS
@@ -214,3 +215,53 @@ def test_mnist_noise_stands_out_of_what_convolutions_give_back(mnist, tmp_path):
     (row,) = run("architectures", tmp_path, *flags)
     assert float(row["ratio"]) > 3.5
     assert float(row["auroc"]) >= 0.999
+
+
+def speed(folder, *parts):
+    """Measure parts of the table on next to nothing; return its rows as dicts of text."""
+    flags = ["--source", "digits", "--limit", "100", "--sizes", "70", "--counts", "200", "100"]
+    command = ["speed", *flags, "--files", "20", "--output", str(folder), "--parts", *parts]
+    assert benchmark.main(command) == 0
+    with (folder / "speed.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_speed_has_the_ratio_of_here_to_there_and_equal_scores(tmp_path):
+    rows = speed(tmp_path, "machine", "scoring")
+    for row in rows:
+        if row["unit"] == "images/s":
+            ratio = float(row["here"]) / float(row["there"])
+            assert float(row["ratio"]) == pytest.approx(ratio, rel=0.01)
+        if row["unit"] == "apart":
+            assert float(row["here"]) < float(row["there"]) == 1e-5
+    assert {row["images"] for row in rows if row["part"] == "scoring"} == {"70"}
+    assert [row["what"] for row in rows[:3]] == ["processor", "GPUs", "matrix product"]
+
+
+@pytest.mark.slow
+def test_every_part_of_speed_can_be_measured(tmp_path):
+    rows = speed(tmp_path, *benchmark_speed.PARTS)
+    assert {row["part"] for row in rows} == set(benchmark_speed.PARTS)
+    for row in rows:
+        assert float(row["here"]) >= 0
+
+
+def test_operations_are_counted_from_the_layers():
+    from pyimagesearch.architectures import build
+    from pyimagesearch.recipes import recipe
+
+    # 784-4-2 and back, on paper.
+    network = build(recipe(arch="dense", filters=(4,), latent_dim=2), (28, 28, 1))
+    assert benchmark_speed.operations(network) == 2 * 2 * (784 * 4 + 4 * 2)
+    # A convolution of 5 filters at 4x4 places, and back to as many channels from as many places,
+    # then at 8x8 places to a single one.
+    network = build(recipe(arch="cnn", filters=(5,), batch_norm=False), (8, 8, 1))
+    assert benchmark_speed.operations(network) == 2 * 9 * (16 * 5 + 16 * 25 + 64 * 5)
+
+
+@pytest.mark.slow
+def test_memory_of_scoring_does_not_grow_with_the_images(tmp_path):
+    rows = speed(tmp_path, "growth", "--counts", "2000", "200000")
+    small, large = (float(row["here"]) for row in rows if row["unit"] == "MiB")
+    # Names and scores alone: some hundred bytes an image.
+    assert large - small < 100

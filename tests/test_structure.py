@@ -28,6 +28,7 @@ COMPOSERS = {
     "benchmark_architectures",
     "benchmark_detection",
     "benchmark_rotation",
+    "benchmark_speed",
     "commandline",
     "detector",
     "export",

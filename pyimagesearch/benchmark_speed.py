@@ -1,0 +1,348 @@
+"""How fast is it, against the 2020 tutorial's way and against what the machine can do?
+
+Everything is measured side by side in one run, and the fastest of some repetitions counts. Compare
+the ratios: seconds are this machine's, and this hour's.
+"""
+
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pyimagesearch import commandline
+from pyimagesearch.recipes import RECIPES, recipe
+
+HELP = "measure training, scoring, start-up and growth"
+COLUMNS = ("part", "what", "images", "here", "there", "unit", "ratio", "there_is")
+SIZES = (1000, 10_000, 60_000)
+COUNTS = (10_000, 100_000, 1_000_000)
+ROOT = Path(__file__).parent.parent
+
+# What a process of its own does, so that its memory is its alone: score the images of a .npy file
+# or a folder, and say how long it took and the most memory that it had, start-up included.
+SCORE_ALONE = """
+import json, resource, sys, time
+from pyimagesearch import architectures, datasets, pipeline, scoring
+from pyimagesearch.recipes import recipe
+
+path, start = sys.argv[1], time.monotonic()
+images = pipeline.open_dataset(path, image_shape=(28, 28, 1))[0].images
+opened = time.monotonic()
+network = architectures.build(recipe(), images.shape[1:], seed=0)
+scoring.score_images(network, images, order=range(64))
+warm = time.monotonic()
+scoring.score_images(network, images)
+done = time.monotonic()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([opened - start, warm - opened, done - warm, peak]))
+"""
+
+# What each of some workers does: train for some epochs. The first compiles, and does not count.
+TRAIN_TOGETHER = """
+import json, sys
+from pyimagesearch import datasets, distribution, pipeline
+from pyimagesearch.recipes import recipe
+
+source, limit, strategy = json.loads(sys.argv[1])
+crew = distribution.crew(strategy)
+images = datasets.load(source).images[:limit]
+ends = []
+chosen = recipe(epochs=3, min_steps=0, batch_size=256)
+pipeline.train(images, chosen, crew=crew, keep=lambda state: ends.append(float(state["seconds"])))
+if crew.chief:
+    print(json.dumps([(ends[-1] - ends[0]) / 2]))
+"""
+
+
+def add_arguments(parser):
+    """Add the flags of this table."""
+    add = parser.add_argument
+    count = commandline.number(int, at_least=1)
+    add(
+        "--parts",
+        nargs="+",
+        choices=list(PARTS),
+        default=list(PARTS),
+        metavar="PART",
+        help=f"what to measure: {', '.join(PARTS)} (default: all)",
+    )
+    add(
+        "--source",
+        default="mnist",
+        help="mnist (the default), digits, or a .npz file in the layout of Keras's MNIST",
+    )
+    add("--limit", type=count, metavar="N", help="train on no more than N images (default: all)")
+    for flag, default, what in (
+        ("--sizes", SIZES, "images to be scored in memory"),
+        ("--counts", COUNTS, "images in a .npy file"),
+        ("--files", (10_000,), "image files in a folder"),
+    ):
+        add(
+            flag,
+            nargs="+",
+            type=count,
+            default=default,
+            metavar="N",
+            help=f"numbers of {what} (default: {' '.join(map(str, default))})",
+        )
+
+
+def table(args, narrator):
+    """Measure the parts that are asked for.
+
+    Args:
+        args: The parsed flags.
+        narrator: A `commandline.Narrator`.
+
+    Returns:
+        A list of tuples of text, the names of the columns first. In a row: what was measured, on
+        how many images; the figures here and there, the unit of both, how many times better it is
+        here, and what there is.
+    """
+    rows = [COLUMNS]
+    for part in args.parts:
+        narrator.say(f"{part}...")
+        for what, images, here, there, unit, ratio, there_is in PARTS[part](args):
+            figures = (f"{one:.4g}" if one is not None else "" for one in (here, there))
+            better = f"{ratio:.3g}" if ratio is not None else ""
+            rows.append((part, what, f"{images}", *figures, unit, better, there_is))
+    return rows
+
+
+def seconds_of(call, repetitions=1):
+    """The shortest time that a call takes."""
+    times = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def matrix_rate(dtype="float32", size=2048):
+    """What the machine reaches in a product of two square matrices, in GFLOP/s."""
+    import tensorflow as tf
+
+    matrix = tf.cast(tf.random.normal((size, size), seed=0), dtype)
+    product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    product()
+    return 2 * size**3 / seconds_of(lambda: product().numpy(), 5) / 1e9
+
+
+def operations(model):
+    """Floating-point operations of a network on one image: two for each multiplication.
+
+    Example:
+        >>> from pyimagesearch import architectures
+        >>> tutorial = architectures.build(recipe("tutorial"), (28, 28, 1))
+        >>> round(operations(tutorial) / 1e6, 1)
+        13.4
+    """
+    import math
+
+    total = 0
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if hasattr(layer, "layers"):
+            total += operations(layer)
+        elif kind in ("Conv2D", "Dense", "Conv2DTranspose"):
+            # A kernel is applied at each pixel of the output; a transposed one, of the input.
+            pixels = layer.input.shape if kind == "Conv2DTranspose" else layer.output.shape
+            total += 2 * math.prod(layer.kernel.shape) * math.prod(pixels[1:-1])
+    return total
+
+
+def machine(args):
+    """The ceilings: what the machine does in plain matrix products, and how many cores it has."""
+    import tensorflow as tf
+
+    single, half = matrix_rate(), matrix_rate("bfloat16")
+    yield "processor", "", os.cpu_count(), None, "cores", None, ""
+    yield "GPUs", "", len(tf.config.list_physical_devices("GPU")), None, "", None, ""
+    yield "matrix product", "", half, single, "GFLOP/s", half / single, "float32; here bfloat16"
+
+
+def training(args):
+    """A whole training by default, and the tutorial's, on the same images."""
+    import numpy as np
+
+    from pyimagesearch import architectures, datasets, metrics, pipeline, scoring
+
+    chosen = datasets.contaminated(datasets.load(args.source, "train"))
+    images, labels = chosen.images[: args.limit], chosen.labels[: args.limit]
+    score = commandline.detection_parser().get_default("score")
+    seconds, precision, agreement = [], [], []
+    for name in ("robust", "tutorial"):
+        fitted = pipeline.train(images, recipe(name))
+        seconds.append(fitted.history.seconds)
+        by = score if name == "robust" else "mse"
+        trusted = np.setdiff1d(fitted.trained, fitted.history.suspects)
+        reference = scoring.fit_reference(fitted.autoencoder, images, trusted, by)
+        networks = [architectures.copied(fitted.autoencoder, p) for p in ("float32", "bf16")]
+        scores = [scoring.score_images(network, images, by, reference) for network in networks]
+        verdict = metrics.evaluate(scores[0], np.zeros(len(images), bool), labels)
+        precision.append(verdict["average_precision"])
+        ranks = [np.argsort(scoring.rank(one)) for one in scores]
+        agreement.append(np.corrcoef(*ranks)[0, 1])
+    n, there = len(images), "--recipe tutorial"
+    yield "fit, whole", n, *seconds, "s", seconds[1] / seconds[0], there
+    yield "average precision", n, *precision, "", precision[0] / precision[1], there
+    yield "ranks in bf16 and float32", n, *agreement, "Spearman", None, there
+
+
+def tutorials_way(network, images):
+    """Scores as the 2020 tutorial has them: all reconstructions, then a loop over the images."""
+    import numpy as np
+
+    reconstructions = network.predict(images, verbose=0)
+    errors = []
+    for image, reconstruction in zip(images, reconstructions, strict=True):
+        errors.append(np.mean((image - reconstruction) ** 2))
+    return np.array(errors)
+
+
+def scoring(args):
+    """Scoring in memory, against `predict` and a loop; whatever is compiled counts with both."""
+    import numpy as np
+
+    from pyimagesearch import architectures, datasets, scoring
+
+    pixels = datasets.load(args.source, "train").images
+    for name in RECIPES:
+        network = architectures.build(recipe(name), pixels.shape[1:], seed=0)
+        ceiling = 0
+        for n in args.sizes:
+            images = pixels[np.arange(n) % len(pixels)]
+            seconds = [float("inf")] * 3
+            for _ in range(2):  # in turns, so that each finds the machine at its best
+                reduced, same = (architectures.copied(network, p) for p in ("bf16", "float32"))
+                calls = (
+                    functools.partial(scoring.score_images, network, images),
+                    functools.partial(tutorials_way, same, images),
+                    functools.partial(scoring.score_images, reduced, images),
+                )
+                ceiling = max(ceiling, matrix_rate())
+                seconds = [min(best, seconds_of(f)) for best, f in zip(seconds, calls, strict=True)]
+            here, there, low = seconds
+            ours, theirs, half = (call() for call in calls)
+            yield name, n, n / here, n / there, "images/s", there / here, "predict and a loop"
+            apart = float(np.max(np.abs(ours - theirs) / theirs))
+            yield f"{name}, scores", n, apart, 1e-5, "apart", None, "the most allowed"
+            rate = operations(network) * n / here / 1e9
+            yield f"{name}, rate", n, rate, ceiling, "GFLOP/s", rate / ceiling, "matrix product"
+            yield f"{name}, bf16", n, n / low, n / here, "images/s", here / low, "float32"
+
+
+def startup(args):
+    """`--help` and a wrong flag, from the start of Python to its end."""
+    bare = seconds_of(lambda: subprocess.run([sys.executable, "-c", ""], check=True), 5)
+    for script in ("train_unsupervised_autoencoder.py", "find_anomalies.py"):
+        for flag in ("--help", "--no-such-flag"):
+            command = [sys.executable, str(ROOT / script), flag]
+            seconds = seconds_of(lambda c=command: subprocess.run(c, capture_output=True), 5)
+            yield f"{script} {flag}", "", seconds, bare, "s", bare / seconds, "python alone"
+
+
+def growth(args):
+    """Scoring ever more images of a memory-mapped file, each time in a process of its own."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    first = None
+    with tempfile.TemporaryDirectory() as folder:
+        for n in args.counts:
+            path = Path(folder, f"{n}.npy")
+            array = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 28, 28))
+            for start in range(0, n, 10_000):
+                array[start : start + 10_000] = rng.integers(
+                    0, 256, array[start : start + 10_000].shape, np.uint8
+                )
+            del array
+            _, _, seconds, peak = alone(SCORE_ALONE, str(path))
+            each = 1e6 * seconds / n
+            first = first or (each, peak)
+            there = f"{args.counts[0]} images"
+            yield "time of an image", n, each, first[0], "us", first[0] / each, there
+            yield "peak memory", n, peak, first[1], "MiB", first[1] / peak, there
+            path.unlink()
+
+
+def files(args):
+    """Scoring image files of mixed sizes, against decoding them and nothing else."""
+    import cv2
+    import numpy as np
+
+    from pyimagesearch import folders
+
+    rng = np.random.default_rng(0)
+    for n in args.files:
+        with tempfile.TemporaryDirectory() as folder:
+            for i in range(n):
+                image = cv2.GaussianBlur(
+                    rng.integers(0, 256, (*rng.integers(40, 121, 2), 3), np.uint8), (0, 0), 3
+                )
+                cv2.imwrite(f"{folder}/{i}.{'png' if i % 2 else 'jpg'}", image)
+            every = folders.Files(folders.list_images(folder), (28, 28), grayscale=True)
+
+            def decode(every=every):
+                for start in range(0, len(every), 256):
+                    every[start : start + 256]
+
+            decoding = seconds_of(decode)
+            _, _, seconds, peak = alone(SCORE_ALONE, folder)
+            yield "scored", n, n / seconds, n / decoding, "images/s", decoding / seconds, "decoding"
+            yield "peak memory", n, peak, None, "MiB", None, ""
+
+
+def workers(args):
+    """An epoch of one process, and of two that work together over the loopback interface."""
+    settings = [args.source, args.limit or 6809]
+    one = alone(TRAIN_TOGETHER, json.dumps([*settings, "auto"]))[0]
+    two = alone(TRAIN_TOGETHER, json.dumps([*settings, "multiworker"]), workers=2)[0]
+    n = settings[1]
+    yield "2 workers, training", n, n / two, n / one, "images/s", one / two, "1 worker"
+
+
+def alone(code, argument, workers=1):
+    """Run Python code in processes of their own; return what the first has printed, as JSON."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    processes = []
+    for index in range(workers):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code, argument],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    told = [process.communicate() for process in processes]
+    for process, (_, errors) in zip(processes, told, strict=True):
+        if process.returncode:
+            raise RuntimeError(errors)
+    return json.loads(told[0][0])
+
+
+# Name -> function from the parsed flags to the rows of a part, figures still numbers.
+PARTS = {
+    "machine": machine,
+    "training": training,
+    "scoring": scoring,
+    "startup": startup,
+    "growth": growth,
+    "files": files,
+    "workers": workers,
+}
