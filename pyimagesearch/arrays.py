@@ -4,6 +4,7 @@ The common form is float32 `(N, H, W, C)` in [0, 1].
 """
 
 import math
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,10 +82,13 @@ def white(array, name):
     if array.size == 0:
         raise InputError(f"expected at least one image in {name}, found shape {array.shape}")
     step = max(1, BYTES_AT_ONCE // array[0].nbytes)
-    chunks = [array[start : start + step] for start in range(0, len(array), step)]
+    bounds = []
+    for start in range(0, len(array), step):
+        chunk = array[start : start + step]
+        bounds.append((chunk.min(), chunk.max()))
+        let_go(array)
     # NumPy's, unlike Python's, carry a NaN through to the end.
-    low = float(np.min([chunk.min() for chunk in chunks]))
-    high = float(np.max([chunk.max() for chunk in chunks]))
+    low, high = float(np.min(bounds)), float(np.max(bounds))
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"expected finite pixels in {name}, found NaN or infinity")
     # Nobody's 0 to 255 ends below 2: that is [0, 1] overshot, and dividing would blacken it.
@@ -125,4 +129,18 @@ class Mapped:
 
     def __getitem__(self, indices):
         """The images that `indices` choose, float32 `(n, H, W, C)` in [0, 1], in memory."""
-        return to_unit(np.array(self.array[indices]), self.full)
+        chosen = np.array(self.array[indices])
+        let_go(self.array)
+        return to_unit(chosen, self.full)
+
+
+def let_go(array):
+    """Give back the memory of what was read from an array on disk; another array is left alone.
+
+    What is mapped counts as the process's own until the system is short of memory, and would seem
+    to grow with the images. What is needed again is still in the system's cache of files.
+    """
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.madvise(mmap.MADV_DONTNEED)
