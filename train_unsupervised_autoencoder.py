@@ -3,7 +3,6 @@
 python train_unsupervised_autoencoder.py --dataset output/images.pickle --model output/autoencoder.model
 """
 
-import dataclasses
 import functools
 import sys
 
@@ -56,15 +55,15 @@ def main(argv=None):
     # The network, and its training on four fifths of the images.
     sizes = "x".join(map(str, image_shape))
     narrator.say(f"training on four fifths of {n:,} images of {sizes}...")
-    how = {"loss": args.loss, "corrupt": args.corrupt, "seed": args.seed}
-    how["precision"] = args.precision
+    how = {name: getattr(args, name) for name in ("loss", "corrupt", "seed", "precision")}
     fingerprint = persistence.fingerprint(images)
     asked = pipeline.training_settings(recipe, fingerprint, **how)
     state = pipeline.unfinished(unfinished, asked, crew) if args.resume else None
-    if state is not None:
-        narrator.say(f"going on after epoch {len(state['loss'])}")
-    elif args.resume:
-        narrator.say("nothing to resume: beginning anew")
+    if args.resume:
+        done = len(state["loss"]) if state is not None else 0
+        narrator.say(
+            f"going on after epoch {done}" if done else "nothing to resume: beginning anew"
+        )
     if args.logdir and crew.chief:
         narrator.log = persistence.summaries(args.logdir)
     fitted = pipeline.train(
@@ -88,7 +87,9 @@ def main(argv=None):
     # Two pictures, of images that the network was not trained on if there are any.
     few = images[(fitted.held_out if len(fitted.held_out) else fitted.trained)[:16]]
     spoilt = corruptions.corrupt(few, args.corrupt, args.seed) if args.corrupt else None
-    restored = fitted.autoencoder(few if spoilt is None else spoilt, training=False).numpy()
+    restored = (
+        fitted.autoencoder(few if spoilt is None else spoilt, training=False).numpy().clip(0, 1)
+    )
     grid = visualization.reconstructions(few, restored, spoilt)
     curves = visualization.loss_curves(history.loss, history.val_loss, recipe.trim, args.loss)
 
@@ -96,14 +97,7 @@ def main(argv=None):
     about = {
         "run_again": commandline.run_again(sys.argv[1:] if argv is None else argv, source.name),
         "command": vars(args),
-        "recipe": {**dataclasses.asdict(recipe), "epochs": len(history.loss)},
-        "source": source.name,
-        "skipped": list(source.skipped),
-        "n_images": n,
-        "image_shape": image_shape,
-        "fingerprint": fingerprint,
-        "versions": persistence.versions(),
-        "training": history.as_dict(),
+        **pipeline.describe(fitted, recipe, dataset, source.name, fingerprint),
         "scores": noted,
     }
     if args.corrupt:

@@ -379,6 +379,31 @@ def enough(indices, seed, n=ENOUGH):
     return np.sort(np.random.default_rng(seed).choice(indices, n, replace=False))
 
 
+def describe(fitted, recipe, dataset, source, fingerprint):
+    """All that decided what a training has led to, and how it went.
+
+    Args:
+        fitted: A `Fitted`.
+        recipe: The `recipes.Recipe` that it was trained by.
+        dataset: The `ImageSet` that it was trained on.
+        source: What to call the source of the images.
+        fingerprint: Of the images, as `persistence.fingerprint` returns it.
+
+    Returns:
+        A dict for JSON.
+    """
+    return {
+        "recipe": {**dataclasses.asdict(recipe), "epochs": len(fitted.history.loss)},
+        "source": source,
+        "skipped": list(dataset.skipped),
+        "n_images": len(dataset.images),
+        "image_shape": dataset.images.shape[1:],
+        "fingerprint": fingerprint,
+        "versions": persistence.versions(),
+        "training": fitted.history.as_dict(),
+    }
+
+
 def judge_pixels(model, dataset):
     """Where all images of a set with masks are odd, and where they truly are.
 

@@ -196,3 +196,85 @@ def test_fault_of_a_file_is_told_from_whichever_batch(autoencoder, images):
 
     with pytest.raises(InputError, match="gone"):
         scoring.score_images(autoencoder, Broken())
+
+
+def seen_by(rng, n=400, k=3):
+    """Triples as `fit_reference` makes them, of codes from a stretched Gaussian, in two batches."""
+    codes = (rng.standard_normal((n, k)) * [1, 5, 0.2] + [3, 0, -1]).astype(np.float32)
+    residuals = rng.standard_normal((n, 4, 4, 1)).astype(np.float32) / 10
+    images = np.ones_like(residuals)
+    return codes, [
+        (images[part], residuals[part], codes[part])
+        for part in (slice(0, n // 2), slice(n // 2, n))
+    ]
+
+
+def test_code_distance_of_gaussian_codes_is_that_of_mahalanobis(rng):
+    codes, seen = seen_by(rng, n=4000)
+    reference = scoring.fit_code_distance(seen)
+    nothing = np.zeros((4000, 4, 4), np.float32)
+    found = scoring.code_distance(nothing, None, codes, reference).numpy()
+    wanted = (((codes - [3, 0, -1]) / [1, 5, 0.2]) ** 2).sum(axis=1)
+    # Of what is left without the suspects, the variance is a little less.
+    ratio = found / wanted
+    assert 1 < np.median(ratio) < 1.6
+    assert np.corrcoef(found, wanted)[0, 1] > 0.99
+
+
+def test_freedoms_of_the_mean_of_16_squares_are_about_16(rng):
+    _, seen = seen_by(rng, n=4000)
+    assert scoring.fit_code_distance(seen)["freedoms"] == pytest.approx(16, rel=0.2)
+
+
+def test_code_distance_is_fitted_alike_with_outliers_among_the_images(rng):
+    codes, seen = seen_by(rng)
+    clean = scoring.fit_code_distance(seen)
+    images, residuals, some = seen[0]
+    some[:20] += 50
+    residuals[:20] *= 10
+    spoilt = scoring.fit_code_distance([(images, residuals, some), seen[1]])
+    np.testing.assert_allclose(spoilt["mean"], clean["mean"], atol=0.3)
+    np.testing.assert_allclose(np.diag(spoilt["precision"]), np.diag(clean["precision"]), rtol=0.5)
+
+
+def test_mean_distance_is_that_to_the_nearest_but_one_to_eleven():
+    bank = np.arange(100, dtype=np.float32)[:, np.newaxis]
+    found = scoring.mean_distance(np.array([[0.0], [-5.0]], np.float32), bank).numpy()
+    # From 0: to 1 ... 10; from -5: to 1 ... 10, each 5 farther.
+    np.testing.assert_allclose(found, [5.5, 10.5], rtol=1e-5)
+
+
+def test_bank_leaves_out_codes_of_images_that_are_badly_drawn_and_far_away(rng):
+    codes, seen = seen_by(rng)
+    images, residuals, some = seen[0]
+    some[:20] += 50
+    residuals[:20] *= 10
+    bank = scoring.fit_neighbours([(images, residuals, some), seen[1]])["bank"]
+    assert len(bank) > 200
+    assert bank[:, 0].max() < 20
+    assert scoring.fit_neighbours([(images[:1], residuals[:1], some[:1])]) == {}
+
+
+@pytest.mark.parametrize(
+    "score", [name for name in scoring.SCORES if scoring.SCORES[name].of_codes]
+)
+def test_scores_of_codes_say_so_where_a_network_has_none(score):
+    network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=None, seed=0)[2]
+    assert scoring.length_of_code(network) is None
+    with pytest.raises(InputError, match="take --score mse"):
+        scoring.score_images(network, np.zeros((2, 8, 8, 1), np.float32), score, {})
+
+
+@pytest.mark.parametrize("score", [name for name in scoring.SCORES if scoring.SCORES[name].fit])
+def test_reference_that_belongs_to_another_network_is_refused(score, rng):
+    images = rng.random((30, 8, 8, 1), np.float32)
+    network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=3, seed=0)[2]
+    other = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
+    reference = scoring.fit_reference(network, images, np.arange(30), score)
+    assert np.isfinite(scoring.score_images(network, images, score, reference)).all()
+    broken = {name: array[..., :-1] if array.ndim else array for name, array in reference.items()}
+    with pytest.raises(InputError, match="needs what training has learnt"):
+        scoring.score_images(network, images, score, broken)
+    if scoring.SCORES[score].of_codes:
+        with pytest.raises(InputError, match="needs what training has learnt"):
+            scoring.score_images(other, images, score, reference)

@@ -92,6 +92,18 @@ def test_trimmed_training_suspects_the_outliers_and_does_not_learn_them(rng):
     assert plain.suspects.tolist() == []
 
 
+def test_thick_strokes_are_suspected_no_sooner_than_thin_ones(rng):
+    """Of two errors that are as large, the one of the image with less to be drawn is suspected."""
+    images = np.zeros((40, 8, 8, 1), np.float32)
+    images[:20, :, :2] = 1
+    images[20:, :, :6] = 1
+    images += 0.02 * rng.standard_normal(images.shape, np.float32)
+    images[0, 4:, 4:6] = 1
+    images[20, 4:, 6:] = 1
+    _, history = fitted(images, trim=0.025, epochs=30, batch_size=40)
+    assert history.suspects.tolist() == [0]
+
+
 def test_suspects_do_not_move_the_weights(rng):
     """In the second of two epochs, what the suspects look like makes no difference."""
     images, outliers = contaminated_images(rng)
