@@ -33,8 +33,7 @@ def main(argv=None):
     targets = [Path(args.output, name) for name in pipeline.RESULTS]
     gallery, histogram, heatmaps, table, report, page = targets
     crew = distribution.crew(args.strategy)
-    if crew.chief:
-        persistence.check_targets(*targets)
+    persistence.check_targets(*targets if crew.chief else ())
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
@@ -50,16 +49,14 @@ def main(argv=None):
         dataset, planted = pipeline.plant(dataset, args.corrupt, args.corrupt_fraction, seed=42)
         narrator.say(f"planted {planted.sum():,} anomalies; the others count as what they were")
 
-    # How odd is each image? Each worker of several scores its part, and all know all the scores.
+    # How odd is each image? Of several workers each scores its part, and the chief goes on alone.
     n = len(dataset.images)
-    own = crew.own(n)
-    tell = functools.partial(narrator.progress, "images scored", total=own.stop - own.start)
+    tell = functools.partial(narrator.progress, "images scored", total=len(range(n)[crew.own(n)]))
     started = time.monotonic()
     tell(0)
     scores = model.score_images(dataset.images, crew, tell)
     seconds = time.monotonic() - started
     if not crew.chief:
-        narrator.say("scored; the chief, worker 0, writes the results")
         return
     ranking = scoring.rank(scores)
 
