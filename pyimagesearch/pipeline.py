@@ -350,7 +350,8 @@ def note_scores(fitted, images, seed=42):
         noted[score] = {
             "trained": scoring.summary(of_trained),
             "held_out": scoring.summary(of_held_out),
-            "threshold": thresholds.automatic(True, of_trained),
+            # Of unseen images: what a network was trained on, it knows better than any others.
+            "threshold": thresholds.automatic(True, of_held_out if len(held_out) else of_trained),
             "pixel_threshold": float(np.quantile(maps, 1 - PIXELS_ABOVE)),
         }
         if reference:

@@ -5,33 +5,38 @@ import shlex
 
 import pytest
 
-from pyimagesearch import commandline
+from pyimagesearch import benchmark, commandline, export, torture
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 PARSERS = {
     "train_unsupervised_autoencoder.py": commandline.training_parser,
     "find_anomalies.py": commandline.detection_parser,
+    "pyimagesearch.benchmark": benchmark.parser,
+    "pyimagesearch.export": export.parser,
+    "pyimagesearch.torture": torture.parser,
 }
+SCRIPTS = ("train_unsupervised_autoencoder.py", "find_anomalies.py")
 
 
 def commands():
-    """Every call of a script in a block of the README, as words."""
-    blocks = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    for line in "".join(blocks).splitlines():
-        words = shlex.split(line.removesuffix("&&"))
-        if len(words) > 2 and words[1] in PARSERS:
-            yield words[1:]
+    """Every call of a program in a block of the README, as words."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    for line in "".join(text for language, text in blocks if not language).splitlines():
+        if "python " in line:
+            words = shlex.split(line.removesuffix("&&"))
+            for program in PARSERS.keys() & set(words):
+                yield words[words.index(program) :]
 
 
-def test_readme_shows_how_to_call_both_scripts():
-    assert {script for script, *_ in commands()} == set(PARSERS)
+def test_readme_shows_how_to_call_every_program():
+    assert {program for program, *_ in commands()} == set(PARSERS)
 
 
 @pytest.mark.parametrize("command", list(commands()), ids=" ".join)
 def test_commands_of_the_readme_are_understood(command):
-    script, *flags = command
-    PARSERS[script]().parse_args(flags)
+    program, *flags = command
+    PARSERS[program]().parse_args(flags)
 
 
 def flags_of(parser):
@@ -43,7 +48,7 @@ def flags_of(parser):
     }
 
 
-@pytest.mark.parametrize("script", PARSERS)
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_every_flag_is_in_the_readme_and_no_other(script):
     written = set(re.findall(r"`(--[a-z-]+)", README))
     assert set(flags_of(PARSERS[script]())) <= written
