@@ -21,8 +21,10 @@ ROTATION = {
     "filters": (256, 64),
     "epochs": 20,
     "min_steps": 9000,
+    "batch_size": 32,
     "learning_rate": 3e-3,
     "trim": 0.0,
+    "centred": False,
 }
 ROTATION_OF_ALL = {**ROTATION, "batch_size": 64}
 

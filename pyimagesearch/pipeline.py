@@ -338,21 +338,27 @@ def note_scores(fitted, images, seed=42):
     autoencoder = fitted.autoencoder
     trained, held_out = enough(fitted.trained, seed), enough(fitted.held_out, seed)
     unseen = held_out if len(held_out) else trained
-    noted, references = {}, {}
-    for score in scoring.SCORES:
-        if scoring.SCORES[score].of_codes and scoring.length_of_code(autoencoder) is None:
+    seen = np.concatenate([trained, held_out])
+    noted, references, pixel_thresholds = {}, {}, {}
+    for score, chosen in scoring.SCORES.items():
+        if chosen.of_codes and scoring.length_of_code(autoencoder) is None:
             continue
         reference = fit_reference(fitted, images, score, seed)
-        of_trained = scoring.score_images(autoencoder, images, score, reference, trained)
-        of_held_out = scoring.score_images(autoencoder, images, score, reference, held_out)
-        # A few hundred images have pixels enough.
-        *_, maps = scoring.reconstruct(autoencoder, images, unseen[:500], score, reference)
+        if chosen.fit is not None and not reference:
+            continue  # too few images to learn from
+        scores = scoring.score_images(autoencoder, images, score, reference, seen)
+        of_trained, of_held_out = scores[: len(trained)], scores[len(trained) :]
+        # Scores that differ in what they make of the maps alone have them in common.
+        if chosen.maps not in pixel_thresholds:
+            # A few hundred images have pixels enough.
+            *_, maps = scoring.reconstruct(autoencoder, images, unseen[:500], score, reference)
+            pixel_thresholds[chosen.maps] = float(np.quantile(maps, 1 - PIXELS_ABOVE))
         noted[score] = {
             "trained": scoring.summary(of_trained),
             "held_out": scoring.summary(of_held_out),
             # Of unseen images: what a network was trained on, it knows better than any others.
             "threshold": thresholds.automatic(True, of_held_out if len(held_out) else of_trained),
-            "pixel_threshold": float(np.quantile(maps, 1 - PIXELS_ABOVE)),
+            "pixel_threshold": pixel_thresholds[chosen.maps],
         }
         if reference:
             references[score] = reference

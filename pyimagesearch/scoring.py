@@ -483,16 +483,23 @@ def judge(autoencoder, score, reference):
     steps = steps_of(autoencoder, chosen.of_codes)
     reference = reference or {}
     shapes = chosen.shapes(autoencoder.input_shape[1:], length_of_code(autoencoder))
-    if reference.keys() != shapes.keys() or not all(
+    if chosen.fit is not None and not reference:
+        raise InputError(
+            f"the score {score} needs what training has learnt about normal images and there is "
+            "none beside the model: train again, or take --score mse"
+        )
+    fits = reference.keys() == shapes.keys() and all(
         len(reference[name].shape) == len(shape)
         and all(
             size in (None, found) for found, size in zip(reference[name].shape, shape, strict=True)
         )
         for name, shape in shapes.items()
-    ):
+    )
+    if not fits:
+        # What lies beside a model may belong to another.
         raise InputError(
-            f"the score {score} needs what training has learnt about normal images and there is "
-            "none beside the model: train again, or take --score mse"
+            f"what is beside the model for the score {score} does not fit it: train again, or take "
+            "--score mse"
         )
     constants = {name: tf.constant(array) for name, array in reference.items()}
 

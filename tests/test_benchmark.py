@@ -226,6 +226,7 @@ def speed(folder, *parts):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_speed_has_the_ratio_of_here_to_there_and_equal_scores(tmp_path):
     rows = speed(tmp_path, "machine", "scoring")
     for row in rows:

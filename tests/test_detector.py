@@ -215,7 +215,10 @@ def test_warnings_of_retracing_are_not_told(fitted, images, caplog):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"recipe": "secret"}, "expected recipe to be one of 'robust', 'tutorial', received"),
+        (
+            {"recipe": "secret"},
+            "expected recipe to be one of 'robust', 'shapes', 'tutorial', received",
+        ),
         ({"arch": "gan"}, "expected arch to be one of None, 'conv'"),
         ({"loss": "mae"}, "expected loss"),
         ({"scored_by": "ssim"}, "expected scored_by"),

@@ -120,7 +120,7 @@ def test_export_that_scores_otherwise_is_refused_and_the_earlier_one_stays(
     def by_chance(images, reconstructions, reference=None):
         return tf.random.uniform(tf.shape(images)[:3])
 
-    fickle = scoring.Score(by_chance, scoring.mean_of_map)
+    fickle = scoring.Score(by_chance, lambda maps, *_: scoring.mean_of_map(maps))
     monkeypatch.setitem(scoring.SCORES, "fickle", fickle)
     model = pipeline.open_model(folder / "a.model", "fickle")
     (tmp_path / "it").mkdir()

@@ -273,8 +273,8 @@ def test_reference_that_belongs_to_another_network_is_refused(score, rng):
     reference = scoring.fit_reference(network, images, np.arange(30), score)
     assert np.isfinite(scoring.score_images(network, images, score, reference)).all()
     broken = {name: array[..., :-1] if array.ndim else array for name, array in reference.items()}
-    with pytest.raises(InputError, match="needs what training has learnt"):
+    with pytest.raises(InputError, match="does not fit it"):
         scoring.score_images(network, images, score, broken)
     if scoring.SCORES[score].of_codes:
-        with pytest.raises(InputError, match="needs what training has learnt"):
+        with pytest.raises(InputError, match="does not fit it"):
             scoring.score_images(other, images, score, reference)

@@ -207,6 +207,7 @@ def test_every_network_is_the_same_to_the_bit_if_trained_again(arch, tmp_path):
         np.testing.assert_array_equal(one, same)
 
 
+@pytest.mark.slow
 def test_command_in_the_json_trains_the_same_model_again(tmp_path):
     """Also where the source was left to chance and a path has a blank in it."""
     folder = tmp_path / "my results"
@@ -261,6 +262,7 @@ def test_images_that_are_all_alike_or_just_one_are_judged(trained, tmp_path, mak
     assert report["n_flagged"] == (5 if make is constant and rule == ["--std", "3"] else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "side"), [(1, 9), (3, 1)])
 def test_one_image_or_images_of_1x1_can_be_trained_on(tmp_path, rng, n, side):
     (tmp_path / "few").mkdir()
@@ -284,6 +286,7 @@ def assert_trained_alike(one, other):
     assert not (other / ".autoencoder.model.resume").exists()
 
 
+@pytest.mark.slow
 def test_run_that_failed_after_its_training_is_resumed_without_training_again(
     tmp_path, monkeypatch, capfd
 ):
@@ -354,6 +357,7 @@ def test_run_that_was_interrupted_leaves_a_whole_model_and_can_be_resumed(tmp_pa
     assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_tutorial_recipe_is_the_tutorials_network(tmp_path):
     assert train.main(training_flags(tmp_path, "--recipe", "tutorial", "--quiet")) == 0
     recipe = json.loads((tmp_path / "autoencoder.json").read_text())["recipe"]
