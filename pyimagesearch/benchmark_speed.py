@@ -37,7 +37,7 @@ opened = time.monotonic()
 network = architectures.build(recipe(), images.shape[1:], seed=0)
 for _ in range(2):  # the first also starts TensorFlow up, the second but compiles
     began = time.monotonic()
-    scoring.score_images(network, images, order=range(64))
+    scoring.score_images(network, images, order=range(min(64, len(images))))
 warm = time.monotonic()
 scoring.score_images(network, images)
 seconds = time.monotonic() - warm - (warm - began)
