@@ -62,8 +62,8 @@ RECIPES = {
         schedule="cosine",
         trim=0.05,
     ),
-    # For more, and more various, anomalies, to be judged by --score code. Chosen on the classes 5
-    # and 8 of MNIST and 5 and 6 of Fashion-MNIST, with a tenth of others.
+    # For more, and more various, anomalies, to be judged by --score code. Chosen on the classes 2, 5
+    # and 8 of MNIST and 2, 5 and 6 of Fashion-MNIST, with a tenth of others.
     "shapes": Recipe(
         arch="dense",
         filters=(256,),
