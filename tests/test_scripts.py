@@ -344,9 +344,7 @@ def test_run_that_was_interrupted_leaves_a_whole_model_and_can_be_resumed(tmp_pa
     assert process.returncode == 130
     assert told.decode().strip() == "interrupted"
     assert sorted(path.name for path in (tmp_path / "cut").iterdir() if path.name[0] != ".") == [
-        name
-        for name in WRITTEN
-        if name not in pipeline.RESULTS
+        name for name in WRITTEN if name not in pipeline.RESULTS
     ]
     about = json.loads((tmp_path / "cut" / "autoencoder.json").read_text())
     assert 1 <= len(about["training"]["loss"]) == about["recipe"]["epochs"] < 40
