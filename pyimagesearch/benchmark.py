@@ -1,6 +1,7 @@
 """How do the networks compare, and how fast are they? Tables, printed and saved as CSV.
 
 python -m pyimagesearch.benchmark architectures --source PATH/TO/mnist.npz
+python -m pyimagesearch.benchmark detection --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark rotation --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark speed --source PATH/TO/mnist.npz
 """
@@ -15,6 +16,7 @@ from pyimagesearch import (
     benchmark_speed,
     commandline,
 )
+from pyimagesearch.benchmark_common import add_output, write
 from pyimagesearch.silence import tensorflow_silenced
 
 # Name -> module with `HELP`, `add_arguments(parser)`, and `table(args, narrator)`, which returns a
@@ -27,22 +29,6 @@ TABLES = {
 }
 
 
-def in_words(table):
-    """A table of text in columns: the first flush left, the others flush right.
-
-    Example:
-        >>> print(in_words([("name", "n"), ("a", "10")]))
-        name   n
-        a     10
-    """
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for first, *others in table:
-        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
-        lines.append("  ".join(cells))
-    return "\n".join(lines)
-
-
 def parser():
     """The flags of `python -m pyimagesearch.benchmark`."""
     root = commandline.Parser(
@@ -52,12 +38,7 @@ def parser():
     for name, module in TABLES.items():
         table = tables.add_parser(name, help=module.HELP, description=module.__doc__)
         module.add_arguments(table)
-        table.add_argument(
-            "--output",
-            default="output/benchmark",
-            metavar="DIR",
-            help="folder for the table as CSV (default: %(default)s)",
-        )
+        add_output(table, "output/benchmark")
     return root
 
 
@@ -77,10 +58,7 @@ def main(argv=None):
     tf.get_logger().setLevel("ERROR")
     path = Path(args.output, f"{args.table}.csv")
     persistence.check_targets(path)
-    table = TABLES[args.table].table(args, narrator)
-    persistence.save_csv(path, table[0], table[1:])
-    narrator.say(f"wrote {path}")
-    print(in_words(table))
+    write(path, TABLES[args.table].table(args, narrator), narrator)
 
 
 if __name__ == "__main__":

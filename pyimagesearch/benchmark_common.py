@@ -110,3 +110,44 @@ def add_flags(parser, epochs):
         metavar="N",
         help="of everything random (default: %(default)s)",
     )
+
+
+def add_output(parser, default):
+    """Add the flag that says where a table goes, of every program that makes one."""
+    parser.add_argument(
+        "--output",
+        default=default,
+        metavar="DIR",
+        help="folder for the table as CSV (default: %(default)s)",
+    )
+
+
+def write(path, table, narrator):
+    """Save a table as CSV, and print it.
+
+    Args:
+        path: Where to.
+        table: List of tuples of text, the names of the columns first.
+        narrator: A `commandline.Narrator`.
+    """
+    from pyimagesearch import persistence
+
+    persistence.save_csv(path, table[0], table[1:])
+    narrator.say(f"wrote {path}")
+    print(in_words(table))
+
+
+def in_words(table):
+    """A table of text in columns: the first flush left, the others flush right.
+
+    Example:
+        >>> print(in_words([("name", "n"), ("a", "10")]))
+        name   n
+        a     10
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for first, *others in table:
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append("  ".join(cells))
+    return "\n".join(lines)

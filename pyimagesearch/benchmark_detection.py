@@ -177,14 +177,14 @@ def scores_by(methods, task, learnt, judged, narrator):
             seed=task.seed,
             on_epoch=functools.partial(narrator.progress, f"{name}: epoch"),
         )
-        _, references = pipeline.note_scores(fitted, learnt, task.seed)
         for score in wanted:
+            reference = pipeline.fit_reference(fitted, learnt, score, task.seed)
             started = time.monotonic()
             scores = scoring.score_images(
                 fitted.autoencoder,
                 learnt if judged is None else judged,
                 score,
-                references.get(score),
+                reference,
             )
             yield f"{name} {score}", scores, fitted.history.seconds + time.monotonic() - started
     share = task.contam / (1 + task.contam)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 # Of more numbers than this (295x295 pixels in colour) the mean of each channel has to do: what a
@@ -16,6 +17,8 @@ from keras import layers
 MOST_NUMBERS = 2**18
 # Where all images are black or white, the sigmoid starts out this near to it.
 NEAREST = 0.004
+# Added to the mean square of an image: a black one is not to be divided by nothing.
+DARK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ def wanted_by(autoencoder):
     if has_even_contrast(autoencoder):
         return autoencoder.get_layer("contrast")
     return lambda images: images
+
+
+def relative_error(errors, images):
+    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`."""
+    return errors / tf.sqrt(tf.reduce_mean(tf.square(images), axis=(1, 2, 3)) + DARK)
 
 
 def standardised(x, centre):

@@ -400,8 +400,6 @@ def chosen_recipe(args):
         latent_dim=args.latent_dim,
         batch_norm=args.batch_norm,
         epochs=args.epochs,
-        # Somebody who says how many epochs means just so many.
-        min_steps=args.epochs and 0,
         batch_size=args.batch_size,
         learning_rate=args.lr,
         trim=args.trim,

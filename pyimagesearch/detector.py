@@ -247,8 +247,6 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             latent_dim=self.latent_dim,
             batch_norm=self.batch_norm,
             epochs=self.epochs,
-            # As on the command line: who says how many epochs means just so many.
-            min_steps=self.epochs and 0,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             trim=self.trim,

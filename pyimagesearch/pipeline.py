@@ -95,7 +95,7 @@ def train(
     Example:
         >>> from pyimagesearch.recipes import recipe
         >>> images = np.zeros((10, 8, 8, 1), "float32")
-        >>> fitted = train(images, recipe(filters=(4,), epochs=1, min_steps=0))
+        >>> fitted = train(images, recipe(filters=(4,), epochs=1))
         >>> len(fitted.trained), len(fitted.held_out), len(fitted.history.loss)
         (8, 2, 1)
     """

@@ -114,7 +114,8 @@ def recipe(name="robust", arch=None, **changes):
     Args:
         name: A key of `RECIPES`.
         arch: A key of `ARCHITECTURES`; `None`: the recipe's own.
-        **changes: Other values for attributes of `Recipe`; `None` leaves one as it is.
+        **changes: Other values for attributes of `Recipe`; `None` leaves one as it is. Who says how
+            many epochs, and nothing of steps, means just so many.
 
     Returns:
         A `Recipe`.
@@ -124,6 +125,8 @@ def recipe(name="robust", arch=None, **changes):
         (128, 64)
     """
     given = {name: value for name, value in changes.items() if value is not None}
+    if "epochs" in given:
+        given.setdefault("min_steps", 0)
     if arch is not None:
         given = {"arch": arch, **ARCHITECTURES[arch], **given}
     return dataclasses.replace(RECIPES[name], **given)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import wanted_by
+from pyimagesearch.centring import relative_error, wanted_by
 from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
@@ -177,13 +177,6 @@ def code_distance(maps, images, codes, reference):
 
 # How many codes of usual images to compare with, at most, and how many of them are near.
 BANK, NEIGHBOURS = 2000, 10
-# Added to the mean square of an image: a black one is not to be divided by nothing.
-DARK = 1e-3
-
-
-def relative_error(errors, images):
-    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`."""
-    return errors / tf.sqrt(tf.reduce_mean(tf.square(images), axis=(1, 2, 3)) + DARK)
 
 
 def mean_distance(codes, bank):

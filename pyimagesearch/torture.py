@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyimagesearch import InputError, commandline
+from pyimagesearch.benchmark_common import add_output, write
 from pyimagesearch.silence import tensorflow_silenced
 
 FIELDS = ("what was tried", "times", "as promised", "executed", "tracebacks", "half-written")
@@ -560,12 +561,7 @@ def parser():
         metavar="N",
         help="of moments and mutations (default: %(default)s)",
     )
-    add(
-        "--output",
-        default="output/torture",
-        metavar="DIR",
-        help="folder for the table as CSV (default: %(default)s)",
-    )
+    add_output(root, "output/torture")
     return root
 
 
@@ -581,7 +577,7 @@ def main(argv=None):
     with tensorflow_silenced():
         import tensorflow  # noqa: F401
 
-        from pyimagesearch import benchmark, metrics, persistence, pipeline  # noqa: F401
+        from pyimagesearch import metrics, persistence, pipeline  # noqa: F401
 
     path = Path(args.output, "torture.csv")
     persistence.check_targets(path)
@@ -592,10 +588,7 @@ def main(argv=None):
         for part in args.only:
             narrator.say(f"{part}...")
             tallies += tried(part, args, place, narrator)
-    table = [FIELDS, *(tally.row() for tally in tallies)]
-    persistence.save_csv(path, table[0], table[1:])
-    narrator.say(f"wrote {path}")
-    print(benchmark.in_words(table))
+    write(path, [FIELDS, *(tally.row() for tally in tallies)], narrator)
     if notes := [note for tally in tallies for note in tally.notes]:
         raise AssertionError("\n".join(notes))
 

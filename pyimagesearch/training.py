@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import has_even_contrast, wanted_by
+from pyimagesearch.centring import has_even_contrast, relative_error, wanted_by
 from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
@@ -52,10 +52,6 @@ def cross_entropy(wanted, given):
 
 # Name -> function from the wanted and the given images to one loss an image.
 LOSSES = {"mse": squared_error, "bce": cross_entropy}
-
-
-# Added to the mean square of an image: a black one is not to be divided by nothing.
-DARK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -210,8 +206,7 @@ def fit(
         losses = suspicions = LOSSES[loss](wanted, autoencoder(given, training=training))
         if not has_even_contrast(autoencoder):
             # The more is to be drawn, the larger is the error of an image that is drawn as well.
-            drawn = tf.sqrt(tf.reduce_mean(tf.square(wanted), (1, 2, 3)) + DARK)
-            suspicions = losses / drawn
+            suspicions = relative_error(losses, wanted)
         return tf.stack([losses, suspicions], axis=1)
 
     def step(given, wanted, weights, sum_of_weights):

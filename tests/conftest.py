@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,29 @@ with tensorflow_silenced():
     import tensorflow  # noqa: F401  (first here, so that its start-up lines are caught)
 
 ROOT = Path(__file__).parent.parent
+
+
+def answers_without_packages(run, argv, program):
+    """See that a program answers --help, and a wrong flag in one line, by Python alone.
+
+    -S and -I: no installed package is in reach, so that nothing slow can be imported.
+
+    Args:
+        run: The call of `runpy` that runs the program.
+        argv: Its `sys.argv`.
+        program: What it calls itself.
+    """
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[:] = {argv!r}; "
+    code += f"import runpy; {run}"
+    ran = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True)
+    if "--help" in argv:
+        assert ran.returncode == 0
+        assert ran.stdout.startswith(f"usage: {program}")
+    else:
+        assert ran.returncode == 2
+        assert ran.stdout == ""
+        assert ran.stderr.startswith("error: ")
+        assert ran.stderr.count("\n") == 1
 
 
 @pytest.fixture

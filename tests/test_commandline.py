@@ -1,15 +1,13 @@
 import argparse
 import ast
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pyimagesearch import InputError, architectures, commandline, training
 from pyimagesearch.recipes import RECIPES
-from tests.conftest import ROOT
+from tests.conftest import ROOT, answers_without_packages
 
 SCRIPTS = ["train_unsupervised_autoencoder.py", "find_anomalies.py"]
 TRAIN = ["-d", "images.pickle", "-m", "autoencoder.model"]
@@ -21,17 +19,8 @@ TRAIN = ["-d", "images.pickle", "-m", "autoencoder.model"]
 )
 def test_help_and_wrong_flags_need_nothing_but_python_itself(script, flags):
     """-S and -I: no installed package is in reach, so that nothing slow can be imported."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = {[script, *flags]!r}; "
-    code += f"import runpy; runpy.run_path({str(ROOT / script)!r}, run_name='__main__')"
-    ran = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True)
-    if flags == ["--help"]:
-        assert ran.returncode == 0
-        assert ran.stdout.startswith(f"usage: {script}")
-    else:
-        assert ran.returncode == 2
-        assert ran.stdout == ""
-        assert ran.stderr.startswith("error: ")
-        assert ran.stderr.count("\n") == 1
+    run = f"runpy.run_path({str(ROOT / script)!r}, run_name='__main__')"
+    answers_without_packages(run, [script, *flags], script)
 
 
 @pytest.mark.parametrize(
