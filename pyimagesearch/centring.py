@@ -117,8 +117,19 @@ def wanted_by(autoencoder):
     return lambda images: images
 
 
+def network_of(autoencoder):
+    """An autoencoder without what it makes of images first, as a function."""
+    if not has_even_contrast(autoencoder):
+        return autoencoder
+    encoder, decoder = autoencoder.get_layer("encoder"), autoencoder.get_layer("decoder")
+    return lambda seen, training: decoder(encoder(seen, training=training), training=training)
+
+
 def relative_error(errors, images):
-    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`."""
+    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`.
+
+    The more is to be drawn, the larger is the error of an image that is drawn as well.
+    """
     return errors / tf.sqrt(tf.reduce_mean(tf.square(images), axis=(1, 2, 3)) + DARK)
 
 

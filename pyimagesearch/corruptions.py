@@ -96,6 +96,16 @@ def corrupt(images, spec, seed):
     return CORRUPTIONS[name](images, amount, np.random.default_rng(seed))
 
 
+def hiss(deviation):
+    """A function from a batch and a seed to the batch with white noise, that is not clipped."""
+
+    def spoil(images, seed):
+        drawn = np.random.default_rng(seed).standard_normal(images.shape, np.float32)
+        return images + np.float32(deviation) * drawn
+
+    return spoil
+
+
 def spoiler(spec):
     """The function of images and a seed that `training.fit` spoils its batches with."""
     return lambda images, seed: corrupt(images, spec, seed)

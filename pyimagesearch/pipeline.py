@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pyimagesearch import (
     InputError,
@@ -17,6 +18,7 @@ from pyimagesearch import (
     datasets,
     folders,
     htmlreport,
+    neighbourhood,
     persistence,
     scoring,
     thresholds,
@@ -109,7 +111,9 @@ def train(
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
     )
 
-    spec = corrupt or (("noise", recipe.noise) if recipe.noise else None)
+    spoil = corrupt and corruptions.spoiler(corrupt)
+    if recipe.noise and not corrupt:
+        spoil = corruptions.hiss(recipe.noise * (centre.deviation if centre else 1))
 
     def tell(epoch, **figures):
         if on_epoch is not None:
@@ -129,8 +133,9 @@ def train(
         learning_rate=recipe.learning_rate,
         schedule=recipe.schedule,
         trim=recipe.trim,
+        doubts=doubts_about(images, trained, recipe, seed, crew),
         loss=loss,
-        corrupt=spec and corruptions.spoiler(spec),
+        corrupt=spoil,
         seed=seed,
         on_epoch=tell,
         crew=crew,
@@ -140,6 +145,42 @@ def train(
     )
     autoencoder.set_weights(learner.get_weights())
     return Fitted(autoencoder, trained, held_out, history)
+
+
+def doubts_about(images, trained, recipe, seed, crew):
+    """How doubtful each of the images to train on is before anything is learnt.
+
+    The farther an image is from those that it is most like, and the less there is to be drawn, so
+    that an error weighs more.
+
+    Args:
+        images: Anything that `streams.batches` takes.
+        trained: int array `(n,)` of indices.
+        recipe: A `recipes.Recipe`.
+        seed: Of the choice of the images to compare with.
+        crew: A `distribution.Crew`: each process looks at its part of the images.
+
+    Returns:
+        float32 array `(n,)`; `None` where nobody is to be suspected, or by the loss alone: where
+        contrast is evened, the outliers are meant to be many, and many have many neighbours.
+    """
+    if not recipe.trim or recipe.even_contrast:
+        return None
+    look = tf.function(neighbourhood.points, reduce_retracing=True)
+    some = batches(images, enough(trained, seed), 256)
+    points = np.concatenate([look(tf.constant(batch)) for _, batch in some])
+    bank = tf.constant(neighbourhood.bank_of(points, recipe.trim, seed))
+
+    @tf.function(reduce_retracing=True)
+    def doubts(batch):
+        far = neighbourhood.remoteness(neighbourhood.points(batch), bank)
+        return centring.relative_error(far, batch)
+
+    found = np.zeros(len(trained), np.float32)
+    own = crew.own(len(trained))
+    parts = [doubts(tf.constant(batch)) for _, batch in batches(images, trained[own], 256)]
+    found[own] = np.concatenate([found[:0], *parts])
+    return crew.total(found)
 
 
 def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):

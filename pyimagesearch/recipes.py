@@ -26,8 +26,8 @@ class Recipe:
         centred: Whether the network knows the mean image from the start.
         even_contrast: Whether it sees images, and gives them back, slightly blurred and with
             their contrast brought half-way to the usual one.
-        noise: Standard deviation of the Gaussian noise that it learns to take away, on the [0, 1]
-            scale.
+        noise: Standard deviation of the Gaussian noise that it learns to take away, in units of the
+            images' own (on the [0, 1] scale if not centred).
     """
 
     arch: str
@@ -52,7 +52,7 @@ RECIPES = {
     "robust": Recipe(
         arch="conv",
         filters=(8, 16),
-        latent_dim=8,
+        latent_dim=12,
         batch_norm=False,
         momentum=0.9,
         epochs=10,
@@ -77,7 +77,7 @@ RECIPES = {
         schedule="cosine",
         trim=0.12,
         even_contrast=True,
-        noise=0.3,
+        noise=0.7,
     ),
     # What the 2020 tutorial did. Its `decay=lr / epochs` is Keras's inverse time decay by step.
     "tutorial": Recipe(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from pyimagesearch import InputError
+from pyimagesearch import InputError, neighbourhood
 from pyimagesearch.centring import relative_error, wanted_by
 from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
@@ -122,6 +122,18 @@ def fit_local_distance(seen):
 SUSPECTS, ROUNDS = 0.15, 4
 # What keeps codes that hardly vary in some direction from making a marvel of it.
 LEAST_VARIANCE = 1e-6
+# What is added before a logarithm is taken.
+SMALL = 1e-6
+
+
+def with_sizes(codes, images, errors):
+    """Codes `(N, K)`, and the logarithms of how much there is to be drawn and of the error.
+
+    A code that is usual for a large image may be unusual for a small one.
+    """
+    energies = tf.reduce_mean(tf.square(images), axis=(1, 2, 3))
+    sizes = tf.math.log(tf.stack([energies, errors], axis=1) + SMALL)
+    return tf.concat([tf.cast(codes, tf.float32), sizes], axis=1)
 
 
 def fit_code_distance(seen):
@@ -135,13 +147,14 @@ def fit_code_distance(seen):
         seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
 
     Returns:
-        A dict of float32 arrays: `mean` `(K,)` and `precision` `(K, K)` of the codes, the mean
-        squared `error` `()` and how many `freedoms` `()` the error has.
+        A dict of float32 arrays: `mean` `(K + 2,)` and `precision` `(K + 2, K + 2)` of the codes
+        with their sizes, the mean squared `error` `()` and how many `freedoms` `()` the error has.
     """
     codes, errors = [], []
-    for _, residuals, some in seen:
-        codes.append(np.asarray(some, np.float64))
-        errors.append(np.mean(np.square(residuals), axis=(1, 2, 3), dtype=np.float64))
+    for images, residuals, some in seen:
+        error = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
+        codes.append(with_sizes(some, images, error).numpy().astype(np.float64))
+        errors.append(error.numpy().astype(np.float64))
     codes, errors = np.concatenate(codes), np.concatenate(errors)
     # A mean of squares of so many equal and independent numbers would vary as much: Satterthwaite
     # ("An approximate distribution of estimates of variance components", 1946). By quartiles, which
@@ -170,62 +183,36 @@ def code_distance(maps, images, codes, reference):
     be twice the negative log-likelihood, but for a constant. (For a linear network: probabilistic
     principal component analysis, Tipping and Bishop, 1999.)
     """
-    away = codes - reference["mean"]
+    errors = mean_of_map(maps)
+    away = with_sizes(codes, images, errors) - reference["mean"]
     distances = tf.einsum("nk,kl,nl->n", away, reference["precision"], away)
-    return distances + reference["freedoms"] * mean_of_map(maps) / reference["error"]
-
-
-# How many codes of usual images to compare with, at most, and how many of them are near.
-BANK, NEIGHBOURS = 2000, 10
-
-
-def mean_distance(codes, bank):
-    """Mean distance of codes `(N, K)` to the nearest of a bank `(M, K)`.
-
-    The very nearest doesn't count: it might be the image itself.
-    """
-    squares = tf.reduce_sum(tf.square(codes), 1)[:, tf.newaxis] + tf.reduce_sum(tf.square(bank), 1)
-    squares = tf.maximum(squares - 2 * tf.matmul(codes, bank, transpose_b=True), 0)  # (N, M)
-    k = min(NEIGHBOURS, max(bank.shape[0] - 1, 0))
-    nearest = -tf.math.top_k(-squares, k + 1).values
-    return tf.reduce_mean(tf.sqrt(nearest[:, 1:]), axis=1)
+    return distances + reference["freedoms"] * errors / reference["error"]
 
 
 def fit_neighbours(seen):
-    """Keep some codes of the least suspect images.
+    """Keep some of the usual images to compare others with, as points.
 
     Args:
-        seen: As for `fit_code_distance`.
+        seen: As for `fit_local_distance`; only the images are looked at.
 
     Returns:
-        A dict with `bank`, float32 array `(M, K)`, M from 2 to `BANK`; empty if there are too few.
+        A dict with `bank`, float32 array `(M, F)`, M from 2 to `neighbourhood.BANK`; empty if there
+        are too few images.
     """
-    codes, errors = [], []
-    for images, residuals, some in seen:
-        codes.append(np.asarray(some, np.float32))
-        error = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
-        errors.append(relative_error(error, images).numpy())
-    codes, errors = np.concatenate(codes), np.concatenate(errors)
-    # Whichever come first: the order of the images is not that of anything.
-    scores = errors
-    for _ in range(2):
-        kept = np.argsort(scores, kind="stable")[: round((1 - SUSPECTS) * len(codes))]
-        bank = codes[np.sort(kept)][:: max(1, -(-len(kept) // BANK))]
-        if len(bank) < 2:
-            return {}
-        scores = errors * mean_distance(tf.constant(codes), tf.constant(bank)).numpy()
-    return {"bank": bank}
+    points = np.concatenate([neighbourhood.points(images).numpy() for images, *_ in seen])
+    # Every so manieth: the order of the images is not that of anything.
+    bank = points[:: -(-len(points) // neighbourhood.BANK)]
+    return {"bank": bank} if len(bank) > 1 else {}
 
 
 def neighbours(maps, images, codes, reference):
-    """Error by what there is to be drawn, times how far the code is from those of usual images.
+    """Error by what there is to be drawn, times how far an image is from usual ones.
 
     An image that is odd in one of the two alone, a usual one drawn badly or a rare one drawn well,
-    stays behind those that are odd in both. (Distance to the nearest neighbours: Ramaswamy,
-    Rastogi and Shim, "Efficient algorithms for mining outliers from large data sets", SIGMOD
-    2000.)
+    stays behind those that are odd in both.
     """
-    return relative_error(mean_of_map(maps), images) * mean_distance(codes, reference["bank"])
+    remoteness = neighbourhood.remoteness(neighbourhood.points(images), reference["bank"])
+    return relative_error(mean_of_map(maps), images) * remoteness
 
 
 def mean_of_map(maps):
@@ -267,7 +254,8 @@ def local_shapes(image, code):
 
 def code_shapes(image, code):
     """Shapes of what `fit_code_distance` returns."""
-    return {"mean": (code,), "precision": (code, code), "error": (), "freedoms": ()}
+    n = None if code is None else code + 2
+    return {"mean": (n,), "precision": (n, n), "error": (), "freedoms": ()}
 
 
 SCORES = {
@@ -280,8 +268,7 @@ SCORES = {
         squared_error,
         neighbours,
         fit_neighbours,
-        lambda image, code: {"bank": (None, code)},
-        of_codes=True,
+        lambda image, code: {"bank": (None, neighbourhood.length_of_point(image))},
     ),
 }
 

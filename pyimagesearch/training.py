@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import has_even_contrast, relative_error, wanted_by
+from pyimagesearch.centring import has_even_contrast, network_of, wanted_by
 from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
@@ -115,6 +115,7 @@ def fit(
     learning_rate,
     schedule="cosine",
     trim=0.0,
+    doubts=None,
     loss="mse",
     corrupt=None,
     seed=42,
@@ -125,13 +126,15 @@ def fit(
 ):
     """Fit an autoencoder to images some of which it should not learn.
 
-    After the first epoch, the images whose loss, by the root of their mean square, was among the
-    largest `trim` of the whole set when they were last seen are suspects: the next epoch gives
-    them no weight. (By the loss alone, whatever is drawn in thick strokes would be. Where contrast
-    is evened, the loss alone it is.) Each epoch judges anew, so that an image can clear itself. An outlier is thus not learnt, and stays badly
-    reconstructed however long the training. (Iterative trimmed loss minimisation: Shen and
-    Sanghavi, "Learning with bad training data via iterative trimmed loss minimization",
-    ICML 2019.)
+    After the first epoch, the images whose loss was among the largest `trim` of the whole set when
+    they were last seen are suspects: the next epoch gives them no weight. Each epoch judges anew,
+    so that an image can clear itself. An outlier is thus not learnt, and stays badly reconstructed
+    however long the training. (Iterative trimmed loss minimisation: Shen and Sanghavi, "Learning
+    with bad training data via iterative trimmed loss minimization", ICML 2019.)
+
+    What the loss can't tell as long as little is learnt may be known beforehand: with `doubts` the
+    most doubtful are suspects in the first epoch, and later those of whom the product of doubt and
+    loss is largest.
 
     With `corrupt`, the network sees spoilt images and is to give back the clean ones (denoising
     autoencoder: Vincent et al., "Extracting and composing robust features with denoising
@@ -155,6 +158,8 @@ def fit(
         learning_rate: Of Adam, at its highest.
         schedule: A key of `SCHEDULES`.
         trim: Share of the images to suspect, in [0, 1). 0 is plain training.
+        doubts: float array `(n,)`, at least 0: how doubtful each of the n images to train on is, in
+            any unit. Unless given, all are suspected by their loss alone.
         loss: A key of `LOSSES`.
         corrupt: Function from a batch, float32 array `(B, H, W, C)`, and a seed, a list of whole
             numbers, to the spoilt batch; `None` leaves the images as they are.
@@ -199,36 +204,35 @@ def fit(
         optimizer = keras.optimizers.Adam(rate)
         optimizer.build(autoencoder.trainable_variables)
     normalise_together(autoencoder, crew.devices > 1)
-    seen = wanted_by(autoencoder)
+    evened = has_even_contrast(autoencoder)
+    see, network = wanted_by(autoencoder), network_of(autoencoder)
 
-    def judged(given, wanted, training):  # two (B, H, W, C) -> (B, 2): loss, suspicion
-        wanted = seen(wanted)
-        losses = suspicions = LOSSES[loss](wanted, autoencoder(given, training=training))
-        if not has_even_contrast(autoencoder):
-            # The more is to be drawn, the larger is the error of an image that is drawn as well.
-            suspicions = relative_error(losses, wanted)
-        return tf.stack([losses, suspicions], axis=1)
+    def losses_of(given, wanted, training):  # two (B, H, W, C) -> (B,)
+        seen = see(wanted)
+        # Evening would take some of the noise away again: it is added to what is evened.
+        given = seen + (given - wanted) if evened else given
+        return LOSSES[loss](seen, network(given, training=training))
 
     def step(given, wanted, weights, sum_of_weights):
         with tf.GradientTape() as tape:
-            seen_now = judged(given, wanted, training=True)
+            losses = losses_of(given, wanted, training=True)
             # The sum is that of the whole batch, so that what the devices find adds up to its mean.
-            kept = tf.math.divide_no_nan(tf.reduce_sum(seen_now[:, 0] * weights), sum_of_weights)
+            kept = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), sum_of_weights)
         gradients = tape.gradient(kept, autoencoder.trainable_variables)
         optimizer.apply(gradients, autoencoder.trainable_variables)
-        return seen_now
+        return losses
 
     def validate(given, wanted):
-        return judged(given, wanted, training=False)
+        return losses_of(given, wanted, training=False)
 
     some_images = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
     some_weights, sum_of_weights = tf.TensorSpec((None,)), tf.TensorSpec(())
     step = crew.compiled(step, some_images, some_images, some_weights, sum_of_weights)
     validate = crew.compiled(validate, some_images, some_images)
 
-    def losses_of(order, call, *seeds):
-        """Call a function with each batch of images in an order; return losses and suspicions."""
-        found = np.zeros((len(order), 2), np.float32)
+    def each_batch(order, call, *seeds):
+        """Call a function with each batch of images in an order; return all losses."""
+        found = np.zeros(len(order), np.float32)
         shape = images.shape[1:]
         for count, (batch, own, wanted) in enumerate(own_batches(images, order, batch_size, crew)):
             indices, given = order[batch], wanted
@@ -250,13 +254,15 @@ def fit(
     variables = [*autoencoder.variables, *optimizer.variables]
     n_suspects = int(trim * n)
     weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
-    # Each image's loss and suspicion when it was last seen.
-    last_seen = np.zeros((len(images), 2), np.float32)
+    if doubts is not None:
+        weights[trained[largest(doubts, n_suspects)]] = 0
+    last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was
     curve, val_curve, before, interrupted = [], [], 0.0, False
 
     def go_on_from(state):
         for number, variable in enumerate(variables):
             variable.assign(state[f"variable/{number}"])
+        weights[:] = 1
         weights[state["suspects"]] = 0
         return state["loss"].tolist(), state["val_loss"].tolist()
 
@@ -267,15 +273,16 @@ def fit(
         try:
             # A generator of its own for every epoch: any epoch's order is known without the others.
             order = np.random.default_rng([seed, epoch]).permutation(trained)
-            last_seen[order] = losses_of(order, learn, epoch)
-            curve.append(trimmed_mean(last_seen[trained, 0], trim))
+            last_seen[order] = each_batch(order, learn, epoch)
+            curve.append(trimmed_mean(last_seen[trained], trim))
             if len(held_out):
                 # Spoilt alike in every epoch, so that the curve shows the network alone.
-                val_curve.append(trimmed_mean(losses_of(held_out, look, 0)[:, 0], trim))
+                val_curve.append(trimmed_mean(each_batch(held_out, look, 0), trim))
             trimmed = np.count_nonzero(weights[trained] == 0) / n
             if epoch < epochs:
                 weights[:] = 1
-                weights[trained[largest(last_seen[trained, 1], n_suspects)]] = 0
+                suspicion = last_seen[trained] * (1 if doubts is None else doubts)
+                weights[trained[largest(suspicion, n_suspects)]] = 0
             state = {
                 "loss": np.array(curve),
                 "val_loss": np.array(val_curve),

@@ -83,6 +83,7 @@ def test_stronger_noise_has_a_higher_loss_and_is_found_more_surely(tmp_path):
     assert float(rows[-1]["auroc"]) > 0.95
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_table(tmp_path):
     flags = ["--archs", "dense", "--strengths", "0.3"]
     first, second = (run("architectures", tmp_path, *flags) for _ in range(2))

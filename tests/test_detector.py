@@ -153,13 +153,8 @@ def test_same_random_state_gives_the_same_and_others_do_not(fitted, images):
     assert (one != other).any()
 
 
-@pytest.mark.parametrize(
-    "score",
-    [
-        score if score == "local" else pytest.param(score, marks=pytest.mark.slow)
-        for score in scoring.SCORES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("score", scoring.SCORES)
 def test_copies_and_pickles_score_identically(images, score):
     detector = quick(scored_by=score).fit(images)
     file = io.BytesIO()

@@ -141,12 +141,13 @@ def test_missing_or_wrong_description_of_the_workers_is_an_input_error(config, m
         distribution.crew("multiworker")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
         # The last batch has nothing for one of the two.
         {"batch_size": 38, "batch_norm": False},
-        pytest.param({"batch_size": 50, "batch_norm": True}, marks=pytest.mark.slow),
+        {"batch_size": 50, "batch_norm": True},
     ],
 )
 def test_two_logical_cpus_do_what_one_does(changes, tmp_path):

@@ -212,13 +212,26 @@ def seen_by(rng, n=400, k=3):
 def test_code_distance_of_gaussian_codes_is_that_of_mahalanobis(rng):
     codes, seen = seen_by(rng, n=4000)
     reference = scoring.fit_code_distance(seen)
-    nothing = np.zeros((4000, 4, 4), np.float32)
-    found = scoring.code_distance(nothing, None, codes, reference).numpy()
+    images, usual = np.ones((4000, 4, 4, 1), np.float32), np.full((4000, 4, 4), 0.01, np.float32)
+    found = scoring.code_distance(usual, images, codes, reference).numpy()
+    found -= reference["freedoms"] * 0.01 / reference["error"]
     wanted = (((codes - [3, 0, -1]) / [1, 5, 0.2]) ** 2).sum(axis=1)
     # Of what is left without the suspects, the variance is a little less.
     ratio = found / wanted
     assert 1 < np.median(ratio) < 1.6
     assert np.corrcoef(found, wanted)[0, 1] > 0.99
+
+
+def test_image_as_bright_as_none_is_odd_though_its_code_is_usual(rng):
+    codes, seen = seen_by(rng)
+    for images, *_ in seen:
+        images *= rng.uniform(0.9, 1.1, (len(images), 1, 1, 1))
+    reference = scoring.fit_code_distance(seen)
+    images = np.ones((2, 4, 4, 1), np.float32)
+    images[1] /= 2
+    usual = np.full((2, 4, 4), 0.01, np.float32)
+    found = scoring.code_distance(usual, images, codes[[0, 0]], reference).numpy()
+    assert found[1] > found[0] + 50
 
 
 def test_freedoms_of_the_mean_of_16_squares_are_about_16(rng):
@@ -237,22 +250,32 @@ def test_code_distance_is_fitted_alike_with_outliers_among_the_images(rng):
     np.testing.assert_allclose(np.diag(spoilt["precision"]), np.diag(clean["precision"]), rtol=0.5)
 
 
-def test_mean_distance_is_that_to_the_nearest_but_one_to_eleven():
-    bank = np.arange(100, dtype=np.float32)[:, np.newaxis]
-    found = scoring.mean_distance(np.array([[0.0], [-5.0]], np.float32), bank).numpy()
-    # From 0: to 1 ... 10; from -5: to 1 ... 10, each 5 farther.
-    np.testing.assert_allclose(found, [5.5, 10.5], rtol=1e-5)
+def test_neighbours_are_odd_if_badly_drawn_and_far_from_the_bank_both(rng):
+    usual = rng.random((30, 8, 8, 1)).astype(np.float32)
+    reference = scoring.fit_neighbours([(usual[:20], None, None), (usual[20:], None, None)])
+    assert reference["bank"].shape == (30, 64)
+    strange = np.zeros((1, 8, 8, 1), np.float32)
+    strange[0, :2, :2] = 1
+    images = np.concatenate([usual[:1], strange])
+    well, badly = np.full((2, 2, 8, 8), [[[[0.01]]], [[[0.04]]]], np.float32)
+    found = np.stack([scoring.neighbours(m, images, None, reference) for m in (well, badly)])
+    np.testing.assert_allclose(found[1], 4 * found[0], rtol=1e-5)
+    energies = np.sqrt(np.mean(images**2, axis=(1, 2, 3)) + 1e-3)
+    remoteness = found[0] / (0.01 / energies)
+    assert remoteness[1] > 1.5 * remoteness[0]
 
 
-def test_bank_leaves_out_codes_of_images_that_are_badly_drawn_and_far_away(rng):
-    codes, seen = seen_by(rng)
-    images, residuals, some = seen[0]
-    some[:20] += 50
-    residuals[:20] *= 10
-    bank = scoring.fit_neighbours([(images, residuals, some), seen[1]])["bank"]
-    assert len(bank) > 200
-    assert bank[:, 0].max() < 20
-    assert scoring.fit_neighbours([(images[:1], residuals[:1], some[:1])]) == {}
+def test_neighbours_need_two_usual_images_at_least():
+    one = np.zeros((1, 8, 8, 1), np.float32)
+    assert scoring.fit_neighbours([(one, None, None)]) == {}
+
+
+def test_bank_of_neighbours_is_taken_from_all_over_the_images(rng):
+    usual = np.arange(1, 5001, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
+    bank = scoring.fit_neighbours([(usual / 5000, None, None)])["bank"]
+    assert 1000 < len(bank) <= 2000
+    assert bank[0, 0] < 0.2
+    assert bank[-1, 0] > 0.99
 
 
 @pytest.mark.parametrize(

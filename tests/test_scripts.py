@@ -176,6 +176,7 @@ def test_pictures_open_and_are_neither_black_nor_blank(trained, name):
     assert (picture[0] == 255).all()
 
 
+@pytest.mark.slow
 def test_same_seed_gives_identical_files_and_another_seed_others(tmp_path):
     for name, seed in (("one", "7"), ("same", "7"), ("other", "8")):
         (tmp_path / name).mkdir()
@@ -396,6 +397,7 @@ def test_pickle_without_a_manifest_has_no_metrics(trained, tmp_path):
     assert {row["label"] for row in table_of(tmp_path)} == {"-1"}
 
 
+@pytest.mark.slow
 def test_source_with_classes_is_judged_by_what_the_model_took_for_normal(trained, tmp_path):
     flags = ["-d", "digits", "-m", str(trained / "autoencoder.model"), "--output", str(tmp_path)]
     assert find_anomalies.main(flags) == 0
@@ -525,6 +527,7 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
     """What the hazelnuts go through: train on good images, find the defects of the others."""
     flags = [*training_flags(tmp_path), "--image-size", "40", "32", "--quiet"]
@@ -566,7 +569,7 @@ def pile(tmp_path, rng):
     return folder
 
 
-@pytest.mark.parametrize("grayscale", [False, True])
+@pytest.mark.parametrize("grayscale", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, capsys, grayscale):
     flags = [*training_flags(tmp_path), "--image-size", "12"] + ["--grayscale"] * grayscale
     flags[flags.index("digits")] = str(pile)
@@ -584,6 +587,7 @@ def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, ca
         assert report["skipped"] == ([str(pile / "broken.png")] if dataset == pile else [])
 
 
+@pytest.mark.slow
 def test_folder_too_large_to_pickle_has_its_manifest_alone(pile, tmp_path, capsys):
     (tmp_path / "images.pickle").write_bytes(b"of an earlier run, of other images")
     flags = [*training_flags(tmp_path), "--max-pickle-mib", "0", "--image-size", "12"]
@@ -596,6 +600,7 @@ def test_folder_too_large_to_pickle_has_its_manifest_alone(pile, tmp_path, capsy
     assert report_of(tmp_path)["n_images"] == 31
 
 
+@pytest.mark.slow
 def test_array_on_disk_is_scored_as_its_pickle_is(trained, tmp_path):
     images = persistence.load_images(trained / "images.pickle")
     np.save(tmp_path / "images.npy", images)
@@ -628,6 +633,7 @@ def test_planted_anomalies_are_labelled_and_found(trained, tmp_path):
     assert report["threshold_rule"] == "std 3"
 
 
+@pytest.mark.slow
 def test_threshold_of_standard_deviations_is_a_z_score(trained, tmp_path):
     assert find_anomalies.main(detection_flags(trained, tmp_path, "--std", "2", "--quiet")) == 0
     for row in table_of(tmp_path):

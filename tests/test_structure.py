@@ -12,6 +12,7 @@ FOUNDATIONS = {
     "__init__",
     "arrays",
     "centring",
+    "neighbourhood",
     "recipes",
     "silence",
     "safemodel",

@@ -92,15 +92,28 @@ def test_trimmed_training_suspects_the_outliers_and_does_not_learn_them(rng):
     assert plain.suspects.tolist() == []
 
 
-def test_thick_strokes_are_suspected_no_sooner_than_thin_ones(rng):
-    """Of two errors that are as large, the one of the image with less to be drawn is suspected."""
-    images = np.zeros((40, 8, 8, 1), np.float32)
-    images[:20, :, :2] = 1
-    images[20:, :, :6] = 1
-    images += 0.02 * rng.standard_normal(images.shape, np.float32)
-    images[0, 4:, 4:6] = 1
-    images[20, 4:, 6:] = 1
-    _, history = fitted(images, trim=0.025, epochs=30, batch_size=40)
+def test_doubtful_images_are_suspects_from_the_first_epoch_on(rng):
+    """What the first epoch must not learn makes no difference to it."""
+    images, outliers = contaminated_images(rng)
+    doubts = np.ones(len(images), np.float32)
+    doubts[outliers] = 1000
+    weights = []
+    for spoilt in (images[outliers], 1 - images[outliers]):
+        images[outliers] = spoilt
+        autoencoder, history = fitted(images, trim=0.05, epochs=1, doubts=doubts)
+        assert history.suspects.tolist() == outliers.tolist()
+        weights.append(autoencoder.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_suspicion_is_loss_times_doubt(rng):
+    """Of the same image twice, the more doubtful is suspected in the end."""
+    images, outliers = contaminated_images(rng)
+    images[0] = images[outliers[0]]
+    doubts = np.ones(len(images), np.float32)
+    doubts[0] = 1.5
+    _, history = fitted(images, trim=0.005, epochs=6, doubts=doubts)
     assert history.suspects.tolist() == [0]
 
 
@@ -114,8 +127,8 @@ def test_suspects_do_not_move_the_weights(rng):
         def spoil(epoch, seen=seen, spoilt=spoilt, **_):
             seen[outliers] = spoilt  # after the first epoch only
 
-        # Outliers odd enough to be suspected after a single epoch: there is nothing to be drawn.
-        seen[outliers] = 0
+        # Outliers odd enough to be suspected after a single epoch: all white.
+        seen[outliers] = 1
         autoencoder, history = fitted(seen, trim=0.05, epochs=2, on_epoch=spoil)
         assert history.suspects.tolist() == outliers.tolist()
         weights.append(autoencoder.get_weights())

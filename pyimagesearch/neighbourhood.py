@@ -1,0 +1,95 @@
+"""How far is an image from those of its set that it is most like?"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+# Images are compared at no more pixels than this a side: what is odd about one is seen even so.
+SIDE = 16
+# Added to the mean square of an image: a black one is not to be divided by nothing.
+DARK = 1e-3
+# With how many images to compare, at most, and how many of these are near.
+BANK, NEAREST = 2000, 10
+# How often it is judged anew which images are too far from the others to be compared with.
+ROUNDS = 4
+
+
+def points(images):
+    """Images as points in space: made small, and their contrast brought half-way to the usual one.
+
+    Whatever is drawn in thick or bright strokes would else be far from everything.
+
+    Args:
+        images: float tensor or array `(N, H, W, C)` in [0, 1].
+
+    Returns:
+        float tensor `(N, F)`.
+
+    Example:
+        >>> points(np.ones((2, 28, 28, 1), "float32")).shape
+        TensorShape([2, 196])
+    """
+    stride = math.ceil(max(images.shape[1:3]) / SIDE)
+    small = tf.nn.avg_pool2d(images, 2 * stride - 1, stride, "SAME")
+    energy = tf.reduce_mean(tf.square(small), axis=(1, 2, 3), keepdims=True) + DARK
+    return tf.reshape(small / energy**0.25, (-1, math.prod(small.shape[1:])))
+
+
+def length_of_point(image_shape):
+    """How many numbers `points` makes of an image `(H, W, C)`.
+
+    Example:
+        >>> length_of_point((45, 33, 3))
+        495
+    """
+    height, width, depth = image_shape
+    stride = math.ceil(max(height, width) / SIDE)
+    return math.ceil(height / stride) * math.ceil(width / stride) * depth
+
+
+def remoteness(points, bank):
+    """Square of the mean distance to the nearest neighbours.
+
+    The very nearest doesn't count: it might be the image itself. (Ramaswamy, Rastogi and Shim,
+    "Efficient algorithms for mining outliers from large data sets", SIGMOD 2000.)
+
+    Args:
+        points: float tensor or array `(N, F)`.
+        bank: The like `(M, F)`: with whom to compare.
+
+    Returns:
+        float tensor `(N,)`, at least 0; 0 where there is nobody else.
+
+    Example:
+        >>> remoteness(np.array([[0.0], [5.0]]), np.array([[0.0], [1.0], [3.0]])).numpy().tolist()
+        [4.0, 20.25]
+    """
+    squares = tf.reduce_sum(tf.square(points), 1)[:, tf.newaxis] + tf.reduce_sum(tf.square(bank), 1)
+    squares = tf.maximum(squares - 2 * tf.matmul(points, bank, transpose_b=True), 0)  # (N, M)
+    k = min(NEAREST, max(bank.shape[0] - 1, 0))
+    nearest = -tf.math.top_k(-squares, k + 1).values
+    return tf.square(tf.reduce_sum(tf.sqrt(nearest[:, 1:]), axis=1) / max(k, 1))
+
+
+def bank_of(points, trim, seed):
+    """Some of the points that have others near them.
+
+    Points far from a random bank are left out of the next one, again and again, so that in the end
+    a few odd images that are like each other find nobody near.
+
+    Args:
+        points: float32 array `(N, F)`, N at least 1.
+        trim: Share of them that may be odd ones, in [0, 1).
+        seed: Of the choice.
+
+    Returns:
+        float32 array `(M, F)`, M at most `BANK`.
+    """
+    rng = np.random.default_rng([seed, 1])
+    kept = np.arange(len(points))
+    for _ in range(ROUNDS):
+        bank = points[rng.choice(kept, min(BANK, len(kept)), replace=False)]
+        far = remoteness(points, bank).numpy()
+        kept = np.argsort(far, kind="stable")[: len(points) - int(trim * len(points))]
+    return points[rng.choice(kept, min(BANK, len(kept)), replace=False)]
