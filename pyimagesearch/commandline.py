@@ -310,7 +310,7 @@ def detection_parser():
         default="mse",
         help="mse (the default): mean squared error; local: the oddest place, against what is "
         "usual there; code: how unlikely the code is, and how much it leaves out; neighbours: error "
-        "times distance to the codes of usual images",
+        "times distance to the nearest usual images",
     )
     rules = parser.add_argument_group("the threshold, by one rule").add_mutually_exclusive_group()
     rules.add_argument(

@@ -136,8 +136,14 @@ def with_sizes(codes, images, errors):
     return tf.concat([tf.cast(codes, tf.float32), sizes], axis=1)
 
 
+def squared_distance(vectors, mean, precision):
+    """Squared Mahalanobis distance: `(N, K)`, `(K,)` and `(K, K)` to `(N,)`."""
+    away = vectors - mean
+    return tf.einsum("nk,kl,nl->n", away, precision, away)
+
+
 def fit_code_distance(seen):
-    """Learn which codes are usual, and how large an error is.
+    """Learn which codes are usual, with which sizes.
 
     Mean and covariance are those of the least suspect images, again and again (reweighting as for
     the minimum covariance determinant: Rousseeuw and van Driessen, "A fast algorithm for the
@@ -148,45 +154,33 @@ def fit_code_distance(seen):
 
     Returns:
         A dict of float32 arrays: `mean` `(K + 2,)` and `precision` `(K + 2, K + 2)` of the codes
-        with their sizes, the mean squared `error` `()` and how many `freedoms` `()` the error has.
+        with their sizes.
     """
-    codes, errors = [], []
-    for images, residuals, some in seen:
-        error = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
-        codes.append(with_sizes(some, images, error).numpy().astype(np.float64))
-        errors.append(error.numpy().astype(np.float64))
-    codes, errors = np.concatenate(codes), np.concatenate(errors)
-    # A mean of squares of so many equal and independent numbers would vary as much: Satterthwaite
-    # ("An approximate distribution of estimates of variance components", 1946). By quartiles, which
-    # no outlier moves.
-    lower, median, upper = np.quantile(errors, [0.25, 0.5, 0.75])
-    freedoms = 2 * (median / max((upper - lower) / 1.349, 1e-3 * median, 1e-12)) ** 2
-    n_kept = max(1, round((1 - SUSPECTS) * len(codes)))
-    kept = np.argsort(errors, kind="stable")[:n_kept]
+    vectors = []
+    for images, residuals, codes in seen:
+        errors = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
+        vectors.append(with_sizes(codes, images, errors).numpy().astype(np.float64))
+    vectors = np.concatenate(vectors)
+    n_kept = max(1, round((1 - SUSPECTS) * len(vectors)))
+    suspicion = vectors[:, -1]  # at first by the error alone
     for _ in range(ROUNDS):
-        mean = codes[kept].mean(axis=0)
-        away = codes - mean
-        covariance = away[kept].T @ away[kept] / n_kept + LEAST_VARIANCE * np.eye(len(mean))
-        precision = np.linalg.inv(covariance)
-        error = max(errors[kept].mean(), 1e-12)
-        distances = np.einsum("nk,kl,nl->n", away, precision, away) + freedoms * errors / error
-        kept = np.argsort(distances, kind="stable")[:n_kept]
-    found = {"mean": mean, "precision": precision, "error": error, "freedoms": freedoms}
-    return {name: np.asarray(array, np.float32) for name, array in found.items()}
+        kept = vectors[np.argsort(suspicion, kind="stable")[:n_kept]]
+        mean = kept.mean(axis=0)
+        covariance = (kept - mean).T @ (kept - mean) / n_kept
+        precision = np.linalg.inv(covariance + LEAST_VARIANCE * np.eye(len(mean)))
+        suspicion = squared_distance(vectors, mean, precision).numpy()
+    return {"mean": mean.astype(np.float32), "precision": precision.astype(np.float32)}
 
 
 def code_distance(maps, images, codes, reference):
-    """How unlikely a code is, and how much of the image it leaves out.
+    """How unlikely a code is, together with how much is to be drawn and how much is left out.
 
-    The squared Mahalanobis distance of the code from the usual ones, and the squared error in
-    units of the usual one, as often as it has degrees of freedom. Were both Gaussian, this would
-    be twice the negative log-likelihood, but for a constant. (For a linear network: probabilistic
-    principal component analysis, Tipping and Bishop, 1999.)
+    The squared Mahalanobis distance of the three from the usual ones: were these Gaussian, twice
+    the negative log-likelihood, but for a constant. (For a linear network, and with the error in
+    place of its logarithm: probabilistic principal component analysis, Tipping and Bishop, 1999.)
     """
-    errors = mean_of_map(maps)
-    away = with_sizes(codes, images, errors) - reference["mean"]
-    distances = tf.einsum("nk,kl,nl->n", away, reference["precision"], away)
-    return distances + reference["freedoms"] * errors / reference["error"]
+    vectors = with_sizes(codes, images, mean_of_map(maps))
+    return squared_distance(vectors, reference["mean"], reference["precision"])
 
 
 def fit_neighbours(seen):
@@ -255,7 +249,7 @@ def local_shapes(image, code):
 def code_shapes(image, code):
     """Shapes of what `fit_code_distance` returns."""
     n = None if code is None else code + 2
-    return {"mean": (n,), "precision": (n, n), "error": (), "freedoms": ()}
+    return {"mean": (n,), "precision": (n, n)}
 
 
 SCORES = {
