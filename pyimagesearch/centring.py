@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 # Of more numbers than this (295x295 pixels in colour) the mean of each channel has to do: what a
@@ -17,8 +16,6 @@ from keras import layers
 MOST_NUMBERS = 2**18
 # Where all images are black or white, the sigmoid starts out this near to it.
 NEAREST = 0.004
-# Added to the mean square of an image: a black one is not to be divided by nothing.
-DARK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -123,14 +120,6 @@ def network_of(autoencoder):
         return autoencoder
     encoder, decoder = autoencoder.get_layer("encoder"), autoencoder.get_layer("decoder")
     return lambda seen, training: decoder(encoder(seen, training=training), training=training)
-
-
-def relative_error(errors, images):
-    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`.
-
-    The more is to be drawn, the larger is the error of an image that is drawn as well.
-    """
-    return errors / tf.sqrt(tf.reduce_mean(tf.square(images), axis=(1, 2, 3)) + DARK)
 
 
 def standardised(x, centre):

@@ -15,6 +15,24 @@ BANK, NEAREST = 2000, 10
 ROUNDS = 4
 
 
+def energy(images):
+    """Mean square of images, and a little: `(N, H, W, C)` to `(N,)`."""
+    return tf.reduce_mean(tf.square(images), axis=(1, 2, 3)) + DARK
+
+
+def relative_error(errors, images):
+    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`.
+
+    The more is to be drawn, the larger is the error of an image that is drawn as well.
+    """
+    return errors / tf.sqrt(energy(images))
+
+
+def stride_of(image_shape):
+    """Of how many pixels along a side of an image `(H, W, C)` a point keeps one."""
+    return math.ceil(max(image_shape[:2]) / SIDE)
+
+
 def points(images):
     """Images as points in space: made small, and their contrast brought half-way to the usual one.
 
@@ -30,10 +48,11 @@ def points(images):
         >>> points(np.ones((2, 28, 28, 1), "float32")).shape
         TensorShape([2, 196])
     """
-    stride = math.ceil(max(images.shape[1:3]) / SIDE)
+    stride = stride_of(images.shape[1:])
     small = tf.nn.avg_pool2d(images, 2 * stride - 1, stride, "SAME")
-    energy = tf.reduce_mean(tf.square(small), axis=(1, 2, 3), keepdims=True) + DARK
-    return tf.reshape(small / energy**0.25, (-1, math.prod(small.shape[1:])))
+    flat = tf.reshape(small, (-1, math.prod(small.shape[1:])))
+    # The fourth root of the mean square is the root of the contrast.
+    return flat / energy(small)[:, tf.newaxis] ** 0.25
 
 
 def length_of_point(image_shape):
@@ -44,7 +63,7 @@ def length_of_point(image_shape):
         495
     """
     height, width, depth = image_shape
-    stride = math.ceil(max(height, width) / SIDE)
+    stride = stride_of(image_shape)
     return math.ceil(height / stride) * math.ceil(width / stride) * depth
 
 

@@ -174,7 +174,7 @@ def doubts_about(images, trained, recipe, seed, crew):
     @tf.function(reduce_retracing=True)
     def doubts(batch):
         far = neighbourhood.remoteness(neighbourhood.points(batch), bank)
-        return centring.relative_error(far, batch)
+        return neighbourhood.relative_error(far, batch)
 
     found = np.zeros(len(trained), np.float32)
     own = crew.own(len(trained))

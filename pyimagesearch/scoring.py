@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError, neighbourhood
-from pyimagesearch.centring import relative_error, wanted_by
+from pyimagesearch.centring import wanted_by
 from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
 
@@ -206,7 +206,7 @@ def neighbours(maps, images, codes, reference):
     stays behind those that are odd in both.
     """
     remoteness = neighbourhood.remoteness(neighbourhood.points(images), reference["bank"])
-    return relative_error(mean_of_map(maps), images) * remoteness
+    return neighbourhood.relative_error(mean_of_map(maps), images) * remoteness
 
 
 def mean_of_map(maps):

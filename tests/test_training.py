@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from pyimagesearch import training
+from pyimagesearch import neighbourhood, training
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.recipes import RECIPES
 
@@ -90,6 +90,19 @@ def test_trimmed_training_suspects_the_outliers_and_does_not_learn_them(rng):
     _, plain = fitted(images, trim=0)
     assert trimmed.suspects.tolist() == outliers.tolist()
     assert plain.suspects.tolist() == []
+
+
+def test_thick_strokes_are_suspected_no_sooner_than_thin_ones(rng):
+    """Of two errors that are as large, the one of the image with less to be drawn is suspected."""
+    images = np.zeros((40, 8, 8, 1), np.float32)
+    images[:20, :, :2] = 1
+    images[20:, :, :6] = 1
+    images += 0.02 * rng.standard_normal(images.shape, np.float32)
+    images[0, 4:, 4:6] = 1
+    images[20, 4:, 6:] = 1
+    doubts = neighbourhood.relative_error(np.ones(40, np.float32), images).numpy()
+    _, history = fitted(images, trim=0.025, epochs=30, batch_size=40, doubts=doubts)
+    assert history.suspects.tolist() == [0]
 
 
 def test_doubtful_images_are_suspects_from_the_first_epoch_on(rng):
