@@ -25,6 +25,7 @@ def main(argv=None):
             distribution,
             persistence,
             pipeline,
+            streams,
             visualization,
         )
 
@@ -51,6 +52,11 @@ def main(argv=None):
     )
     images = dataset.images
     n, *image_shape = images.shape
+    pickled = source.classes is not None or persistence.mebibytes(images) <= args.max_pickle_mib
+    # What fits into a pickle fits into memory, and its files are read but once. Of several
+    # workers, each reads its own part.
+    if pickled and crew.workers == 1:
+        images = streams.in_memory(images)
 
     # The network, and its training on four fifths of the images.
     sizes = "x".join(map(str, image_shape))
@@ -105,7 +111,6 @@ def main(argv=None):
         narrator.say(pipeline.restoration_in_words(about["restoration"]))
 
     # All files at once. First those go that must never lie beside what they don't belong to.
-    pickled = source.classes is not None or persistence.mebibytes(images) <= args.max_pickle_mib
     with persistence.together():
         persistence.remove(manifest, settings, reference)
         if pickled:

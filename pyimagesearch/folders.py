@@ -18,7 +18,7 @@ from pyimagesearch.silence import standard_error_silenced
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # Height and width for a folder of images of many sizes, if nobody says another.
 COMMON_SIZE = (128, 128)
-# Files that are checked between two reports of how far it has got.
+# Files that a thread checks in a row: threads that ask for each small file wait for each other.
 FILES_AT_ONCE = 16
 
 
@@ -141,16 +141,19 @@ def scan(paths, size=None, on_file=None):
         ((1, 4, 6, 3), 1)
     """
 
-    def size_of(path):
+    def sizes_of(some):
         # One channel tells as much and takes less time.
-        image = read_image(path, grayscale=True)
-        return None if image is None else image.shape[:2]
+        found = [read_image(path, grayscale=True) for path in some]
+        return [None if image is None else image.shape[:2] for image in found]
 
     sizes = []
-    with ThreadPoolExecutor() as pool:  # decoding lets go of Python's lock
-        for start in range(0, len(paths), FILES_AT_ONCE):
+    threads = os.cpu_count()
+    rows = [paths[i : i + FILES_AT_ONCE] for i in range(0, len(paths), FILES_AT_ONCE)]
+    with ThreadPoolExecutor(threads) as pool:  # decoding lets go of Python's lock
+        for start in range(0, len(rows), threads):
             with standard_error_silenced():
-                sizes += pool.map(size_of, paths[start : start + FILES_AT_ONCE])
+                for found in pool.map(sizes_of, rows[start : start + threads]):
+                    sizes += found
             if on_file is not None:
                 on_file(len(sizes))
     readable = [path for path, found in zip(paths, sizes, strict=True) if found]
@@ -202,8 +205,8 @@ class Files:
         """
         chosen = np.arange(len(self))[indices]
         pixels = np.empty((chosen.size, *self.shape[1:]), np.float32)
-
-        def read(place, index):
+        # One after the other: `streams.batches` has several batches read at once.
+        for place, index in enumerate(chosen.ravel()):
             path = self.paths[index]
             image = read_image(path, self.size, self.grayscale)
             if image is None:
@@ -212,10 +215,6 @@ class Files:
                     "missing or broken: put it back, or start again without it"
                 )
             np.divide(image, np.float32(255), out=pixels[place])
-
-        with ThreadPoolExecutor() as pool:
-            # As a list, because an error is only raised where its result is taken.
-            list(pool.map(read, range(chosen.size), chosen.ravel()))
         return pixels.reshape(*chosen.shape, *self.shape[1:])
 
 

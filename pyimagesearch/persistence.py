@@ -28,6 +28,7 @@ from pyimagesearch import InputError
 from pyimagesearch.arrays import check_claims
 from pyimagesearch.safemodel import read_model
 from pyimagesearch.safepickle import load_array
+from pyimagesearch.streams import batches
 
 # Fixed, so that the same images give the same bytes under any Python.
 PICKLE_PROTOCOL = 4
@@ -285,14 +286,14 @@ def fingerprint(images):
     """SHA-256 of images' shape and values, to recognise a set of them by.
 
     Args:
-        images: float32 array `(N, H, W, C)`, or anything like it that is read by a slice.
+        images: float32 array `(N, H, W, C)`, or anything that `streams.batches` takes.
 
     Returns:
         64 hexadecimal digits.
     """
     digest = hashlib.sha256(str(tuple(images.shape)).encode())
-    for start in range(0, len(images), 256):
-        digest.update(np.ascontiguousarray(images[start : start + 256], np.float32).data)
+    for _, some in batches(images, np.arange(len(images)), 256):
+        digest.update(np.ascontiguousarray(some, np.float32).data)
     return digest.hexdigest()
 
 

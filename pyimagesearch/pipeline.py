@@ -104,8 +104,8 @@ def train(
     trained, held_out = training.split(len(images), seed=seed)
     centre = None
     if recipe.centred:
-        some = next(batches(images, enough(trained, seed, 1000), 1000))[1]
-        centre = centring.centre_of(some, recipe.even_contrast)
+        some = [batch for _, batch in batches(images, enough(trained, seed, 1000), 256)]
+        centre = centring.centre_of(np.concatenate(some), recipe.even_contrast)
     autoencoder = architectures.build(recipe, images.shape[1:], seed, centre)
     epochs = training.number_of_epochs(
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps

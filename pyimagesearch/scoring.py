@@ -1,5 +1,6 @@
 """How odd is each image, and where?"""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable
@@ -338,8 +339,9 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
 FEWEST_ROWS = 8
 
 
-# Images in a batch to be scored. On a CPU so few that what a layer makes of them stays in the cache.
-BATCH_SIZE, BATCH_SIZE_OF_GPU = 64, 2048
+# Images in a batch to be scored, and the numbers that these hold, both at the most: large images go
+# through in smaller batches, because several batches are in memory at once.
+BATCH_SIZE, BATCH_SIZE_OF_GPU, LARGEST_BATCH = 256, 2048, 2**22
 
 
 def score_images(
@@ -393,7 +395,9 @@ def score_images(
     crew = crew or Crew()
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     if batch_size is None:
-        batch_size = (BATCH_SIZE_OF_GPU if on_gpu else BATCH_SIZE) * crew.devices // crew.workers
+        fitting = LARGEST_BATCH // max(1, math.prod(images.shape[1:]))
+        batch_size = min(fitting, BATCH_SIZE_OF_GPU if on_gpu else BATCH_SIZE)
+        batch_size = max(batch_size, FEWEST_ROWS) * crew.devices // crew.workers
     judged = judge(autoencoder, score, reference)
 
     # A single row is multiplied in another order, with another rounding.

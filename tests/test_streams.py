@@ -1,8 +1,10 @@
+import threading
+
 import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.streams import batches
+from pyimagesearch.streams import batches, in_memory
 
 
 class Lazy:
@@ -32,3 +34,27 @@ def test_error_while_reading_comes_out_as_it_was():
     images = Lazy(np.zeros((20, 2, 2, 1), np.float32))
     with pytest.raises(InputError, match="^the image 13 has gone$"):
         list(batches(images, np.arange(20), 5))
+
+
+def test_several_batches_are_read_at_once():
+    together = threading.Barrier(2)
+
+    class Slow(Lazy):
+        def __getitem__(self, indices):
+            together.wait(timeout=10)  # for another reader
+            return super().__getitem__(indices)
+
+    assert len(list(batches(Slow(np.zeros((4, 2, 2, 1), np.float32)), np.arange(4), 1))) == 4
+
+
+def test_images_are_read_into_memory_once_each(rng):
+    images, read = rng.random((150, 2, 3, 1), np.float32), []
+
+    class Counted(Lazy):
+        def __getitem__(self, indices):
+            read.extend(indices.tolist())
+            return self.array[indices]
+
+    np.testing.assert_array_equal(in_memory(Counted(images)), images)
+    assert sorted(read) == list(range(150))
+    assert in_memory(images) is images
