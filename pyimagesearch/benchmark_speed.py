@@ -114,11 +114,12 @@ def table(args, narrator):
     """
     rows = [COLUMNS]
     for part in args.parts:
-        narrator.say(f"{part}...")
+        narrator.say(f"measuring {part}...")
         for what, images, here, there, unit, ratio, there_is in PARTS[part](args):
             figures = (f"{one:.4g}" if one is not None else "" for one in (here, there))
             better = f"{ratio:.3g}" if ratio is not None else ""
             rows.append((part, what, f"{images}", *figures, unit, better, there_is))
+            narrator.say(" ".join(filter(None, rows[-1])))  # some take minutes
     return rows
 
 

@@ -65,10 +65,10 @@ def local_distance(images, reconstructions, reference):
     """How unusual the residual is at each pixel, given the residuals that are usual there.
 
     The residual, with its sign, in all channels and through several blurs, is a vector at each
-    pixel. Its squared Mahalanobis distance from what the reference images have at that pixel
-    is smoothed; the root of that is the map. The Gaussian for each place is that of PaDiM (Defard et al., "PaDiM: a patch
-    distribution modeling framework for anomaly detection and localization", 2021), here over
-    the residuals of an autoencoder instead of the features of a pretrained network.
+    pixel. Its squared Mahalanobis distance from what the reference images have at that pixel is
+    smoothed; the root of that is the map. The Gaussian for each place is that of PaDiM (Defard et
+    al., "PaDiM: a patch distribution modeling framework for anomaly detection and localization",
+    2021), here over the residuals of an autoencoder instead of the features of a pretrained network.
 
     Args:
         images: float tensor or array `(N, H, W, C)` in [0, 1].
@@ -76,7 +76,8 @@ def local_distance(images, reconstructions, reference):
         reference: What `fit_local_distance` returned.
 
     Returns:
-        Anomaly maps: float tensor `(N, H, W)`, at least 0; about 1, or less, where nothing is unusual.
+        Anomaly maps: float tensor `(N, H, W)`, at least 0; about 1, or less, where nothing is
+        unusual.
     """
     away = features(images - reconstructions) - reference["mean"]  # (N, H, W, F)
     distances = tf.einsum("nhwf,hwfg,nhwg->nhw", away, reference["precision"], away)
@@ -195,7 +196,7 @@ def fit_neighbours(seen):
         are too few images.
     """
     points = np.concatenate([neighbourhood.points(images).numpy() for images, *_ in seen])
-    # Every so manieth: the order of the images is not that of anything.
+    # Evenly spread: the order of the images is not that of anything.
     bank = points[:: -(-len(points) // neighbourhood.BANK)]
     return {"bank": bank} if len(bank) > 1 else {}
 

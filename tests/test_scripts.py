@@ -253,7 +253,15 @@ def single(folder):
 
 
 @pytest.mark.parametrize("make", [constant, single])
-@pytest.mark.parametrize("rule", [[], ["--auto"], ["--contamination", "0.5"], ["--std", "3"]])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        [],
+        ["--auto"],
+        pytest.param(["--contamination", "0.5"], marks=pytest.mark.slow),
+        pytest.param(["--std", "3"], marks=pytest.mark.slow),
+    ],
+)
 def test_images_that_are_all_alike_or_just_one_are_judged(trained, tmp_path, make, rule):
     make(tmp_path)
     flags = ["-d", str(tmp_path / "x.pickle"), "-m", str(trained / "autoencoder.model"), *rule]
@@ -389,6 +397,7 @@ def test_quantile_of_1_flags_nothing_and_still_shows_the_highest(trained, tmp_pa
     assert cv2.imread(str(tmp_path / "anomalies.png")) is not None
 
 
+@pytest.mark.slow
 def test_pickle_without_a_manifest_has_no_metrics(trained, tmp_path):
     (tmp_path / "bare.pickle").write_bytes((trained / "images.pickle").read_bytes())
     flags = ["-d", str(tmp_path / "bare.pickle"), "-m", str(trained / "autoencoder.model")]
@@ -474,6 +483,7 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
     assert (tmp_path / "out" / "report.json").read_text() == "earlier"
 
 
+@pytest.mark.slow
 def test_scripts_as_a_stranger_runs_them(tmp_path):
     """True processes, an empty home, no network: what reaches the screen, and where files go."""
     (tmp_path / "home").mkdir()
@@ -657,6 +667,7 @@ def test_automatic_threshold_tells_its_share(trained, tmp_path, capsys):
     assert f"estimated share of anomalies: {share:.2%}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_model_from_elsewhere_without_notes_can_be_used_and_says_what_is_missing(
     trained, tmp_path, capfd
 ):
@@ -671,6 +682,7 @@ def test_model_from_elsewhere_without_notes_can_be_used_and_says_what_is_missing
     )
 
 
+@pytest.mark.slow
 def test_default_run_on_mnist_beats_the_tutorial(mnist, tmp_path):
     """The published network, as re-measured on three seeds, had average precision .56 to .75."""
     files = ["-d", str(tmp_path / "images.pickle"), "-m", str(tmp_path / "autoencoder.model")]

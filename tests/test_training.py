@@ -251,8 +251,8 @@ def test_denoiser_is_given_spoilt_images_and_asked_for_clean_ones(rng):
     assert seen.count((9, 0, 0)) == 40
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-@pytest.mark.parametrize("epochs_before", [1, 3, 4])
+@pytest.mark.parametrize("batch_norm", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("epochs_before", [1, pytest.param(3, marks=pytest.mark.slow), 4])
 def test_training_that_goes_on_ends_as_if_it_had_never_stopped(batch_norm, epochs_before, rng):
     """To the bit: weights, curves and suspects, whenever it was cut off, the end included."""
     images, _ = contaminated_images(rng, n=60)
