@@ -9,8 +9,13 @@ import tensorflow as tf
 SIDE = 16
 # Added to the mean square of an image: a black one is not to be divided by nothing.
 DARK = 1e-3
-# With how many images to compare, at most, and how many of these are near.
-BANK, NEAREST = 2000, 10
+# With how many images to compare, at most, and how many of these are near. Among fewer, rare kinds of
+# usual images would have too few of their own.
+BANK, NEAREST = 6000, 10
+# How many numbers that may be in all (8 MiB): of large images in colour, fewer are compared with.
+BANK_NUMBERS = 2**21
+# Points that are compared with a bank at once.
+AT_ONCE = 1000
 # How often it is judged anew which images are too far from the others to be compared with.
 ROUNDS = 4
 
@@ -91,6 +96,16 @@ def remoteness(points, bank):
     return tf.square(tf.reduce_sum(tf.sqrt(nearest[:, 1:]), axis=1) / max(k, 1))
 
 
+def size_of_bank(n, length):
+    """With how many of `n` points of some `length` to compare.
+
+    Example:
+        >>> size_of_bank(10_000, 196), size_of_bank(10_000, 768), size_of_bank(100, 196)
+        (6000, 2730, 100)
+    """
+    return min(n, BANK, BANK_NUMBERS // length)
+
+
 def bank_of(points, trim, seed):
     """Some of the points that have others near them.
 
@@ -103,12 +118,17 @@ def bank_of(points, trim, seed):
         seed: Of the choice.
 
     Returns:
-        float32 array `(M, F)`, M at most `BANK`.
+        float32 array `(M, F)`, M as `size_of_bank` has it.
     """
     rng = np.random.default_rng([seed, 1])
     kept = np.arange(len(points))
+
+    def draw():
+        return points[rng.choice(kept, size_of_bank(len(kept), points.shape[1]), replace=False)]
+
     for _ in range(ROUNDS):
-        bank = points[rng.choice(kept, min(BANK, len(kept)), replace=False)]
-        far = remoteness(points, bank).numpy()
+        bank = draw()
+        some = np.split(points, range(AT_ONCE, len(points), AT_ONCE))
+        far = np.concatenate([remoteness(part, bank) for part in some])
         kept = np.argsort(far, kind="stable")[: len(points) - int(trim * len(points))]
-    return points[rng.choice(kept, min(BANK, len(kept)), replace=False)]
+    return draw()

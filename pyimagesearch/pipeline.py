@@ -169,7 +169,9 @@ def doubts_about(images, trained, recipe, seed, crew):
     look = tf.function(neighbourhood.points, reduce_retracing=True)
     some = batches(images, enough(trained, seed), 256)
     points = np.concatenate([look(tf.constant(batch)) for _, batch in some])
-    bank = tf.constant(neighbourhood.bank_of(points, recipe.trim, seed))
+    # Who counts for nothing in training is not to be compared with either.
+    odd = recipe.trim - training.edge_of(len(trained), recipe.trim)
+    bank = tf.constant(neighbourhood.bank_of(points, odd, seed))
 
     @tf.function(reduce_retracing=True)
     def doubts(batch):

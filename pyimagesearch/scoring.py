@@ -192,12 +192,13 @@ def fit_neighbours(seen):
         seen: As for `fit_local_distance`; only the images are looked at.
 
     Returns:
-        A dict with `bank`, float32 array `(M, F)`, M from 2 to `neighbourhood.BANK`; empty if there
-        are too few images.
+        A dict with `bank`, float32 array `(M, F)`, M at least 2 and no more than
+        `neighbourhood.size_of_bank` has; empty if there are too few images.
     """
     points = np.concatenate([neighbourhood.points(images).numpy() for images, *_ in seen])
     # Evenly spread: the order of the images is not that of anything.
-    bank = points[:: -(-len(points) // neighbourhood.BANK)]
+    spread = np.linspace(0, len(points) - 1, neighbourhood.size_of_bank(*points.shape))
+    bank = points[spread.astype(int)]
     return {"bank": bank} if len(bank) > 1 else {}
 
 

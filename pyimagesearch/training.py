@@ -62,8 +62,8 @@ class History:
         loss: Trimmed mean of the loss over the training images, by epoch.
         val_loss: The same over the images held out, by epoch; empty without any.
         seconds: How long the training took.
-        suspects: Indices of the training images that the last epoch ignored, or was ignoring as
-            it was interrupted, ascending.
+        suspects: Indices of the training images to which the last epoch gave no weight at all, or
+            was giving none as it was interrupted, ascending.
         interrupted: Whether somebody has ended the training, by Ctrl-C, before its time.
     """
 
@@ -104,6 +104,56 @@ def number_of_epochs(n, epochs, batch_size, min_steps):
     return max(epochs, -(-min_steps // -(-n // batch_size)))
 
 
+# How far to either side of the trim the weights go from 0 to 1, of the ranks by suspicion among very
+# many images; among `FEW`, half as far.
+EDGE, FEW = 0.04, 1000
+
+
+def edge_of(n, trim):
+    """How soft the limit between suspects and others is.
+
+    Nobody knows how many outliers there are. Past a hard limit, a rare kind of normal image would
+    be ignored as one; with a soft one it counts in part, and is learnt, while what is most suspect
+    counts for nothing. Among few images a rare kind is too few to be learnt, and the limit hard.
+
+    Args:
+        n: Number of images.
+        trim: Share of their weight to be taken away, in [0, 1).
+
+    Returns:
+        By how much the share of images that count in part reaches to either side of the trim.
+
+    Example:
+        >>> [round(edge_of(n, trim=0.05), 3) for n in (100, 1000, 10_000)]
+        [0.004, 0.02, 0.036]
+    """
+    return min(EDGE * n / (n + FEW), trim, 1 - trim)
+
+
+def weights_of(suspicion, trim):
+    """How much each image counts.
+
+    Args:
+        suspicion: float array `(n,)`, one entry an image, in any unit.
+        trim: Share of the weight to be taken away, in [0, 1).
+
+    Returns:
+        float32 array `(n,)` in [0, 1]: 0 for the most suspect, 1 for most, rising evenly with rank
+        in between; about `(1 - trim) n` in sum.
+
+    Example:
+        >>> weights_of([4, 3, 2, 1], trim=0.5).tolist()
+        [0.0, 0.5, 1.0, 1.0]
+    """
+    n = len(suspicion)
+    ranks = np.empty(n)
+    ranks[np.argsort(-np.asarray(suspicion), kind="stable")] = np.arange(1, n + 1) / n
+    edge = edge_of(n, trim)
+    if not edge:
+        return np.ones(n, np.float32)
+    return np.clip((ranks - trim + edge) / (2 * edge), 0, 1).astype(np.float32)
+
+
 def fit(
     autoencoder,
     images,
@@ -127,10 +177,11 @@ def fit(
     """Fit an autoencoder to images some of which it should not learn.
 
     After the first epoch, the images whose loss was among the largest `trim` of the whole set when
-    they were last seen are suspects: the next epoch gives them no weight. Each epoch judges anew,
-    so that an image can clear itself. An outlier is thus not learnt, and stays badly reconstructed
-    however long the training. (Iterative trimmed loss minimisation: Shen and Sanghavi, "Learning
-    with bad training data via iterative trimmed loss minimization", ICML 2019.)
+    they were last seen count for less, and the worst of them for nothing (`weights_of`). Each epoch
+    judges anew, so that an image can clear itself. An outlier is thus not learnt, and stays badly
+    reconstructed however long the training. (Iterative trimmed loss minimisation, here with a soft
+    limit: Shen and Sanghavi, "Learning with bad training data via iterative trimmed loss
+    minimization", ICML 2019.)
 
     What the loss can't tell as long as little is learnt may be known beforehand: with `doubts` the
     most doubtful are suspects in the first epoch, and later those of whom the product of doubt and
@@ -157,7 +208,8 @@ def fit(
         batch_size: Images per step.
         learning_rate: Of Adam, at its highest.
         schedule: A key of `SCHEDULES`.
-        trim: Share of the images to suspect, in [0, 1). 0 is plain training.
+        trim: Share of the images' weight to take from the most suspect, in [0, 1). 0 is plain
+            training.
         doubts: float array `(n,)`, at least 0: how doubtful each of the n images to train on is, in
             any unit. Unless given, all are suspected by their loss alone.
         loss: A key of `LOSSES`.
@@ -166,7 +218,7 @@ def fit(
         seed: Of the order of the images and of what is spoilt.
         on_epoch: Called after each epoch as `on_epoch(epoch, loss=..., val_loss=...,
             learning_rate=..., trimmed=...)`, epochs counted from 1, `val_loss` `None` without
-            held-out images, and `trimmed` the share of the images that the epoch ignored.
+            held-out images, and `trimmed` the share of the weight that was taken away.
         crew: A `distribution.Crew`; the one device unless given.
         state: Where to go on: what `keep` was given, in a training of the same settings. It goes
             on to the very same result as without an interruption.
@@ -252,18 +304,16 @@ def fit(
         return validate(len(indices), given, wanted)
 
     variables = [*autoencoder.variables, *optimizer.variables]
-    n_suspects = int(trim * n)
     weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
     if doubts is not None:
-        weights[trained[largest(doubts, n_suspects)]] = 0
+        weights[trained] = weights_of(doubts, trim)
     last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was
     curve, val_curve, before, interrupted = [], [], 0.0, False
 
     def go_on_from(state):
         for number, variable in enumerate(variables):
             variable.assign(state[f"variable/{number}"])
-        weights[:] = 1
-        weights[state["suspects"]] = 0
+        weights[:] = state["weights"]
         return state["loss"].tolist(), state["val_loss"].tolist()
 
     if state is not None:
@@ -278,16 +328,15 @@ def fit(
             if len(held_out):
                 # Spoilt alike in every epoch, so that the curve shows the network alone.
                 val_curve.append(trimmed_mean(each_batch(held_out, look, 0), trim))
-            trimmed = np.count_nonzero(weights[trained] == 0) / n
+            trimmed = 1 - weights[trained].mean(dtype=np.float64)
             if epoch < epochs:
-                weights[:] = 1
                 suspicion = last_seen[trained] * (1 if doubts is None else doubts)
-                weights[trained[largest(suspicion, n_suspects)]] = 0
+                weights[trained] = weights_of(suspicion, trim)
             state = {
                 "loss": np.array(curve),
                 "val_loss": np.array(val_curve),
                 "seconds": np.array(before + time.monotonic() - started),
-                "suspects": np.flatnonzero(weights == 0),
+                "weights": weights.copy(),
             }
             for number, variable in enumerate(variables):
                 state[f"variable/{number}"] = keras.ops.convert_to_numpy(variable).copy()
@@ -348,11 +397,6 @@ def normalise_together(model, together):
             normalise_together(layer, together)
         elif isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = together
-
-
-def largest(errors, k):
-    """Indices of the `k` largest errors; of equal ones, the first."""
-    return np.argsort(-errors, kind="stable")[:k]
 
 
 def trimmed_mean(errors, trim):

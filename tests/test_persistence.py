@@ -379,7 +379,11 @@ def test_versions_can_be_written_down():
 def test_state_of_a_training_comes_back_to_the_bit(tmp_path, rng):
     path = persistence.state_path(tmp_path / "a.model")
     assert persistence.read_state(path) == b""
-    state = {"loss": rng.random(3), "suspects": np.array([1, 5]), "variable/0": rng.random((2, 3))}
+    state = {
+        "loss": rng.random(3),
+        "weights": np.array([0, 0.5, 1]),
+        "variable/0": rng.random((2, 3)),
+    }
     settings = {"epochs": 3, "lr": 0.1, "corrupt": ("noise", 0.5), "filters": (8, 4)}
     persistence.save_state(path, settings, state)
     again = persistence.unpack_state(persistence.read_state(path), path, settings)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pyimagesearch import InputError, scoring
+from pyimagesearch import InputError, neighbourhood, scoring
 from pyimagesearch.convautoencoder import ConvAutoencoder
 
 
@@ -265,9 +265,10 @@ def test_neighbours_need_two_usual_images_at_least():
 
 
 def test_bank_of_neighbours_is_taken_from_all_over_the_images(rng):
-    usual = np.arange(1, 5001, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
-    bank = scoring.fit_neighbours([(usual / 5000, None, None)])["bank"]
-    assert 1000 < len(bank) <= 2000
+    n = 3 * neighbourhood.BANK // 2
+    usual = np.arange(1, n + 1, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
+    bank = scoring.fit_neighbours([(usual / n, None, None)])["bank"]
+    assert len(bank) == neighbourhood.BANK
     assert bank[0, 0] < 0.2
     assert bank[-1, 0] > 0.99
 
