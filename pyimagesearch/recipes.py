@@ -68,7 +68,7 @@ RECIPES = {
     "shapes": Recipe(
         arch="dense",
         filters=(256,),
-        latent_dim=16,
+        latent_dim=20,
         batch_norm=False,
         momentum=0.9,
         epochs=6,
@@ -78,7 +78,7 @@ RECIPES = {
         schedule="cosine",
         trim=0.12,
         even_contrast=True,
-        noise=0.7,
+        noise=1.4,
     ),
     # What the 2020 tutorial did. Its `decay=lr / epochs` is Keras's inverse time decay by step.
     "tutorial": Recipe(
