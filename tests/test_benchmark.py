@@ -74,6 +74,7 @@ def test_table_of_architectures_has_a_row_for_each_and_each_strength(tmp_path, c
     assert printed == [list(rows[0]), *(list(row.values()) for row in rows)]
 
 
+@pytest.mark.slow
 def test_stronger_noise_has_a_higher_loss_and_is_found_more_surely(tmp_path):
     rows = run("architectures", tmp_path, "--archs", "dense", "--strengths", "0.2", "0.4", "0.6")
     for column in ("noisy", "ratio", "auroc"):

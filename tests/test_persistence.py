@@ -79,6 +79,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert ran.returncode == -9, ran.stderr
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path):
     (tmp_path / "result").write_text("old")
     kill_meanwhile(

@@ -256,8 +256,8 @@ def single(folder):
 @pytest.mark.parametrize(
     "rule",
     [
-        [],
         ["--auto"],
+        pytest.param([], marks=pytest.mark.slow),
         pytest.param(["--contamination", "0.5"], marks=pytest.mark.slow),
         pytest.param(["--std", "3"], marks=pytest.mark.slow),
     ],

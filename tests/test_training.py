@@ -252,6 +252,7 @@ def test_every_loss_can_be_trained_with(loss, rng):
     assert history.loss[-1] < 0.7 * history.loss[0]
 
 
+@pytest.mark.slow
 def test_denoiser_is_given_spoilt_images_and_asked_for_clean_ones(rng):
     images, _ = contaminated_images(rng, n_outliers=0)
     seen = []
@@ -276,7 +277,9 @@ def test_denoiser_is_given_spoilt_images_and_asked_for_clean_ones(rng):
 
 
 @pytest.mark.parametrize("batch_norm", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("epochs_before", [1, pytest.param(3, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize(
+    "epochs_before", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4))]
+)
 def test_training_that_goes_on_ends_as_if_it_had_never_stopped(batch_norm, epochs_before, rng):
     """To the bit: weights, curves and suspects, whenever it was cut off, the end included."""
     images, _ = contaminated_images(rng, n=60)

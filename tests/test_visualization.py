@@ -144,7 +144,9 @@ def test_large_images_are_reduced_by_averaging():
     assert (tiles == 100).all()
 
 
-@pytest.mark.parametrize("side", [1, 28, 56, 80, 112, 152, 256])
+@pytest.mark.parametrize(
+    "side", [1, 28, 152, *(pytest.param(n, marks=pytest.mark.slow) for n in (56, 80, 112, 256))]
+)
 @pytest.mark.parametrize("draw", [gallery, heatmaps])
 def test_gallery_of_25_is_at_most_2000_pixels_wide(draw, side):
     assert 900 < draw(np.zeros((25, side, side, 1))).shape[1] <= 2000
