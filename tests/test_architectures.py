@@ -16,6 +16,7 @@ def sizes(autoencoder):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (28, 28, 1), (9, 14, 3)])
 @pytest.mark.parametrize("batch_norm", [False, True])

@@ -45,6 +45,7 @@ def test_model_that_is_only_packed_anew_is_taken(trained, tmp_path):
     persistence.load_model(tmp_path / "a.model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_network_of_ours_is_taken_with_all_its_weights(arch, tmp_path):
     made = architectures.build(recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
@@ -139,6 +140,7 @@ def reference(**arrays):
     return hostile.array_archive(**{f"local/{name}": a for name, a in arrays.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "words"),
     [

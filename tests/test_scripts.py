@@ -388,6 +388,7 @@ def test_quiet_scripts_print_nothing(trained, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_quantile_of_1_flags_nothing_and_still_shows_the_highest(trained, tmp_path):
     assert find_anomalies.main(detection_flags(trained, tmp_path, "-q", "1", "--top", "3")) == 0
     report = report_of(tmp_path)
@@ -416,6 +417,7 @@ def test_source_with_classes_is_judged_by_what_the_model_took_for_normal(trained
     assert report["metrics"]["auroc"] > 0.9
 
 
+@pytest.mark.slow
 def test_pixels_from_0_to_255_are_converted_and_told(trained, tmp_path, capsys):
     images = persistence.load_images(trained / "images.pickle")
     persistence.save_images(tmp_path / "images.pickle", np.rint(images * 255).astype(np.uint8))
@@ -451,6 +453,7 @@ def test_wrong_training_input_is_one_line_and_nothing_is_written(tmp_path, capfd
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp_path, capfd, rng):
     def told(dataset, model, *more):
         flags = ["-d", str(dataset), "-m", str(model), "--output", str(tmp_path / "out"), *more]
@@ -579,7 +582,8 @@ def pile(tmp_path, rng):
     return folder
 
 
-@pytest.mark.parametrize("grayscale", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("grayscale", [False, True])
 def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, capsys, grayscale):
     flags = [*training_flags(tmp_path), "--image-size", "12"] + ["--grayscale"] * grayscale
     flags[flags.index("digits")] = str(pile)
@@ -632,6 +636,7 @@ def test_denoiser_is_compared_with_what_it_was_given(tmp_path, capsys):
     assert f"{restoration['gain_db']:+.2f} dB" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_planted_anomalies_are_labelled_and_found(trained, tmp_path):
     flags = ["--corrupt", "noise:0.5", "--corrupt-fraction", "0.1", "--std", "3", "--quiet"]
     assert find_anomalies.main(detection_flags(trained, tmp_path, *flags)) == 0

@@ -245,6 +245,7 @@ def test_losses_agree_with_numpy(rng):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", training.LOSSES)
 def test_every_loss_can_be_trained_with(loss, rng):
     images, _ = contaminated_images(rng)
