@@ -114,7 +114,7 @@ def main(argv=None):
     with persistence.together():
         persistence.remove(manifest, settings, reference)
         if pickled:
-            persistence.save_images(args.dataset, images[:])
+            persistence.save_images(args.dataset, streams.in_memory(images))
         else:
             narrator.say(f"too large for a pickle: {manifest} alone stands for the images")
             persistence.remove(args.dataset)

@@ -191,8 +191,7 @@ def training(args):
         fitted = pipeline.train(images, recipe(name))
         seconds.append(time.perf_counter() - started)
         by = score if name == "robust" else "mse"
-        trusted = np.setdiff1d(fitted.trained, fitted.history.suspects)
-        reference = scoring.fit_reference(fitted.autoencoder, images, trusted, by)
+        reference = pipeline.fit_reference(fitted, images, by)
         networks = [architectures.copied(fitted.autoencoder, p) for p in ("float32", "bf16")]
         scores = [scoring.score_images(network, images, by, reference) for network in networks]
         verdict = metrics.evaluate(scores[0], np.zeros(len(images), bool), labels)

@@ -11,7 +11,7 @@ SIDE = 16
 DARK = 1e-3
 # With how many images to compare, at most, and how many of these are near. Among fewer, rare kinds of
 # usual images would have too few of their own.
-BANK, NEAREST = 6000, 10
+BANK, NEAREST = 5000, 10
 # How many numbers that may be in all (8 MiB): of large images in colour, fewer are compared with.
 BANK_NUMBERS = 2**21
 # Points that are compared with a bank at once.
@@ -101,7 +101,7 @@ def size_of_bank(n, length):
 
     Example:
         >>> size_of_bank(10_000, 196), size_of_bank(10_000, 768), size_of_bank(100, 196)
-        (6000, 2730, 100)
+        (5000, 2730, 100)
     """
     return min(n, BANK, BANK_NUMBERS // length)
 
@@ -122,13 +122,13 @@ def bank_of(points, trim, seed):
     """
     rng = np.random.default_rng([seed, 1])
     kept = np.arange(len(points))
+    parts = np.split(points, range(AT_ONCE, len(points), AT_ONCE))
 
     def draw():
         return points[rng.choice(kept, size_of_bank(len(kept), points.shape[1]), replace=False)]
 
     for _ in range(ROUNDS):
         bank = draw()
-        some = np.split(points, range(AT_ONCE, len(points), AT_ONCE))
-        far = np.concatenate([remoteness(part, bank) for part in some])
+        far = np.concatenate([remoteness(part, bank) for part in parts])
         kept = np.argsort(far, kind="stable")[: len(points) - int(trim * len(points))]
     return draw()

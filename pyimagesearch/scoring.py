@@ -397,7 +397,7 @@ def score_images(
     crew = crew or Crew()
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     if batch_size is None:
-        fitting = LARGEST_BATCH // max(1, math.prod(images.shape[1:]))
+        fitting = LARGEST_BATCH // math.prod(images.shape[1:])
         batch_size = min(fitting, BATCH_SIZE_OF_GPU if on_gpu else BATCH_SIZE)
         batch_size = max(batch_size, FEWEST_ROWS) * crew.devices // crew.workers
     judged = judge(autoencoder, score, reference)
