@@ -229,8 +229,8 @@ def fit(
         A `History`.
 
     Raises:
-        InputError: If an image can no longer be read, if a worker is lost, or if there are fewer
-            images in a batch than devices.
+        InputError: If an image can no longer be read, if a worker is lost, if there are fewer
+            images in a batch than devices, or if the state is that of another version.
 
     Example:
         >>> from pyimagesearch.convautoencoder import ConvAutoencoder
@@ -317,8 +317,14 @@ def fit(
         return state["loss"].tolist(), state["val_loss"].tolist()
 
     if state is not None:
-        curve, val_curve = go_on_from(state)
-        before = float(state["seconds"])
+        try:
+            curve, val_curve = go_on_from(state)
+            before = float(state["seconds"])
+        except KeyError as missing:
+            raise InputError(
+                f"the unfinished training has kept no {missing}: another version of this project "
+                "began it; leave --resume out to begin anew"
+            ) from None
     for epoch in range(len(curve) + 1, epochs + 1):
         try:
             # A generator of its own for every epoch: any epoch's order is known without the others.

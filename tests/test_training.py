@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from pyimagesearch import neighbourhood, training
+from pyimagesearch import InputError, neighbourhood, training
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.recipes import RECIPES
 
@@ -108,6 +108,12 @@ def fitted(images, trained=None, held_out=(), **settings):
     return autoencoder, training.fit(autoencoder, images, trained, held_out, **settings)
 
 
+def assert_same(one, other):
+    """The same weights, to the bit."""
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_trimmed_training_suspects_the_outliers_and_does_not_learn_them(rng):
     images, outliers = contaminated_images(rng)
     _, trimmed = fitted(images, trim=TRIM)
@@ -134,14 +140,13 @@ def test_doubtful_images_are_suspects_from_the_first_epoch_on(rng):
     images, outliers = contaminated_images(rng)
     doubts = np.ones(len(images), np.float32)
     doubts[outliers] = 1000
-    weights = []
+    networks = []
     for spoilt in (images[outliers], 1 - images[outliers]):
         images[outliers] = spoilt
         autoencoder, history = fitted(images, trim=TRIM, epochs=1, doubts=doubts)
         assert history.suspects.tolist() == outliers.tolist()
-        weights.append(autoencoder.get_weights())
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+        networks.append(autoencoder)
+    assert_same(*networks)
 
 
 def test_suspicion_is_loss_times_doubt(rng):
@@ -157,7 +162,7 @@ def test_suspicion_is_loss_times_doubt(rng):
 def test_suspects_do_not_move_the_weights(rng):
     """In the second of two epochs, what the suspects look like makes no difference."""
     images, outliers = contaminated_images(rng)
-    weights = []
+    networks = []
     for spoilt in (images[outliers], 1 - images[outliers]):
         seen = images.copy()
 
@@ -168,9 +173,8 @@ def test_suspects_do_not_move_the_weights(rng):
         seen[outliers] = 1
         autoencoder, history = fitted(seen, trim=TRIM, epochs=2, on_epoch=spoil)
         assert history.suspects.tolist() == outliers.tolist()
-        weights.append(autoencoder.get_weights())
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+        networks.append(autoencoder)
+    assert_same(*networks)
 
 
 def test_training_is_identical_to_the_bit_with_the_same_seed(rng):
@@ -180,8 +184,7 @@ def test_training_is_identical_to_the_bit_with_the_same_seed(rng):
     different, _ = fitted(images, None, range(30), trim=0.05, epochs=3, seed=2)
     assert history.loss == again.loss
     assert history.val_loss == again.val_loss
-    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(one, other)
     assert not np.array_equal(one.get_weights()[0], different.get_weights()[0])
 
 
@@ -226,8 +229,7 @@ def test_only_the_images_to_train_on_are_trained_on(rng):
     other[:50], other[150:] = 1, 0
     one, history = fitted(images, trained, trim=0.104, epochs=3)
     same, again = fitted(other, trained, trim=0.104, epochs=3)
-    for a, b in zip(one.get_weights(), same.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(one, same)
     assert history.loss == again.loss
     assert history.suspects.tolist() == again.suspects.tolist()
     assert len(history.suspects) == 10
@@ -298,15 +300,23 @@ def test_training_that_goes_on_ends_as_if_it_had_never_stopped(batch_norm, epoch
             keep=states.append,
             **settings,
         )
-        ends.append((history, autoencoder.get_weights()))
-    (whole, weights), (gone_on, same_weights) = ends
+        ends.append((history, autoencoder))
+    (whole, one), (gone_on, other) = ends
     assert len(states) == 4 + (4 - epochs_before)
     assert gone_on.loss == whole.loss
     assert gone_on.val_loss == whole.val_loss
     assert gone_on.suspects.tolist() == whole.suspects.tolist()
     assert gone_on.seconds > states[epochs_before - 1]["seconds"]
-    for one, other in zip(weights, same_weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(one, other)
+
+
+def test_state_of_another_version_is_refused(rng):
+    images, _ = contaminated_images(rng, n=40)
+    states = []
+    fitted(images, epochs=2, keep=states.append)
+    del states[0]["weights"]
+    with pytest.raises(InputError, match="leave --resume out"):
+        fitted(images, epochs=2, state=states[0])
 
 
 def test_interrupted_training_ends_with_its_last_whole_epoch(rng):
