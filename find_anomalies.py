@@ -25,12 +25,13 @@ def main(argv=None):
             metrics,
             persistence,
             pipeline,
+            results,
             scoring,
             thresholds,
             visualization,
         )
 
-    targets = [Path(args.output, name) for name in pipeline.RESULTS]
+    targets = [Path(args.output, name) for name in results.FILES]
     gallery, histogram, heatmaps, table, report, page = targets
     crew = distribution.crew(args.strategy)
     persistence.check_targets(*targets if crew.chief else ())
@@ -89,7 +90,7 @@ def main(argv=None):
     verdict = metrics.evaluate(scores, flagged, dataset.labels)
     masked = None
     if dataset.masks is not None and model.noted:
-        images, maps, masks, found = pipeline.judge_pixels(model, dataset)
+        images, maps, masks, found = results.judge_pixels(model, dataset)
         verdict |= metrics.evaluate_maps(maps, masks)
         columns = [array[top] for array in (images, maps, masks, found, scores)]
         title = f"Where the {len(top)} images of highest score are odd"
@@ -98,11 +99,10 @@ def main(argv=None):
         narrator.say(f"against the hidden labels: {metrics.in_words(verdict)}")
 
     # The table of all images, and the report: for programs, and for people as one page.
-    rows = pipeline.table(dataset, scores, ranking, flagged, model.noted)
-    told = pipeline.report(
-        dataset,
-        scores,
-        ranking,
+    judged = dataset, scores, ranking
+    rows = results.table(*judged, flagged, model.noted)
+    told = results.report(
+        *judged,
         flagged,
         seconds,
         score=args.score,
@@ -110,11 +110,9 @@ def main(argv=None):
         threshold_rule=words,
         metrics=verdict,
     )
-    text = pipeline.page(
+    text = results.page(
         model,
-        dataset,
-        scores,
-        ranking,
+        *judged,
         threshold,
         top=args.top,
         scale=scale,

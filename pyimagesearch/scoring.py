@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from pyimagesearch import InputError, neighbourhood
+from pyimagesearch import InputError, latent, neighbourhood
 from pyimagesearch.centring import wanted_by
 from pyimagesearch.distribution import Crew
 from pyimagesearch.streams import batches
@@ -119,37 +119,8 @@ def fit_local_distance(seen):
     }
 
 
-# Of the trusted images, the share that the statistics of codes leave out as suspects, and how often
-# they judge anew which these are.
-SUSPECTS, ROUNDS = 0.15, 4
-# What keeps codes that hardly vary in some direction from making a marvel of it.
-LEAST_VARIANCE = 1e-6
-# What is added before a logarithm is taken.
-SMALL = 1e-6
-
-
-def with_sizes(codes, images, errors):
-    """Codes `(N, K)`, and the logarithms of how much there is to be drawn and of the error.
-
-    A code that is usual for a large image may be unusual for a small one.
-    """
-    energies = tf.reduce_mean(tf.square(images), axis=(1, 2, 3))
-    sizes = tf.math.log(tf.stack([energies, errors], axis=1) + SMALL)
-    return tf.concat([tf.cast(codes, tf.float32), sizes], axis=1)
-
-
-def squared_distance(vectors, mean, precision):
-    """Squared Mahalanobis distance: `(N, K)`, `(K,)` and `(K, K)` to `(N,)`."""
-    away = vectors - mean
-    return tf.einsum("nk,kl,nl->n", away, precision, away)
-
-
 def fit_code_distance(seen):
-    """Learn which codes are usual, with which sizes.
-
-    Mean and covariance are those of the least suspect images, again and again (reweighting as for
-    the minimum covariance determinant: Rousseeuw and van Driessen, "A fast algorithm for the
-    minimum covariance determinant estimator", Technometrics 1999).
+    """Learn which codes are usual, with which sizes: see `latent.fit`.
 
     Args:
         seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
@@ -161,28 +132,19 @@ def fit_code_distance(seen):
     vectors = []
     for images, residuals, codes in seen:
         errors = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
-        vectors.append(with_sizes(codes, images, errors).numpy().astype(np.float64))
-    vectors = np.concatenate(vectors)
-    n_kept = max(1, round((1 - SUSPECTS) * len(vectors)))
-    suspicion = vectors[:, -1]  # at first by the error alone
-    for _ in range(ROUNDS):
-        kept = vectors[np.argsort(suspicion, kind="stable")[:n_kept]]
-        mean = kept.mean(axis=0)
-        covariance = (kept - mean).T @ (kept - mean) / n_kept
-        precision = np.linalg.inv(covariance + LEAST_VARIANCE * np.eye(len(mean)))
-        suspicion = squared_distance(vectors, mean, precision).numpy()
-    return {"mean": mean.astype(np.float32), "precision": precision.astype(np.float32)}
+        vectors.append(latent.with_sizes(codes, images, errors).numpy())
+    return latent.fit(np.concatenate(vectors))
 
 
 def code_distance(maps, images, codes, reference):
     """How unlikely a code is, together with how much is to be drawn and how much is left out.
 
-    The squared Mahalanobis distance of the three from the usual ones: were these Gaussian, twice
-    the negative log-likelihood, but for a constant. (For a linear network, and with the error in
-    place of its logarithm: probabilistic principal component analysis, Tipping and Bishop, 1999.)
+    The squared Mahalanobis distance of the three from the usual ones, longer towards suspects: see
+    `latent.contrasted`. (From usual ones alone, for a linear network, and with the error in place
+    of its logarithm: probabilistic principal component analysis, Tipping and Bishop, 1999.)
     """
-    vectors = with_sizes(codes, images, mean_of_map(maps))
-    return squared_distance(vectors, reference["mean"], reference["precision"])
+    vectors = latent.with_sizes(codes, images, mean_of_map(maps))
+    return latent.squared_distance(vectors, reference["mean"], reference["precision"])
 
 
 def fit_neighbours(seen):
@@ -234,6 +196,7 @@ class Score:
         shapes: Function from the `(H, W, C)` of images and the length of codes to the shapes of
             the arrays of the reference, by name; `None` stands for any size.
         of_codes: Whether it needs codes; they are `None` for a score that doesn't.
+        of_suspects: Whether it learns from the images that training did not trust, too.
     """
 
     maps: Callable
@@ -241,6 +204,7 @@ class Score:
     fit: Callable | None = None
     shapes: Callable = lambda image, code: {}
     of_codes: bool = False
+    of_suspects: bool = False
 
 
 def local_shapes(image, code):
@@ -260,7 +224,14 @@ SCORES = {
     "local": Score(
         local_distance, lambda maps, *_: maximum_of_map(maps), fit_local_distance, local_shapes
     ),
-    "code": Score(squared_error, code_distance, fit_code_distance, code_shapes, of_codes=True),
+    "code": Score(
+        squared_error,
+        code_distance,
+        fit_code_distance,
+        code_shapes,
+        of_codes=True,
+        of_suspects=True,
+    ),
     "neighbours": Score(
         squared_error,
         neighbours,

@@ -16,7 +16,7 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import datasets, persistence, pipeline
+from pyimagesearch import datasets, persistence, pipeline, results
 from pyimagesearch.recipes import ARCHITECTURES
 from tests.conftest import ROOT
 
@@ -353,7 +353,7 @@ def test_run_that_was_interrupted_leaves_a_whole_model_and_can_be_resumed(tmp_pa
     assert process.returncode == 130
     assert told.decode().strip() == "interrupted"
     assert sorted(path.name for path in (tmp_path / "cut").iterdir() if path.name[0] != ".") == [
-        name for name in WRITTEN if name not in pipeline.RESULTS
+        name for name in WRITTEN if name not in results.FILES
     ]
     about = json.loads((tmp_path / "cut" / "autoencoder.json").read_text())
     assert 1 <= len(about["training"]["loss"]) == about["recipe"]["epochs"] < 300

@@ -1,0 +1,115 @@
+"""How usual is a code?"""
+
+import numpy as np
+import tensorflow as tf
+
+# Share of the images that are taken for suspects.
+SUSPECTS = 0.2
+# How much it counts not to be like a suspect, in each round of judging anew who is one: at first
+# not at all, until those who are far from everything are known; then as long as it takes to settle.
+CONTRASTS = (0.0,) * 4 + (0.5,) * 16
+# Standard deviations by which the centre may move away from the suspects: what is odd in the opposite
+# way is to stay odd.
+FARTHEST = 2.0
+# What keeps codes that hardly vary in some direction from making a marvel of it.
+LEAST_VARIANCE = 1e-6
+# What is added before a logarithm is taken.
+SMALL = 1e-6
+
+
+def with_sizes(codes, images, errors):
+    """Codes, and the logarithms of how much there is to be drawn and of the error.
+
+    A code that is usual for a large image may be unusual for a small one.
+
+    Args:
+        codes: float tensor `(N, K)`.
+        images: float tensor `(N, H, W, C)`.
+        errors: float tensor `(N,)`: mean squared error of the reconstructions, at least 0.
+
+    Returns:
+        float32 tensor `(N, K + 2)`.
+    """
+    energies = tf.reduce_mean(tf.square(images), axis=(1, 2, 3))
+    sizes = tf.math.log(tf.stack([energies, errors], axis=1) + SMALL)
+    return tf.concat([tf.cast(codes, tf.float32), sizes], axis=1)
+
+
+def squared_distance(vectors, mean, precision):
+    """Squared Mahalanobis distance: `(N, K)`, `(K,)` and `(K, K)` to `(N,)`."""
+    away = vectors - mean
+    return tf.einsum("nk,kl,nl->n", away, precision, away)
+
+
+def contrasted(usual, suspects, contrast):
+    """A distance from the usual that grows fastest towards the suspects.
+
+    Were both Gaussian, the difference of their squared Mahalanobis distances would be, but for a
+    constant, twice the log-likelihood ratio of the two. Of the distance from the suspects only a
+    part is taken off, as who is one is not certain; and they are taken to vary at least as much as
+    the usual in any direction, so that whatever is far away is odd. The difference is then a squared
+    Mahalanobis distance too: from a centre farther from the suspects, here by no more than
+    `FARTHEST`, and longer where it is they who vary. (A relative Mahalanobis distance, as in Ren et al., "A simple fix to Mahalanobis
+    distance for improving near-OOD detection", 2021, but with suspects in the place of all images.)
+
+    Args:
+        usual: float array `(N, K)`, N at least 1.
+        suspects: float array `(M, K)`; may be empty.
+        contrast: The part that is taken off, in [0, 1).
+
+    Returns:
+        A dict of `mean`, `(K,)`, and `precision`, `(K, K)`, for `squared_distance`.
+
+    Example:
+        >>> usual = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
+        >>> contrasted(usual, usual * [5, 1] + [8, 0], 0.5)["mean"].round(2)
+        array([-0.16,  0.  ])
+    """
+    mean = usual.mean(axis=0)
+    covariance = (usual - mean).T @ (usual - mean) / len(usual) + LEAST_VARIANCE * np.eye(len(mean))
+    root = np.linalg.cholesky(covariance)
+    if not len(suspects):
+        return {"mean": mean, "precision": np.linalg.inv(covariance)}
+    # In these units the usual ones vary by 1 in any direction.
+    away = np.linalg.solve(root, (suspects - mean).T).T  # (M, K)
+    shift = away.mean(axis=0)
+    variances, axes = np.linalg.eigh((away - shift).T @ (away - shift) / len(away))
+    taken = contrast / np.maximum(variances, 1)
+    centre = -taken * (shift @ axes) / (1 - taken)
+    centre *= FARTHEST / max(FARTHEST, np.linalg.norm(centre))
+    basis = np.linalg.solve(root.T, axes)  # (K, K)
+    return {
+        "mean": mean + root @ axes @ centre,
+        "precision": (basis * (1 - taken)) @ basis.T,
+    }
+
+
+def fit(vectors):
+    """Learn which vectors are usual, among some that are not.
+
+    Which are the suspects and what the others have in common is found in turns (as in reweighting
+    for the minimum covariance determinant: Rousseeuw and van Driessen, "A fast algorithm for the
+    minimum covariance determinant estimator", Technometrics 1999), at first with the last number
+    of each vector for suspicion.
+
+    Args:
+        vectors: float array `(N, K)`, N at least 1.
+
+    Returns:
+        A dict of float32 arrays: `mean` `(K,)` and `precision` `(K, K)`, for `squared_distance`.
+
+    Example:
+        >>> vectors = np.random.default_rng(0).standard_normal((1000, 2))
+        >>> vectors[:100] += [10, 0]
+        >>> fitted = fit(vectors)
+        >>> squared_distance(np.float32([[-4, 0], [0, 0], [4, 0]]), **fitted).numpy().argsort()
+        array([1, 0, 2])
+    """
+    vectors = np.asarray(vectors, np.float64)
+    n_usual = max(1, round((1 - SUSPECTS) * len(vectors)))
+    suspicion = vectors[:, -1]
+    for contrast in CONTRASTS:
+        order = np.argsort(suspicion, kind="stable")
+        found = contrasted(vectors[order[:n_usual]], vectors[order[n_usual:]], contrast)
+        suspicion = squared_distance(vectors, **found).numpy()
+    return {name: array.astype(np.float32) for name, array in found.items()}

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
+
+from pyimagesearch import latent
+
+
+@pytest.fixture
+def usual(rng):
+    return rng.standard_normal((500, 3)) @ [[1, 0, 0], [2, 3, 0], [0, 1, 0.1]] + [3, 0, -1]
+
+
+@pytest.fixture
+def suspects(rng, usual):
+    """Some that vary more than the usual in any direction, and lie to one side."""
+    return usual[:80] * [2, 3, 4] + [1, 5, 0]
+
+
+def mahalanobis(points, sample):
+    """By SciPy: squared distances of points from a sample's mean, by its covariance."""
+    inverse = np.linalg.inv(np.cov(sample.T, bias=True))
+    return cdist(points, sample.mean(axis=0)[np.newaxis], "mahalanobis", VI=inverse)[:, 0] ** 2
+
+
+def test_distance_without_contrast_is_that_of_mahalanobis(usual, suspects):
+    found = latent.squared_distance(usual, **latent.contrasted(usual, suspects, 0))
+    np.testing.assert_allclose(found, mahalanobis(usual, usual), rtol=1e-3)
+
+
+def test_contrasted_distance_is_the_difference_of_two_but_for_a_constant(usual, suspects):
+    points = np.concatenate([usual, suspects])
+    found = latent.squared_distance(points, **latent.contrasted(usual, suspects, 0.5))
+    difference = mahalanobis(points, usual) - 0.5 * mahalanobis(points, suspects)
+    np.testing.assert_allclose(found - found[0], difference - difference[0], rtol=1e-3, atol=1e-2)
+
+
+def test_odd_in_the_way_opposite_to_a_crowd_of_suspects_is_odd_too(rng, usual):
+    """A crowd that hardly varies would take the centre as far away to the other side as it is."""
+    away = 20 * usual.std(axis=0)
+    crowd = usual.mean(axis=0) + away + rng.standard_normal((80, 3)) / 100
+    opposite = [usual.mean(axis=0) - away]
+    fitted = latent.contrasted(usual, crowd, 0.5)
+    assert (
+        latent.squared_distance(opposite, **fitted)[0]
+        > latent.squared_distance(usual, **fitted).numpy().max()
+    )
+
+
+def test_outliers_that_have_a_direction_in_common_stand_out_better_by_contrast(rng, monkeypatch):
+    vectors = rng.standard_normal((2000, 16))
+    labels = np.arange(2000) < 200
+    vectors[labels, 0] += rng.normal(3, 2, 200)
+
+    def auroc():
+        return roc_auc_score(labels, latent.squared_distance(vectors, **latent.fit(vectors)))
+
+    found = auroc()
+    monkeypatch.setattr(latent, "CONTRASTS", (0.0,) * len(latent.CONTRASTS))
+    assert found > auroc() + 0.03
+
+
+def test_some_far_outliers_hardly_change_what_is_usual(rng):
+    vectors = rng.standard_normal((1000, 4)) * [1, 5, 0.2, 1]
+    clean = latent.fit(vectors)
+    spoilt = latent.fit(np.concatenate([vectors, rng.standard_normal((50, 4)) * 100]))
+    away = np.abs(spoilt["mean"] - clean["mean"]) / [1, 5, 0.2, 1]
+    assert away.max() < 1
+    np.testing.assert_allclose(np.diag(spoilt["precision"]), np.diag(clean["precision"]), rtol=0.5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_few_vectors_give_finite_distances(rng, n):
+    vectors = rng.standard_normal((n, 6))
+    assert np.isfinite(latent.squared_distance(vectors, **latent.fit(vectors))).all()
+
+
+def test_all_equal_vectors_are_equally_usual():
+    vectors = np.full((20, 3), 7.0)
+    np.testing.assert_array_equal(latent.squared_distance(vectors, **latent.fit(vectors)), 0)
