@@ -18,6 +18,9 @@ BANK_NUMBERS = 2**21
 AT_ONCE = 1000
 # How often it is judged anew which images are too far from the others to be compared with.
 ROUNDS = 4
+# Of the images that a score learns from, the share that doesn't count as usual, and the share, the
+# most suspect of these, that odd images are likely to be like.
+ODD, SUSPECTS = 0.015, 0.005
 
 
 def energy(images):
@@ -94,6 +97,57 @@ def remoteness(points, bank):
     k = min(NEAREST, max(bank.shape[0] - 1, 0))
     nearest = -tf.math.top_k(-squares, k + 1).values
     return tf.square(tf.reduce_sum(tf.sqrt(nearest[:, 1:]), axis=1) / max(k, 1))
+
+
+def oddity(points, bank, suspects):
+    """How far images are from usual ones, and how much farther than from suspects.
+
+    An odd image is seldom alone: others of its kind are the most suspect of all. Who is nearer to
+    these than to usual images is odd too, though perhaps not far from either.
+
+    Args:
+        points: float tensor or array `(N, F)`.
+        bank: The like `(M, F)`: usual ones.
+        suspects: The like `(S, F)`; may be empty.
+
+    Returns:
+        float tensor `(N,)`, at least 0.
+
+    Example:
+        >>> bank, suspects = np.array([[0.0], [1.0], [2.0]]), np.array([[6.0], [7.0], [7.5]])
+        >>> oddity(np.array([[-3.0], [5.0]]), bank, suspects).numpy().round().tolist()
+        [1.0, 324.0]
+    """
+    far = remoteness(points, bank)
+    if not suspects.shape[0]:
+        return far
+    return far * tf.square((far + DARK) / (remoteness(points, suspects) + DARK))
+
+
+def fit(points, errors):
+    """Find out with whom images are to be compared.
+
+    Args:
+        points: float32 array `(N, F)`.
+        errors: float32 array `(N,)`, at least 0: the errors of their reconstructions.
+
+    Returns:
+        A dict of float32 arrays: `bank` `(M, F)`, usual ones, and `suspects` `(S, F)`, none where
+        there are too few images to tell; empty if there are fewer than two images.
+    """
+    n = len(points)
+    if n < 2:
+        return {}
+    kept = np.arange(n)
+    for _ in range(ROUNDS):
+        # Evenly spread: the order of the images is not that of anything.
+        spread = np.linspace(0, len(kept) - 1, size_of_bank(len(kept), points.shape[1]))
+        bank = points[kept[spread.astype(int)]]
+        parts = [remoteness(points[i : i + AT_ONCE], bank) for i in range(0, n, AT_ONCE)]
+        order = np.argsort(-errors * np.concatenate(parts), kind="stable")
+        kept = np.sort(order[int(ODD * n) :])
+    n_suspects = max(round(SUSPECTS * n), NEAREST + 1)
+    return {"bank": bank, "suspects": points[order[: n_suspects if n_suspects <= n / 10 else 0]]}
 
 
 def size_of_bank(n, length):

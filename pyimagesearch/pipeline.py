@@ -405,7 +405,7 @@ def fit_reference(fitted, images, score, seed=42):
         A dict of arrays as `scoring.fit_reference` has it.
     """
     chosen = enough(fitted.trained, seed)
-    if not scoring.SCORES[score].of_suspects:
+    if scoring.SCORES[score].of_trusted:
         chosen = np.setdiff1d(chosen, fitted.history.suspects)
     return scoring.fit_reference(fitted.autoencoder, images, chosen, score)
 

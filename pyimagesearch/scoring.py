@@ -148,20 +148,21 @@ def code_distance(maps, images, codes, reference):
 
 
 def fit_neighbours(seen):
-    """Keep some of the usual images to compare others with, as points.
+    """Keep some of the images to compare others with, as points: see `neighbourhood.fit`.
 
     Args:
-        seen: As for `fit_local_distance`; only the images are looked at.
+        seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
 
     Returns:
-        A dict with `bank`, float32 array `(M, F)`, M at least 2 and no more than
-        `neighbourhood.size_of_bank` has; empty if there are too few images.
+        A dict with `bank`, float32 array `(M, F)`, and `suspects`, `(S, F)`; empty if there are
+        too few images.
     """
-    points = np.concatenate([neighbourhood.points(images).numpy() for images, *_ in seen])
-    # Evenly spread: the order of the images is not that of anything.
-    spread = np.linspace(0, len(points) - 1, neighbourhood.size_of_bank(*points.shape))
-    bank = points[spread.astype(int)]
-    return {"bank": bank} if len(bank) > 1 else {}
+    points, errors = [], []
+    for images, residuals, _ in seen:
+        points.append(neighbourhood.points(images).numpy())
+        squares = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
+        errors.append(neighbourhood.relative_error(squares, images).numpy())
+    return neighbourhood.fit(np.concatenate(points), np.concatenate(errors))
 
 
 def neighbours(maps, images, codes, reference):
@@ -170,8 +171,8 @@ def neighbours(maps, images, codes, reference):
     An image that is odd in one of the two alone, a usual one drawn badly or a rare one drawn well,
     stays behind those that are odd in both.
     """
-    remoteness = neighbourhood.remoteness(neighbourhood.points(images), reference["bank"])
-    return neighbourhood.relative_error(mean_of_map(maps), images) * remoteness
+    oddity = neighbourhood.oddity(neighbourhood.points(images), **reference)
+    return neighbourhood.relative_error(mean_of_map(maps), images) * oddity
 
 
 def mean_of_map(maps):
@@ -196,7 +197,7 @@ class Score:
         shapes: Function from the `(H, W, C)` of images and the length of codes to the shapes of
             the arrays of the reference, by name; `None` stands for any size.
         of_codes: Whether it needs codes; they are `None` for a score that doesn't.
-        of_suspects: Whether it learns from the images that training did not trust, too.
+        of_trusted: Whether it learns from images that training trusted alone; else it judges itself.
     """
 
     maps: Callable
@@ -204,7 +205,7 @@ class Score:
     fit: Callable | None = None
     shapes: Callable = lambda image, code: {}
     of_codes: bool = False
-    of_suspects: bool = False
+    of_trusted: bool = False
 
 
 def local_shapes(image, code):
@@ -222,21 +223,20 @@ def code_shapes(image, code):
 SCORES = {
     "mse": Score(squared_error, lambda maps, *_: mean_of_map(maps)),
     "local": Score(
-        local_distance, lambda maps, *_: maximum_of_map(maps), fit_local_distance, local_shapes
+        local_distance,
+        lambda maps, *_: maximum_of_map(maps),
+        fit_local_distance,
+        local_shapes,
+        of_trusted=True,
     ),
-    "code": Score(
-        squared_error,
-        code_distance,
-        fit_code_distance,
-        code_shapes,
-        of_codes=True,
-        of_suspects=True,
-    ),
+    "code": Score(squared_error, code_distance, fit_code_distance, code_shapes, of_codes=True),
     "neighbours": Score(
         squared_error,
         neighbours,
         fit_neighbours,
-        lambda image, code: {"bank": (None, neighbourhood.length_of_point(image))},
+        lambda image, code: {
+            name: (None, neighbourhood.length_of_point(image)) for name in ("bank", "suspects")
+        },
     ),
 }
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from pyimagesearch import neighbourhood
 
@@ -50,3 +51,46 @@ def test_bank_is_bounded_and_the_same_with_the_same_seed(rng, monkeypatch):
     assert (one != other).any()
     many_numbers = rng.random((600, 400)).astype(np.float32)
     assert neighbourhood.bank_of(many_numbers, 0.1, 0).shape == (100, 400)
+
+
+def crowded(rng, n=1000):
+    """Usual points, and eight odd ones that are like each other, not far from the usual."""
+    points = rng.standard_normal((n, 8)).astype(np.float32)
+    points[:8] = 0.2 * rng.standard_normal((8, 8)) + 1.5
+    errors = np.ones(n, np.float32)
+    errors[:6] = 30  # two are drawn as well as the usual ones
+    return points, errors
+
+
+def test_images_like_the_most_suspect_are_found_though_they_are_not_far(rng):
+    points, errors = crowded(rng)
+    fitted = neighbourhood.fit(points, errors)
+    assert fitted["suspects"].shape == (11, 8)
+    plain = neighbourhood.remoteness(points, fitted["bank"]).numpy()
+    found = neighbourhood.oddity(points, **fitted).numpy()
+    odd = np.arange(len(points)) < 8
+    assert roc_auc_score(odd, found) > 0.98
+    assert roc_auc_score(odd, plain) < 0.96
+
+
+def test_the_oddest_are_not_among_the_usual(rng):
+    points, errors = crowded(rng)
+    points[0] = 30
+    assert neighbourhood.fit(points, errors)["bank"].max() < 10
+
+
+@pytest.mark.parametrize("n", [8, 20, 109])
+def test_few_images_are_compared_with_usual_ones_alone(rng, n):
+    points, errors = crowded(rng, n)
+    fitted = neighbourhood.fit(points, errors)
+    assert len(fitted["suspects"]) == 0
+    np.testing.assert_array_equal(
+        neighbourhood.oddity(points, **fitted), neighbourhood.remoteness(points, fitted["bank"])
+    )
+
+
+def test_images_that_are_all_the_same_are_not_odd():
+    fitted = neighbourhood.fit(np.ones((200, 3), np.float32), np.ones(200, np.float32))
+    assert len(fitted["suspects"]) == 11
+    found = neighbourhood.oddity(np.array([[1, 1, 1], [1, 1, 2]], np.float32), **fitted)
+    assert found[0] == 0 < found[1] < np.inf

@@ -209,16 +209,17 @@ def seen_by(rng, n=400, k=3):
     ]
 
 
-def test_code_distance_of_gaussian_codes_is_that_of_mahalanobis(rng):
+def test_code_distance_of_gaussian_codes_is_nearly_that_of_mahalanobis(rng):
     codes, seen = seen_by(rng, n=4000)
     reference = scoring.fit_code_distance(seen)
     images, usual = np.ones((4000, 4, 4, 1), np.float32), np.full((4000, 4, 4), 0.01, np.float32)
     found = scoring.code_distance(usual, images, codes, reference).numpy()
     wanted = (((codes - [3, 0, -1]) / [1, 5, 0.2]) ** 2).sum(axis=1)
-    # Of what is left without the suspects, the variance is a little less.
+    # Of what is left without the suspects, the variance is a little less; and none of these is
+    # exactly as likely on one side as on the other.
     ratio = found / wanted
     assert 1 < np.median(ratio) < 1.6
-    assert np.corrcoef(found, wanted)[0, 1] > 0.99
+    assert np.corrcoef(found, wanted)[0, 1] > 0.97
 
 
 def test_image_as_bright_as_none_is_odd_though_its_code_is_usual(rng):
@@ -233,10 +234,17 @@ def test_image_as_bright_as_none_is_odd_though_its_code_is_usual(rng):
     assert found[1] > found[0] + 50
 
 
+def drawn_with_an_error(images, error):
+    """A triple as `fit_reference` makes it: the same squared error at every pixel."""
+    return images, np.full_like(images, np.sqrt(error)), None
+
+
 def test_neighbours_are_odd_if_badly_drawn_and_far_from_the_bank_both(rng):
     usual = rng.random((30, 8, 8, 1)).astype(np.float32)
-    reference = scoring.fit_neighbours([(usual[:20], None, None), (usual[20:], None, None)])
+    parts = [drawn_with_an_error(part, 0.01) for part in (usual[:20], usual[20:])]
+    reference = scoring.fit_neighbours(parts)
     assert reference["bank"].shape == (30, 64)
+    assert reference["suspects"].shape == (0, 64)  # of so few images
     strange = np.zeros((1, 8, 8, 1), np.float32)
     strange[0, :2, :2] = 1
     images = np.concatenate([usual[:1], strange])
@@ -248,15 +256,15 @@ def test_neighbours_are_odd_if_badly_drawn_and_far_from_the_bank_both(rng):
     assert remoteness[1] > 1.5 * remoteness[0]
 
 
-def test_neighbours_need_two_usual_images_at_least():
+def test_neighbours_need_two_images_at_least():
     one = np.zeros((1, 8, 8, 1), np.float32)
-    assert scoring.fit_neighbours([(one, None, None)]) == {}
+    assert scoring.fit_neighbours([drawn_with_an_error(one, 0.01)]) == {}
 
 
 def test_bank_of_neighbours_is_taken_from_all_over_the_images(rng):
     n = 3 * neighbourhood.BANK // 2
     usual = np.arange(1, n + 1, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
-    bank = scoring.fit_neighbours([(usual / n, None, None)])["bank"]
+    bank = scoring.fit_neighbours([drawn_with_an_error(usual / n, 0.01)])["bank"]
     assert len(bank) == neighbourhood.BANK
     assert bank[0, 0] < 0.2
     assert bank[-1, 0] > 0.99
