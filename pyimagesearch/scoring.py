@@ -166,13 +166,15 @@ def fit_neighbours(seen):
 
 
 def neighbours(maps, images, codes, reference):
-    """Error by what there is to be drawn, times how far an image is from usual ones.
+    """Error by what there is to be drawn, and how far an image is from usual ones.
 
     An image that is odd in one of the two alone, a usual one drawn badly or a rare one drawn well,
-    stays behind those that are odd in both.
+    stays behind those that are odd in both. Their product has a third factor, in
+    `neighbourhood.oddity`: how much farther it is from usual ones than from suspects; of the three,
+    this is the geometric mean.
     """
     oddity = neighbourhood.oddity(neighbourhood.points(images), **reference)
-    return neighbourhood.relative_error(mean_of_map(maps), images) * oddity
+    return tf.pow(neighbourhood.relative_error(mean_of_map(maps), images) * oddity, 1 / 3)
 
 
 def mean_of_map(maps):
