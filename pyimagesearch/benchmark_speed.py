@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 
 # What a process of its own does, so that its memory is its alone: score the images of a .npy file
 # or a folder, and say how long it took, without the compiling, and the most memory that it had,
-# start-up included. So short a time as that of few images is taken more than once.
+# start-up included.
 SCORE_ALONE = """
 import json, resource, sys, time
 from pyimagesearch import architectures, datasets, pipeline, scoring
@@ -48,7 +48,7 @@ def fastest(repetitions, order=None):
 few = range(min(64, len(images)))
 fastest(1, few)  # starts TensorFlow up; what is left of the next is the compiling
 compiling = fastest(3, few)
-seconds = fastest(max(1, 30_000 // len(images))) - compiling
+seconds = fastest(3) - compiling
 try:  # Linux's other figure for it has what the parent had as its least
     lines = open("/proc/self/status").read().splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
