@@ -321,7 +321,10 @@ def start_training(folder, *flags):
     """A true process that trains on the digits for some seconds, and has finished an epoch."""
     folder.mkdir()
     command = [sys.executable, str(ROOT / "train_unsupervised_autoencoder.py")]
+    # What a shell starts in the background ignores Ctrl-C, and so would whatever is started here.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([*command, *training_flags(folder, *flags)], stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
     while not (folder / ".autoencoder.model.resume").exists():
         assert process.poll() is None
         time.sleep(0.01)
