@@ -49,8 +49,9 @@ def contrasted(usual, suspects, contrast):
     part is taken off, as who is one is not certain; and they are taken to vary at least as much as
     the usual in any direction, so that whatever is far away is odd. The difference is then a squared
     Mahalanobis distance too: from a centre farther from the suspects, here by no more than
-    `FARTHEST`, and longer where it is they who vary. (A relative Mahalanobis distance, as in Ren et al., "A simple fix to Mahalanobis
-    distance for improving near-OOD detection", 2021, but with suspects in the place of all images.)
+    `FARTHEST`, and longer where it is they who vary. (A relative Mahalanobis distance, as in Ren et
+    al., "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021, but with
+    suspects in the place of all images.)
 
     Args:
         usual: float array `(N, K)`, N at least 1.
@@ -67,9 +68,9 @@ def contrasted(usual, suspects, contrast):
     """
     mean = usual.mean(axis=0)
     covariance = (usual - mean).T @ (usual - mean) / len(usual) + LEAST_VARIANCE * np.eye(len(mean))
-    root = np.linalg.cholesky(covariance)
     if not len(suspects):
         return {"mean": mean, "precision": np.linalg.inv(covariance)}
+    root = np.linalg.cholesky(covariance)
     # In these units the usual ones vary by 1 in any direction.
     away = np.linalg.solve(root, (suspects - mean).T).T  # (M, K)
     shift = away.mean(axis=0)

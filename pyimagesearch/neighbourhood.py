@@ -99,6 +99,12 @@ def remoteness(points, bank):
     return tf.square(tf.reduce_sum(tf.sqrt(nearest[:, 1:]), axis=1) / max(k, 1))
 
 
+def remoteness_of_many(points, bank):
+    """The same, of as many points as memory has no room for at once: float32 array `(N,)`."""
+    parts = np.split(points, range(AT_ONCE, len(points), AT_ONCE))
+    return np.concatenate([remoteness(part, bank) for part in parts])
+
+
 def oddity(points, bank, suspects):
     """How far images are from usual ones, and how much farther than from suspects.
 
@@ -143,11 +149,12 @@ def fit(points, errors):
         # Evenly spread: the order of the images is not that of anything.
         spread = np.linspace(0, len(kept) - 1, size_of_bank(len(kept), points.shape[1]))
         bank = points[kept[spread.astype(int)]]
-        parts = [remoteness(points[i : i + AT_ONCE], bank) for i in range(0, n, AT_ONCE)]
-        order = np.argsort(-errors * np.concatenate(parts), kind="stable")
+        order = np.argsort(-errors * remoteness_of_many(points, bank), kind="stable")
         kept = np.sort(order[int(ODD * n) :])
     n_suspects = max(round(SUSPECTS * n), NEAREST + 1)
-    return {"bank": bank, "suspects": points[order[: n_suspects if n_suspects <= n / 10 else 0]]}
+    if n_suspects > n / 10:  # so many would be no suspects
+        n_suspects = 0
+    return {"bank": bank, "suspects": points[order[:n_suspects]]}
 
 
 def size_of_bank(n, length):
@@ -176,13 +183,11 @@ def bank_of(points, trim, seed):
     """
     rng = np.random.default_rng([seed, 1])
     kept = np.arange(len(points))
-    parts = np.split(points, range(AT_ONCE, len(points), AT_ONCE))
 
     def draw():
         return points[rng.choice(kept, size_of_bank(len(kept), points.shape[1]), replace=False)]
 
     for _ in range(ROUNDS):
-        bank = draw()
-        far = np.concatenate([remoteness(part, bank) for part in parts])
+        far = remoteness_of_many(points, draw())
         kept = np.argsort(far, kind="stable")[: len(points) - int(trim * len(points))]
     return draw()
