@@ -22,39 +22,35 @@ HELP = "measure training, scoring, start-up and growth"
 COLUMNS = ("part", "what", "images", "here", "there", "unit", "ratio", "there_is")
 SIZES = (1000, 10_000, 60_000)
 COUNTS = (10_000, 100_000, 1_000_000)
+# How often each file of `growth` has its turn.
+TURNS = 3
 ROOT = Path(__file__).parent.parent
 
 # What a process of its own does, so that its memory is its alone: score the images of a .npy file
-# or a folder, and say how long it took, without the compiling, and the most memory that it had,
-# start-up included.
+# or a folder some times, and say how long each took, and the most memory that it had, start-up
+# included. The compiling does not count: each time is less that of a single batch, taken just then.
 SCORE_ALONE = """
 import json, resource, sys, time
-from pyimagesearch import architectures, datasets, pipeline, scoring
+from pyimagesearch import architectures, pipeline, scoring
 from pyimagesearch.recipes import recipe
 
-path, start = sys.argv[1], time.monotonic()
+path, repetitions = json.loads(sys.argv[1])
 images = pipeline.open_dataset(path, image_shape=(28, 28, 1))[0].images
-opened = time.monotonic()
 network = architectures.build(recipe(), images.shape[1:], seed=0)
 
-def fastest(repetitions, order=None):
-    times = []
-    for _ in range(repetitions):
-        began = time.monotonic()
-        scoring.score_images(network, images, order=order)
-        times.append(time.monotonic() - began)
-    return min(times)
+def seconds(order=None):
+    began = time.monotonic()
+    scoring.score_images(network, images, order=order)
+    return time.monotonic() - began
 
-few = range(min(64, len(images)))
-fastest(1, few)  # starts TensorFlow up; what is left of the next is the compiling
-compiling = fastest(3, few)
-seconds = fastest(3) - compiling
+seconds([0])  # starts TensorFlow up
+times = [seconds() - seconds([0]) for _ in range(repetitions)]
 try:  # Linux's other figure for it has what the parent had as its least
     lines = open("/proc/self/status").read().splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 except OSError:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([opened - start, seconds, peak]))
+print(json.dumps([times, peak]))
 """
 
 # What each of some workers does: train for some epochs. The first compiles, and does not count.
@@ -265,27 +261,33 @@ def startup(args):
 
 
 def growth(args):
-    """Scoring ever more images of a memory-mapped file, each time in a process of its own."""
+    """Scoring ever more images of a memory-mapped file, each time in a process of its own.
+
+    The machine may be faster or slower in a minute's time: the files take turns, and in each turn
+    as many images of the small ones are scored as of the largest.
+    """
     import numpy as np
 
     rng = np.random.default_rng(0)
-    first = None
+    pixels = rng.integers(0, 256, (10_000, 28, 28), np.uint8)
+    each = {n: [] for n in args.counts}
+    peaks = dict.fromkeys(args.counts, 0.0)
     with tempfile.TemporaryDirectory() as folder:
         for n in args.counts:
-            path = Path(folder, f"{n}.npy")
-            array = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 28, 28))
-            for start in range(0, n, 10_000):
-                array[start : start + 10_000] = rng.integers(
-                    0, 256, array[start : start + 10_000].shape, np.uint8
-                )
-            del array
-            _, seconds, peak = alone(SCORE_ALONE, str(path))
-            each = 1e6 * seconds / n
-            first = first or (each, peak)
-            there = f"{args.counts[0]} images"
-            yield "time of an image", n, each, first[0], "us", first[0] / each, there
-            yield "peak memory", n, peak, first[1], "MiB", first[1] / peak, there
-            path.unlink()
+            array = np.lib.format.open_memmap(f"{folder}/{n}.npy", "w+", np.uint8, (n, 28, 28))
+            for start in range(0, n, len(pixels)):
+                array[start : start + len(pixels)] = pixels[: n - start]
+        for _ in range(TURNS):
+            for n in args.counts:
+                repetitions = max(1, max(args.counts) // n)
+                times, peak = alone(SCORE_ALONE, json.dumps([f"{folder}/{n}.npy", repetitions]))
+                each[n].append(1e6 * sum(times) / (repetitions * n))
+                peaks[n] = max(peaks[n], peak)
+    first, there = args.counts[0], f"{args.counts[0]} images"
+    for n in args.counts:
+        here, beside = min(each[n]), min(each[first])
+        yield "time of an image", n, here, beside, "us", beside / here, there
+        yield "peak memory", n, peaks[n], peaks[first], "MiB", peaks[first] / peaks[n], there
 
 
 def files(args):
@@ -309,7 +311,8 @@ def files(args):
                 deque(streams.batches(every, range(len(every)), 256), maxlen=0)
 
             decoding = seconds_of(decode, 2)
-            _, seconds, peak = alone(SCORE_ALONE, folder)
+            times, peak = alone(SCORE_ALONE, json.dumps([folder, 3]))
+            seconds = min(times)
             yield "scored", n, n / seconds, n / decoding, "images/s", decoding / seconds, "decoding"
             yield "peak memory", n, peak, None, "MiB", None, ""
 
