@@ -21,6 +21,7 @@ def main(argv=None):
     # Imported here, so that --help and a wrong flag are answered at once.
     with tensorflow_silenced():
         from pyimagesearch import (
+            atomic,
             distribution,
             metrics,
             persistence,
@@ -34,7 +35,7 @@ def main(argv=None):
     targets = [Path(args.output, name) for name in results.FILES]
     gallery, histogram, heatmaps, table, report, page = targets
     crew = distribution.crew(args.strategy)
-    persistence.check_targets(*targets if crew.chief else ())
+    atomic.check_targets(*targets if crew.chief else ())
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
@@ -121,15 +122,15 @@ def main(argv=None):
         metrics=verdict,
     )
     # All files at once.
-    with persistence.together():
+    with atomic.together():
         persistence.save_picture(gallery, montage)
         persistence.save_picture(histogram, bars)
-        persistence.remove(heatmaps)
+        atomic.remove(heatmaps)
         if masked is not None:
             persistence.save_picture(heatmaps, masked)
         persistence.save_csv(table, rows[0], rows[1:])
         persistence.save_json(report, told)
-        persistence.save_bytes(page, text.encode())
+        atomic.save_bytes(page, text.encode())
     narrator.say(f"wrote the results to {args.output}")
 
 

@@ -20,6 +20,7 @@ def main(argv=None):
     # Imported here, so that --help and a wrong flag are answered at once.
     with tensorflow_silenced():
         from pyimagesearch import (
+            atomic,
             corruptions,
             datasets,
             distribution,
@@ -35,7 +36,7 @@ def main(argv=None):
     unfinished = persistence.state_path(args.model)
     crew = distribution.crew(args.strategy)
     if crew.chief:
-        persistence.check_targets(
+        atomic.check_targets(
             args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
         )
 
@@ -111,13 +112,13 @@ def main(argv=None):
         narrator.say(pipeline.restoration_in_words(about["restoration"]))
 
     # All files at once. First those go that must never lie beside what they don't belong to.
-    with persistence.together():
-        persistence.remove(manifest, settings, reference)
+    with atomic.together():
+        atomic.remove(manifest, settings, reference)
         if pickled:
             persistence.save_images(args.dataset, streams.in_memory(images))
         else:
             narrator.say(f"too large for a pickle: {manifest} alone stands for the images")
-            persistence.remove(args.dataset)
+            atomic.remove(args.dataset)
         persistence.save_manifest(manifest, dataset.names, dataset.labels)
         persistence.save_picture(args.vis, grid)
         persistence.save_picture(args.plot, curves)
@@ -127,7 +128,7 @@ def main(argv=None):
     narrator.say(f"wrote {args.dataset}, {args.model}, {args.vis} and {args.plot}")
     if history.interrupted:
         raise KeyboardInterrupt
-    persistence.remove(unfinished)
+    atomic.remove(unfinished)
 
 
 if __name__ == "__main__":

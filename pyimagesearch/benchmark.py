@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pyimagesearch import (
+    atomic,
     benchmark_architectures,
     benchmark_detection,
     benchmark_rotation,
@@ -52,12 +53,10 @@ def main(argv=None):
     with tensorflow_silenced():
         import tensorflow as tf
 
-        from pyimagesearch import persistence
-
     # Every network has functions of its own to be compiled; TensorFlow would warn of so many.
     tf.get_logger().setLevel("ERROR")
     path = Path(args.output, f"{args.table}.csv")
-    persistence.check_targets(path)
+    atomic.check_targets(path)
     write(path, TABLES[args.table].table(args, narrator), narrator)
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from pyimagesearch import InputError, commandline
+from pyimagesearch import InputError, atomic, commandline
 from pyimagesearch.recipes import RECIPES, recipe
 
 HELP = "find images of other classes, beside methods without a network"
@@ -315,7 +315,7 @@ def table(args, narrator):
     asked = {(name, *map(str, astuple(task)), method) for task in tasks for method in args.methods}
     rows = summed_up({key: row for key, row in known.items() if key in asked})
     text = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    persistence.save_bytes(
+    atomic.save_bytes(
         Path(args.output, "detection.json"), (json.dumps(text, indent=2) + "\n").encode()
     )
     return rows

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyimagesearch import InputError, commandline
+from pyimagesearch import InputError, atomic, commandline
 from pyimagesearch.silence import standard_error_silenced, tensorflow_silenced
 
 # Largest relative difference of a score that is put down to rounding.
@@ -241,8 +241,6 @@ def export(model, form, path, images):
         InputError: If a package is missing, if the score differs by more than
             `LARGEST_DIFFERENCE`, or if it can't be written there. Nothing is then left or lost.
     """
-    from pyimagesearch import persistence
-
     chosen = FORMATS[form]
     if missing := [name for name in chosen.needs if importlib.util.find_spec(name) is None]:
         raise InputError(
@@ -262,7 +260,7 @@ def export(model, form, path, images):
                 f"expected the scores of the {form} to differ by at most {LARGEST_DIFFERENCE:g} "
                 f"from ours, found {difference:.2g}: nothing was written; take another format"
             )
-        persistence.move(made, path)
+        atomic.move(made, path)
     return difference
 
 
@@ -277,13 +275,11 @@ def check_place(path, form, *taken):
     Raises:
         InputError: If something is there that is no earlier export.
     """
-    from pyimagesearch import persistence
-
     path = Path(path)
     if path.resolve() in (Path(other).resolve() for other in taken):
         raise InputError(f"the model itself lies at {path}: name another --output")
     if form != "savedmodel":
-        persistence.check_targets(path)
+        atomic.check_targets(path)
         return
     earlier = path.is_dir() and (Path(path, "saved_model.pb").is_file() or not any(path.iterdir()))
     if path.exists() and not earlier:
@@ -291,7 +287,7 @@ def check_place(path, form, *taken):
             f"expected a new folder, or one exported earlier, at {path}, found something else: "
             "name another --output"
         )
-    persistence.check_targets(path.with_name(f".{path.name}.tmp"))
+    atomic.check_targets(path.with_name(f".{path.name}.tmp"))
 
 
 def images_of_training(model):

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyimagesearch import InputError, commandline
+from pyimagesearch import InputError, atomic, commandline
 from pyimagesearch.benchmark_common import add_output, write
 from pyimagesearch.silence import tensorflow_silenced
 
@@ -577,10 +577,10 @@ def main(argv=None):
     with tensorflow_silenced():
         import tensorflow  # noqa: F401
 
-        from pyimagesearch import metrics, persistence, pipeline  # noqa: F401
+        from pyimagesearch import metrics, pipeline  # noqa: F401
 
     path = Path(args.output, "torture.csv")
-    persistence.check_targets(path)
+    atomic.check_targets(path)
     tallies = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()

@@ -37,6 +37,11 @@ def answers_without_packages(run, argv, program):
         assert ran.stderr.count("\n") == 1
 
 
+def files_in(folder):
+    """The names of all that is in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

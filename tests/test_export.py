@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pyimagesearch import InputError, export, persistence, pipeline, scoring, thresholds
+from pyimagesearch import InputError, atomic, export, persistence, pipeline, scoring, thresholds
 from pyimagesearch.recipes import recipe
 
 SHAPE = (9, 12, 3)
@@ -144,7 +144,7 @@ def test_earlier_export_is_replaced(folder, tmp_path):
 
 @pytest.mark.slow
 def test_model_without_notes_is_exported_without_a_threshold(images, folder, tmp_path):
-    persistence.save_bytes(tmp_path / "b.model", (folder / "a.model").read_bytes())
+    atomic.save_bytes(tmp_path / "b.model", (folder / "a.model").read_bytes())
     model = pipeline.open_model(tmp_path / "b.model")
     assert export.export(model, "savedmodel", tmp_path / "it", images) <= 1e-4
     assert "flagged" not in export.read_savedmodel(tmp_path / "it")(images)
@@ -165,7 +165,7 @@ def test_missing_package_is_told_in_one_line(folder, tmp_path, capfd, monkeypatc
 
 
 def test_score_without_its_reference_is_told_in_one_line(folder, images, tmp_path, capfd):
-    persistence.save_bytes(tmp_path / "a.model", (folder / "a.model").read_bytes())
+    atomic.save_bytes(tmp_path / "a.model", (folder / "a.model").read_bytes())
     flags = ["--dataset", str(folder / "images.pickle"), "--score", "local"]
     assert exported(tmp_path, "savedmodel", tmp_path / "it", *flags) == 2
     assert "error: the score local needs" in capfd.readouterr().err

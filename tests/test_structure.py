@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 FOUNDATIONS = {
     "__init__",
     "arrays",
+    "atomic",
     "centring",
     "latent",
     "neighbourhood",
@@ -41,7 +42,7 @@ COMPOSERS = {
     "find_anomalies",
 }
 # What --help and wrong flags go through: these import no installed library.
-STANDARD_LIBRARY_ONLY = {"__init__", "recipes", "silence", "commandline"}
+STANDARD_LIBRARY_ONLY = {"__init__", "atomic", "recipes", "silence", "commandline"}
 FILES = sorted(Path(ROOT, "pyimagesearch").glob("*.py")) + sorted(ROOT.glob("*.py"))
 
 

@@ -1,0 +1,153 @@
+import subprocess
+import sys
+
+import pytest
+
+from pyimagesearch import InputError, atomic
+from tests.conftest import ROOT, files_in
+
+
+def test_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "result").write_text("old")
+
+    def write_half():
+        with atomic.atomic_path(tmp_path / "result") as temporary:
+            temporary.write_text("new, but not all of it")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert (tmp_path / "result").read_text() == "old"
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_atomic_write_shows_nothing_before_its_end(tmp_path):
+    with atomic.atomic_path(tmp_path / "new" / "result") as temporary:
+        temporary.write_text("whole")
+        assert not (tmp_path / "new" / "result").exists()
+    assert files_in(tmp_path / "new") == ["result"]
+
+
+def test_folder_is_moved_over_an_earlier_one(tmp_path):
+    for name in ("place", "made"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    atomic.move(tmp_path / "made", tmp_path / "place")
+    assert files_in(tmp_path / "place") == ["made"]
+
+
+def test_folder_that_can_not_be_moved_leaves_the_earlier_one(tmp_path, monkeypatch):
+    (tmp_path / "work" / "made").mkdir(parents=True)
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "old").touch()
+    replace = atomic.Path.replace
+
+    def refuse(path, target):
+        if path.name == "made":
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(atomic.Path, "replace", refuse)
+    with pytest.raises(InputError, match="cannot write .*place: No space left"):
+        atomic.move(tmp_path / "work" / "made", tmp_path / "place")
+    assert files_in(tmp_path / "place") == ["old"]
+
+
+def kill_meanwhile(folder, code):
+    """Run Python code in a process that ends by kill -9 as it writes `result`."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from pyimagesearch import atomic
+folder = Path({str(folder)!r})
+{code}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == -9, ran.stderr
+
+
+@pytest.mark.slow
+def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path):
+    (tmp_path / "result").write_text("old")
+    kill_meanwhile(
+        tmp_path,
+        "group = atomic.together(); group.__enter__()\n"
+        "atomic.save_bytes(folder / 'result', b'new')\n"
+        "atomic.save_bytes(folder / 'other', b'new')",
+    )
+    assert len(files_in(tmp_path)) == 3
+    assert (tmp_path / "result").read_text() == "old"
+    (tmp_path / ".result.of the user.tmp.txt").touch()
+    atomic.save_bytes(tmp_path / "result", b"newer")
+    atomic.save_bytes(tmp_path / "other", b"newer")
+    assert files_in(tmp_path) == [".result.of the user.tmp.txt", "other", "result"]
+
+
+def test_temporary_file_in_use_is_left_alone_by_another_write(tmp_path):
+    with atomic.atomic_path(tmp_path / "result") as slow:
+        slow.write_text("slow")
+        atomic.save_bytes(tmp_path / "result", b"quick")
+        assert (tmp_path / "result").read_text() == "quick"
+    assert (tmp_path / "result").read_text() == "slow"
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_files_written_together_appear_together_or_not_at_all(tmp_path):
+    (tmp_path / "gone").write_text("old")
+    with atomic.together():
+        atomic.save_bytes(tmp_path / "one", b"1")
+        atomic.remove(tmp_path / "gone")
+        atomic.save_bytes(tmp_path / "below" / "two", b"2")
+        assert not (tmp_path / "one").exists()
+        assert (tmp_path / "gone").exists()
+    assert files_in(tmp_path) == ["below", "one"]
+    assert files_in(tmp_path / "below") == ["two"]
+
+    def fail():
+        with atomic.together():
+            atomic.save_bytes(tmp_path / "one", b"new")
+            atomic.remove(tmp_path / "below" / "two")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert files_in(tmp_path) == ["below", "one"]
+    assert (tmp_path / "one").read_text() == "1"
+    assert files_in(tmp_path / "below") == ["two"]
+    # And the next write is again its own.
+    atomic.save_bytes(tmp_path / "three", b"3")
+    assert files_in(tmp_path) == ["below", "one", "three"]
+
+
+def test_longest_name_there_can_be_is_written(tmp_path):
+    atomic.save_bytes(tmp_path / ("a" * 255), b"")
+    assert files_in(tmp_path) == ["a" * 255]
+
+
+def test_written_files_are_as_readable_as_any_others(tmp_path):
+    atomic.save_bytes(tmp_path / "ours", b"")
+    (tmp_path / "theirs").touch()
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+
+
+def test_full_disk_is_told_in_one_line(tmp_path):
+    refused = pytest.raises(InputError, match="cannot write .*result: No space left")
+    with refused, atomic.atomic_path(tmp_path / "result"):
+        raise OSError(28, "No space left on device")
+
+
+def test_targets_that_can_be_written_make_their_folders_and_nothing_else(tmp_path):
+    atomic.check_targets(tmp_path / "a" / "one.png", tmp_path / "two.png")
+    assert files_in(tmp_path) == ["a"]
+    assert files_in(tmp_path / "a") == []
+
+
+def test_targets_that_can_not_be_written_are_refused(tmp_path):
+    with pytest.raises(InputError, match="found a folder"):
+        atomic.check_targets(tmp_path)
+    with pytest.raises(InputError, match="two results"):
+        atomic.check_targets(tmp_path / "one", tmp_path / "." / "one")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write to the folder"):
+        atomic.check_targets(tmp_path / "file" / "below")
