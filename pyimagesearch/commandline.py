@@ -237,7 +237,8 @@ def training_parser():
         "--trim",
         type=number(float, at_least=0, below=1),
         metavar="SHARE",
-        help="of the images, to be ignored by training as suspects; 0 is plain training "
+        help="of the images, about, to be doubted by training, which ignores those that are like "
+        "the most suspect; 0 is plain training "
         f"(default: {robust.trim})",
     )
     add(

@@ -16,11 +16,17 @@ BANK, NEAREST = 5000, 10
 BANK_NUMBERS = 2**21
 # Points that are compared with a bank at once.
 AT_ONCE = 1000
-# How often it is judged anew which images are too far from the others to be compared with.
-ROUNDS = 4
+# How often it is judged anew which images are too far from the others to be compared with, and which
+# are like the suspects.
+ROUNDS, STEPS = 4, 8
 # Of the images that a score learns from, the share that doesn't count as usual, and the share, the
 # most suspect of these, that odd images are likely to be like.
 ODD, SUSPECTS = 0.015, 0.005
+
+
+# To how many suspects and usual images a doubtful one is compared, and how many times as far from the
+# usual ones as from the suspects it has to be to count for nothing, and at most to count in full.
+KIN, SUSPECT, INNOCENT = 5, 0.8, 0.6
 
 
 def energy(images):
@@ -75,6 +81,12 @@ def length_of_point(image_shape):
     return math.ceil(height / stride) * math.ceil(width / stride) * depth
 
 
+def squared_distances(points, bank):
+    """Float tensor `(N, M)`, of points `(N, F)` from others `(M, F)`."""
+    squares = tf.reduce_sum(tf.square(points), 1)[:, tf.newaxis] + tf.reduce_sum(tf.square(bank), 1)
+    return tf.maximum(squares - 2 * tf.matmul(points, bank, transpose_b=True), 0)
+
+
 def remoteness(points, bank):
     """Square of the mean distance to the nearest neighbours.
 
@@ -92,8 +104,7 @@ def remoteness(points, bank):
         >>> remoteness(np.array([[0.0], [5.0]]), np.array([[0.0], [1.0], [3.0]])).numpy().tolist()
         [4.0, 20.25]
     """
-    squares = tf.reduce_sum(tf.square(points), 1)[:, tf.newaxis] + tf.reduce_sum(tf.square(bank), 1)
-    squares = tf.maximum(squares - 2 * tf.matmul(points, bank, transpose_b=True), 0)  # (N, M)
+    squares = squared_distances(points, bank)
     k = min(NEAREST, max(bank.shape[0] - 1, 0))
     nearest = -tf.math.top_k(-squares, k + 1).values
     return tf.square(tf.reduce_sum(tf.sqrt(nearest[:, 1:]), axis=1) / max(k, 1))
@@ -151,10 +162,66 @@ def fit(points, errors):
         bank = points[kept[spread.astype(int)]]
         order = np.argsort(-errors * remoteness_of_many(points, bank), kind="stable")
         kept = np.sort(order[int(ODD * n) :])
-    n_suspects = max(round(SUSPECTS * n), NEAREST + 1)
-    if n_suspects > n / 10:  # so many would be no suspects
-        n_suspects = 0
-    return {"bank": bank, "suspects": points[order[:n_suspects]]}
+    return {"bank": bank, "suspects": points[order[: number_of_suspects(n)]]}
+
+
+def number_of_suspects(n):
+    """How many of `n` images are the most suspect; none where these would be too many to be odd.
+
+    Example:
+        >>> number_of_suspects(5000), number_of_suspects(200), number_of_suspects(100)
+        (25, 11, 0)
+    """
+    fewest = NEAREST + 1
+    return 0 if fewest > n / 10 else max(round(SUSPECTS * n), fewest)
+
+
+def innocence(points, doubtful, suspects, others):
+    """How much doubtful images may count, by the company they keep.
+
+    Who is like a suspect becomes one, and so on, as long as that is nearer to suspects than to
+    usual images: odd images of one kind are found one by the other. A rare kind of usual images is
+    nearer to itself and to the rest, and counts. (Label propagation from a few whose label is
+    known: Zhu and Ghahramani, "Learning from labeled and unlabeled data with label propagation",
+    2002, here by the shortest distances alone.)
+
+    Args:
+        points: float32 array `(N, F)`: images to compare with.
+        doubtful: int array `(D,)`: which of these are in doubt.
+        suspects: int array: which of these are certainly suspects, more than `KIN`.
+        others: float32 array `(M, F)`: more that are in doubt, and are not compared with.
+
+    Returns:
+        Two float32 arrays in [0, 1], `(D,)` and `(M,)`: 0 for who is like a suspect, 1 for who is
+        not at all.
+
+    Example:
+        >>> points = np.array([*range(20), 40, 41, 42, 43, 45, 46, 47], np.float32)[:, np.newaxis]
+        >>> found, _ = innocence(points, np.arange(18, 27), np.arange(20, 26), points[:0])
+        >>> found.tolist()
+        [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    odd = np.zeros(len(points), bool)
+    odd[suspects] = True
+
+    def likeness(squares):  # (D, N) -> (D,)
+        far, near = (
+            np.sqrt(np.partition(some, KIN - 1, axis=1)[:, :KIN]).mean(axis=1)
+            for some in (squares[:, ~odd], squares[:, odd])
+        )
+        return (far + DARK) / (near + DARK)
+
+    squares = squared_distances(points[doubtful], points).numpy()
+    squares[np.arange(len(doubtful)), doubtful] = np.inf  # nobody is their own company
+    for _ in range(STEPS):
+        alike = doubtful[likeness(squares) > SUSPECT]
+        odd[doubtful] = False
+        odd[alike] = odd[suspects] = True
+    found = [likeness(squares)]
+    for part in np.split(others, range(AT_ONCE, len(others), AT_ONCE)):
+        found.append(likeness(squared_distances(part, points).numpy()))
+    counts = np.clip((SUSPECT - np.concatenate(found)) / (SUSPECT - INNOCENT), 0, 1)
+    return np.split(counts.astype(np.float32), [len(doubtful)])
 
 
 def size_of_bank(n, length):

@@ -108,6 +108,7 @@ def train(
     crew = crew or Crew()
     with crew.scope():
         learner = architectures.copied(autoencoder, precision)
+    doubts, weigh = whom_to_suspect(images, trained, recipe, seed, crew)
     tell(0 if state is None else len(state["loss"]))
     history = training.fit(
         learner,
@@ -119,7 +120,8 @@ def train(
         learning_rate=recipe.learning_rate,
         schedule=recipe.schedule,
         trim=recipe.trim,
-        doubts=doubts_about(images, trained, recipe, seed, crew),
+        doubts=doubts,
+        weigh=weigh,
         loss=loss,
         corrupt=spoil,
         seed=seed,
@@ -133,42 +135,71 @@ def train(
     return Fitted(autoencoder, trained, held_out, history)
 
 
-def doubts_about(images, trained, recipe, seed, crew):
-    """How doubtful each of the images to train on is before anything is learnt.
+def whom_to_suspect(images, trained, recipe, seed, crew):
+    """How doubtful images are before anything is learnt, and how much who is suspected counts.
 
     The farther an image is from those that it is most like, and the less there is to be drawn, so
-    that an error weighs more.
+    that an error weighs more, the more doubtful it is. Later, who is so suspect that it would not
+    count in full is compared with the most suspect of all and with the usual ones.
 
     Args:
         images: Anything that `streams.batches` takes.
-        trained: int array `(n,)` of indices.
+        trained: int array `(n,)` of indices, ascending: which images are trained on.
         recipe: A `recipes.Recipe`.
         seed: Of the choice of the images to compare with.
         crew: A `distribution.Crew`: each process looks at its part of the images.
 
     Returns:
-        float32 array `(n,)`; `None` where nobody is to be suspected, or by the loss alone: where
-        contrast is evened, the outliers are meant to be many, and many have many neighbours.
+        A tuple of `doubts`, float32 array `(n,)`, and `weigh`, as `training.fit` takes them; two
+        `None` where nobody is to be suspected, or by the loss alone: where contrast is evened, the
+        outliers are meant to be many, and many have many neighbours.
     """
     if not recipe.trim or recipe.even_contrast:
-        return None
+        return None, None
+    n = len(trained)
+    own = crew.own(n)
     look = tf.function(neighbourhood.points, reduce_retracing=True)
-    some = batches(images, enough(trained, seed), 256)
-    points = np.concatenate([look(tf.constant(batch)) for _, batch in some])
+
+    def points_of(indices):
+        nothing = np.zeros((0, neighbourhood.length_of_point(images.shape[1:])), np.float32)
+        some = (look(tf.constant(batch)) for _, batch in batches(images, indices, 256))
+        return np.concatenate([nothing, *some])
+
+    sample = np.searchsorted(trained, enough(trained, seed))
+    points = points_of(trained[sample])
     # Who counts for nothing in training is not to be compared with either.
-    odd = recipe.trim - training.edge_of(len(trained), recipe.trim)
+    odd = recipe.trim - training.edge_of(n, recipe.trim)
     bank = tf.constant(neighbourhood.bank_of(points, odd, seed))
 
     @tf.function(reduce_retracing=True)
-    def doubts(batch):
+    def doubts_of(batch):
         far = neighbourhood.remoteness(neighbourhood.points(batch), bank)
         return neighbourhood.relative_error(far, batch)
 
-    found = np.zeros(len(trained), np.float32)
-    own = crew.own(len(trained))
-    parts = [doubts(tf.constant(batch)) for _, batch in batches(images, trained[own], 256)]
-    found[own] = np.concatenate([found[:0], *parts])
-    return crew.total(found)
+    doubts = np.zeros(n, np.float32)
+    parts = [doubts_of(tf.constant(batch)) for _, batch in batches(images, trained[own], 256)]
+    doubts[own] = np.concatenate([doubts[:0], *parts])
+
+    def weigh(suspicion):
+        weights = training.weights_of(suspicion, recipe.trim)
+        order = np.argsort(-suspicion, kind="stable")
+        most = np.count_nonzero(weights < 1)  # no more than the trim allows
+        suspects = order[: min(neighbourhood.number_of_suspects(n), most)]
+        known = np.flatnonzero(np.isin(sample, suspects))
+        if len(known) > neighbourhood.KIN:
+            inside = np.flatnonzero(weights[sample] < 1)
+            outside = np.setdiff1d(np.flatnonzero(weights < 1), sample)
+            outside = outside[(outside >= own.start) & (outside < own.stop)]
+            weights[sample[inside]], weights[outside] = neighbourhood.innocence(
+                points, inside, known, points_of(trained[outside])
+            )
+            weights[suspects] = 0
+        # Each process says of its own part what is to hold for all.
+        agreed = np.zeros(n, np.float32)
+        agreed[own] = weights[own]
+        return crew.total(agreed)
+
+    return crew.total(doubts), weigh
 
 
 def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):

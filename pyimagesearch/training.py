@@ -1,6 +1,7 @@
 """How is a network fitted when some of the images are bad?"""
 
 import dataclasses
+import functools
 import time
 from dataclasses import dataclass
 
@@ -166,6 +167,7 @@ def fit(
     schedule="cosine",
     trim=0.0,
     doubts=None,
+    weigh=None,
     loss="mse",
     corrupt=None,
     seed=42,
@@ -185,7 +187,7 @@ def fit(
 
     What the loss can't tell as long as little is learnt may be known beforehand: with `doubts` the
     most doubtful are suspects in the first epoch, and later those of whom the product of doubt and
-    loss is largest.
+    loss is largest. With `weigh`, it is not their rank alone that decides how much they count.
 
     With `corrupt`, the network sees spoilt images and is to give back the clean ones (denoising
     autoencoder: Vincent et al., "Extracting and composing robust features with denoising
@@ -212,6 +214,8 @@ def fit(
             training.
         doubts: float array `(n,)`, at least 0: how doubtful each of the n images to train on is, in
             any unit. Unless given, all are suspected by their loss alone.
+        weigh: Function from float array `(n,)`, how suspect each of them is, to float32 array
+            `(n,)` in [0, 1], how much it counts; `weights_of` with the trim unless given.
         loss: A key of `LOSSES`.
         corrupt: Function from a batch, float32 array `(B, H, W, C)`, and a seed, a list of whole
             numbers, to the spoilt batch; `None` leaves the images as they are.
@@ -250,6 +254,7 @@ def fit(
     trained = np.arange(len(images)) if trained is None else np.asarray(trained)
     held_out = np.asarray(held_out, np.int64)
     n = len(trained)
+    weigh = weigh or functools.partial(weights_of, trim=trim)
     steps = epochs * -(-n // batch_size)
     with crew.scope():
         rate = SCHEDULES[schedule](learning_rate, steps, epochs)
@@ -306,7 +311,7 @@ def fit(
     variables = [*autoencoder.variables, *optimizer.variables]
     weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
     if doubts is not None:
-        weights[trained] = weights_of(doubts, trim)
+        weights[trained] = weigh(doubts)
     last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was
     curve, val_curve, before, interrupted = [], [], 0.0, False
 
@@ -337,7 +342,7 @@ def fit(
             trimmed = 1 - weights[trained].mean(dtype=np.float64)
             if epoch < epochs:
                 suspicion = last_seen[trained] * (1 if doubts is None else doubts)
-                weights[trained] = weights_of(suspicion, trim)
+                weights[trained] = weigh(suspicion)
             state = {
                 "loss": np.array(curve),
                 "val_loss": np.array(val_curve),

@@ -94,3 +94,37 @@ def test_images_that_are_all_the_same_are_not_odd():
     assert len(fitted["suspects"]) == 11
     found = neighbourhood.oddity(np.array([[1, 1, 1], [1, 1, 2]], np.float32), **fitted)
     assert found[0] == 0 < found[1] < np.inf
+
+
+def company(rng):
+    """Usual points, a rare kind of these, and a chain of odd ones, of whom the first are known."""
+    usual = rng.standard_normal((400, 2))
+    rare = rng.standard_normal((20, 2)) + [5, 0]
+    odd = np.stack([np.zeros(60), np.linspace(16, 5, 60)], axis=1)
+    points = np.concatenate([usual, rare, odd]).astype(np.float32)
+    return points, np.arange(400, 480), np.arange(420, 432)
+
+
+def test_odd_ones_are_found_one_by_the_other_and_a_rare_kind_is_acquitted(rng):
+    points, doubtful, suspects = company(rng)
+    found, _ = neighbourhood.innocence(points, doubtful, suspects, points[:0])
+    assert found[:20].min() > 0.5
+    # Twelve are known, and at least one more is found in each of eight steps.
+    assert found[20:40].max() == 0
+
+
+def test_images_beyond_the_sample_are_judged_as_those_in_it(rng, monkeypatch):
+    monkeypatch.setattr(neighbourhood, "AT_ONCE", 30)
+    points, doubtful, suspects = company(rng)
+    others = points[doubtful] + np.float32(0.01)
+    inside, outside = neighbourhood.innocence(points, doubtful, suspects, others)
+    # Each of these has one neighbour more, the one that it is a copy of.
+    assert np.abs(outside - inside).mean() < 0.05
+    assert inside.tolist() != outside.tolist()
+
+
+def test_nobody_is_in_their_own_company(monkeypatch):
+    monkeypatch.setattr(neighbourhood, "KIN", 1)
+    points = np.array([[0], [1], [5], [9], [10]], np.float32)
+    found, _ = neighbourhood.innocence(points, np.array([2]), np.array([3, 4]), points[:0])
+    assert found.tolist() == [0]  # as far from usual ones, 4, as from suspects

@@ -3,6 +3,8 @@ import pytest
 
 from pyimagesearch import pipeline, scoring, training
 from pyimagesearch.convautoencoder import ConvAutoencoder
+from pyimagesearch.distribution import Crew
+from pyimagesearch.recipes import recipe
 
 
 @pytest.mark.parametrize("score", [name for name in scoring.SCORES if scoring.SCORES[name].fit])
@@ -20,3 +22,51 @@ def test_suspects_are_not_learnt_from_by_a_score_that_wants_trusted_images(score
     for name, array in found.items():
         np.testing.assert_array_equal(array, wanted[name])
     assert any(not np.array_equal(found[name], other[name]) for name in found)
+
+
+def bars(rng, n=600, n_odd=20):
+    """Images of upright bars; at the end, some of bars that lie. Who is odd is most suspect."""
+    images = 0.1 * rng.random((n, 8, 8, 1), np.float32)
+    images[np.arange(n - n_odd), :, rng.integers(0, 8, n - n_odd)] += 0.5
+    images[np.arange(n - n_odd, n), rng.integers(3, 5, n_odd)] += 0.5
+    return images, np.arange(n, dtype=np.float32)
+
+
+def test_who_is_suspected_and_unlike_the_suspects_counts(rng, monkeypatch):
+    monkeypatch.setattr(pipeline, "ENOUGH", 300)  # so that not all are compared with
+    images, suspicion = bars(rng)
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Crew())
+    assert np.flatnonzero(weigh(suspicion) == 0).tolist() == list(range(580, 600))
+    by_rank = training.weights_of(suspicion, recipe().trim)
+    assert by_rank[562:580].max() < 1  # by their rank alone they would count in part
+    assert weigh(suspicion)[562:580].min() > 0.9
+
+
+def test_no_more_are_ignored_than_the_trim_allows(rng):
+    images, suspicion = bars(rng)
+    chosen = recipe(trim=0.008)
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Crew())
+    assert 0 < np.count_nonzero(weigh(suspicion) < 1) <= 2 * 0.008 * 600
+
+
+def test_processes_that_share_the_work_agree_with_one_that_does_it_all(rng, monkeypatch):
+    monkeypatch.setattr(pipeline, "ENOUGH", 300)
+    images, suspicion = bars(rng)
+
+    class Half:
+        def __init__(self, part):
+            self.own, self.total = (lambda n: part), (lambda array: array)
+
+    def both(crew):
+        doubts, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, crew)
+        return np.stack([doubts, weigh(suspicion)])
+
+    parts = [both(Half(slice(0, 350))), both(Half(slice(350, 600)))]
+    np.testing.assert_allclose(sum(parts), both(Crew()), rtol=1e-5)
+
+
+def test_nobody_is_suspected_where_nothing_is_trimmed(rng):
+    images, _ = bars(rng)
+    for chosen in (recipe(trim=0), recipe("shapes"), recipe("tutorial")):
+        found = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Crew())
+        assert found == (None, None)

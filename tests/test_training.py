@@ -159,6 +159,22 @@ def test_suspicion_is_loss_times_doubt(rng):
     assert history.suspects.tolist() == [0]
 
 
+def test_more_than_their_rank_can_decide_how_much_suspects_count(rng):
+    images, outliers = contaminated_images(rng)
+    told = []
+
+    def weigh(suspicion):
+        told.append(suspicion)
+        weights = np.ones(len(images), np.float32)
+        weights[outliers[:3]] = 0
+        return weights
+
+    _, history = fitted(images, trim=TRIM, epochs=3, weigh=weigh)
+    assert history.suspects.tolist() == outliers[:3].tolist()
+    assert len(told) == 2  # without doubts, nobody is suspected before the first epoch
+    assert told[1].argmax() in outliers
+
+
 def test_suspects_do_not_move_the_weights(rng):
     """In the second of two epochs, what the suspects look like makes no difference."""
     images, outliers = contaminated_images(rng)
