@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -32,14 +34,26 @@ def bars(rng, n=600, n_odd=20):
     return images, np.arange(n, dtype=np.float32)
 
 
+def compare_with_some(monkeypatch):
+    """Let the images to compare with be two thirds of them."""
+    monkeypatch.setattr(pipeline, "enough", functools.partial(pipeline.enough, n=400))
+
+
 def test_who_is_suspected_and_unlike_the_suspects_counts(rng, monkeypatch):
-    monkeypatch.setattr(pipeline, "ENOUGH", 300)  # so that not all are compared with
+    compare_with_some(monkeypatch)
     images, suspicion = bars(rng)
     _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Crew())
     assert np.flatnonzero(weigh(suspicion) == 0).tolist() == list(range(580, 600))
     by_rank = training.weights_of(suspicion, recipe().trim)
     assert by_rank[562:580].max() < 1  # by their rank alone they would count in part
     assert weigh(suspicion)[562:580].min() > 0.9
+
+
+def test_most_suspect_count_for_nothing_whatever_they_are_like(rng):
+    images, suspicion = bars(rng)
+    images[-1] = images[0]
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Crew())
+    assert np.flatnonzero(weigh(suspicion) == 0).tolist() == list(range(580, 600))
 
 
 def test_no_more_are_ignored_than_the_trim_allows(rng):
@@ -50,7 +64,7 @@ def test_no_more_are_ignored_than_the_trim_allows(rng):
 
 
 def test_processes_that_share_the_work_agree_with_one_that_does_it_all(rng, monkeypatch):
-    monkeypatch.setattr(pipeline, "ENOUGH", 300)
+    compare_with_some(monkeypatch)
     images, suspicion = bars(rng)
 
     class Half:
