@@ -71,7 +71,8 @@ def test_anomaly_score_is_the_squared_error_of_the_network(fitted, images):
     np.testing.assert_allclose(fitted.anomaly_score(images), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.05, pytest.param(0.5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.05, 0.5])
 def test_contamination_is_the_share_that_fit_predict_flags(images, share):
     """As in scikit-learn's own detectors: the percentile is interpolated, which rounds up."""
     flagged = quick(contamination=share).fit_predict(images) == -1
@@ -200,6 +201,7 @@ def test_pipeline_hands_rows_and_images_through(images):
     assert half.score_samples(images).shape == (124,)
 
 
+@pytest.mark.slow
 def test_warnings_of_retracing_are_not_told(fitted, images, caplog):
     caplog.set_level(logging.WARNING, logger="tensorflow")
     for _ in range(8):

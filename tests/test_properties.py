@@ -161,6 +161,7 @@ def test_contamination_is_what_was_asked_for_and_the_seed_decides(seed, normal, 
     assert (labels[picked()] == 3).sum() == wanted
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(
     st.integers(1, 20),
@@ -195,6 +196,7 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
             load(path)
 
 
+@pytest.mark.slow
 def test_models_with_some_bytes_changed_are_read_or_refused(trained, tmp_path):
     rng = random.Random(0)
     members = hostile.members_of((trained / "autoencoder.model").read_bytes())

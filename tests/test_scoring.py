@@ -261,6 +261,7 @@ def test_neighbours_need_two_images_at_least():
     assert scoring.fit_neighbours([drawn_with_an_error(one, 0.01)]) == {}
 
 
+@pytest.mark.slow
 def test_bank_of_neighbours_is_taken_from_all_over_the_images(rng):
     n = 3 * neighbourhood.BANK // 2
     usual = np.arange(1, n + 1, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]

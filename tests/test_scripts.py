@@ -658,6 +658,7 @@ def test_threshold_of_standard_deviations_is_a_z_score(trained, tmp_path):
         assert (float(row["z_score"]) > 2) == (row["flagged"] == "1")
 
 
+@pytest.mark.slow
 def test_trained_threshold_judges_new_images(trained, tmp_path):
     flags = ["-d", "digits", "-m", str(trained / "autoencoder.model"), "--threshold", "trained"]
     assert find_anomalies.main([*flags, "--output", str(tmp_path), "--quiet"]) == 0
@@ -666,6 +667,7 @@ def test_trained_threshold_judges_new_images(trained, tmp_path):
     assert report_of(tmp_path)["metrics"]["recall"] > 0.8
 
 
+@pytest.mark.slow
 def test_automatic_threshold_tells_its_share(trained, tmp_path, capsys):
     assert find_anomalies.main(detection_flags(trained, tmp_path, "--auto")) == 0
     report = report_of(tmp_path)
