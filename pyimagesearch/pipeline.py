@@ -186,8 +186,9 @@ def whom_to_suspect(images, trained, recipe, seed, crew):
         most = np.count_nonzero(weights < 1)  # no more than the trim allows
         suspects = order[: min(neighbourhood.number_of_suspects(n), most)]
         known = np.flatnonzero(np.isin(sample, suspects))
-        if len(known) > neighbourhood.KIN:
-            inside = np.flatnonzero(weights[sample] < 1)
+        inside = np.flatnonzero(weights[sample] < 1)
+        # There has to be somebody to be like, on either side.
+        if min(len(known), len(sample) - len(inside)) > neighbourhood.KIN:
             outside = np.setdiff1d(np.flatnonzero(weights < 1), sample)
             outside = outside[(outside >= own.start) & (outside < own.stop)]
             weights[sample[inside]], weights[outside] = neighbourhood.innocence(

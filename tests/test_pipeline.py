@@ -63,6 +63,14 @@ def test_no_more_are_ignored_than_the_trim_allows(rng):
     assert 0 < np.count_nonzero(weigh(suspicion) < 1) <= 2 * 0.008 * 600
 
 
+@pytest.mark.parametrize("trim", [0.5, 0.9, 0.999])
+def test_where_most_are_in_doubt_somebody_counts(rng, trim):
+    images = rng.random((150, 8, 8, 1), np.float32)
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(150), recipe(trim=trim), 0, Crew())
+    weights = weigh(np.arange(150))
+    assert 0 <= weights.min() < weights.max() <= 1
+
+
 def test_processes_that_share_the_work_agree_with_one_that_does_it_all(rng, monkeypatch):
     compare_with_some(monkeypatch)
     images, suspicion = bars(rng)
