@@ -210,7 +210,7 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
     axes.xaxis.get_major_locator().set_params(integer=True)
     if trim:
         # Curves fall: the upper right corner is free.
-        note = f"both without the worst {100 * trim:.3g}%,\nwhich training takes for suspects"
+        note = f"both without the worst {100 * trim:.3g}%,\namong which the suspects are"
         where = {"transform": axes.transAxes, "ha": "right", "va": "top", "linespacing": 1.4}
         axes.text(0.99, 0.97, note, fontsize=LEGEND - 1, color=GREY, **where)
     spelt_out = {"mse": "mean squared error", "bce": "cross-entropy"}.get(name, name)
