@@ -22,8 +22,6 @@ ROUNDS, STEPS = 4, 8
 # Of the images that a score learns from, the share that doesn't count as usual, and the share, the
 # most suspect of these, that odd images are likely to be like.
 ODD, SUSPECTS = 0.015, 0.005
-
-
 # To how many suspects and usual images a doubtful one is compared, and how many times as far from the
 # usual ones as from the suspects it has to be to count for nothing, and at most to count in full.
 KIN, SUSPECT, INNOCENT = 5, 0.8, 0.6
