@@ -7,7 +7,7 @@ import tensorflow as tf
 SUSPECTS = 0.2
 # How much it counts not to be like a suspect, in each round of judging anew who is one: at first
 # not at all, until those who are far from everything are known; then as long as it takes to settle.
-CONTRASTS = (0.0,) * 4 + (0.5,) * 16
+AT_FIRST, THEN = (0.0,) * 4, (0.5,) * 16
 # Standard deviations by which the centre may move away from the suspects: what is odd in the opposite
 # way is to stay odd.
 FARTHEST = 2.0
@@ -85,16 +85,17 @@ def contrasted(usual, suspects, contrast):
     }
 
 
-def fit(vectors):
+def fit(vectors, suspicion=None):
     """Learn which vectors are usual, among some that are not.
 
     Which are the suspects and what the others have in common is found in turns (as in reweighting
     for the minimum covariance determinant: Rousseeuw and van Driessen, "A fast algorithm for the
-    minimum covariance determinant estimator", Technometrics 1999), at first with the last number
-    of each vector for suspicion.
+    minimum covariance determinant estimator", Technometrics 1999).
 
     Args:
         vectors: float array `(N, K)`, N at least 1.
+        suspicion: float array `(N,)`: who is suspect to begin with, if that is known well; unless
+            given, it is those whose last number is large, until one knows better.
 
     Returns:
         A dict of float32 arrays: `mean` `(K,)` and `precision` `(K, K)`, for `squared_distance`.
@@ -107,10 +108,22 @@ def fit(vectors):
         array([1, 0, 2])
     """
     vectors = np.asarray(vectors, np.float64)
-    n_usual = max(1, round((1 - SUSPECTS) * len(vectors)))
-    suspicion = vectors[:, -1]
-    for contrast in CONTRASTS:
-        order = np.argsort(suspicion, kind="stable")
-        found = contrasted(vectors[order[:n_usual]], vectors[order[n_usual:]], contrast)
+    contrasts = THEN if suspicion is not None else AT_FIRST + THEN
+    suspicion = vectors[:, -1] if suspicion is None else suspicion
+    for contrast in contrasts:
+        usual, suspects = divided(suspicion)
+        found = contrasted(vectors[usual], vectors[suspects], contrast)
         suspicion = squared_distance(vectors, **found).numpy()
     return {name: array.astype(np.float32) for name, array in found.items()}
+
+
+def divided(suspicion):
+    """Which are usual and which are suspects: int arrays, ascending by suspicion `(N,)`.
+
+    Example:
+        >>> usual, suspects = divided(np.array([0.1, 0.9, 0.3, 0.4, 0.2]))
+        >>> usual.tolist(), suspects.tolist()
+        ([0, 4, 2, 3], [1])
+    """
+    order = np.argsort(suspicion, kind="stable")
+    return np.split(order, [max(1, round((1 - SUSPECTS) * len(order)))])

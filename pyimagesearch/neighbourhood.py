@@ -14,6 +14,12 @@ DARK = 1e-3
 BANK, NEAREST = 5000, 10
 # How many numbers that may be in all (8 MiB): of large images in colour, fewer are compared with.
 BANK_NUMBERS = 2**21
+# Shares of a bank that are near, at the scales of `company`: 10, 100 and 1,000 of the most there are.
+# Chosen as the recipe of `shapes` was. With two scales for three, or a bank of a third, codes tell a
+# little less.
+SCALES = (0.002, 0.02, 0.2)
+# Added to squared distances there.
+SAME = 0.01
 # Points that are compared with a bank at once.
 AT_ONCE = 1000
 # How often it is judged anew which images are too far from the others to be compared with, and which
@@ -102,16 +108,59 @@ def remoteness(points, bank):
         >>> remoteness(np.array([[0.0], [5.0]]), np.array([[0.0], [1.0], [3.0]])).numpy().tolist()
         [4.0, 20.25]
     """
-    squares = squared_distances(points, bank)
-    k = min(NEAREST, max(bank.shape[0] - 1, 0))
-    nearest = -tf.math.top_k(-squares, k + 1).values
-    return tf.square(tf.reduce_sum(tf.sqrt(nearest[:, 1:]), axis=1) / max(k, 1))
+    return tf.square(mean_distances(points, bank, [NEAREST])[:, 0])
 
 
-def remoteness_of_many(points, bank):
-    """The same, of as many points as memory has no room for at once: float32 array `(N,)`."""
+def mean_distances(points, bank, counts, least=0.0):
+    """Mean distances to so and so many nearest neighbours, but for the very nearest.
+
+    Args:
+        points, bank: As for `remoteness`.
+        counts: How many neighbours, at least 1 each; as many as there are, where there are fewer.
+        least: What is added to each squared distance.
+
+    Returns:
+        float tensor `(N, len(counts))`, at least 0.
+    """
+    counts = [min(count, max(bank.shape[0] - 1, 0)) for count in counts]
+    n_near = min(max(counts) + 1, bank.shape[0])
+    squares = -tf.math.top_k(-squared_distances(points, bank), n_near).values
+    nearest = tf.sqrt(squares[:, 1:] + least)
+    return tf.stack([tf.reduce_sum(nearest[:, :k], axis=1) / max(k, 1) for k in counts], axis=1)
+
+
+def company(points, bank):
+    """How far the nearest of the usual are, the nearer ones, and a good part of all.
+
+    One who is far from everybody is as far from the second as from the hundredth: it is by the
+    distances at several scales together that such are known. (What the local intrinsic
+    dimensionality is estimated from: Amsaleg et al., "Estimating local intrinsic dimensionality",
+    KDD 2015.)
+
+    Args:
+        points, bank: As for `remoteness`.
+
+    Returns:
+        float tensor `(N, len(SCALES))`: logarithms of mean distances.
+
+    Example:
+        >>> bank = np.arange(1000.0)[:, np.newaxis]
+        >>> company(np.array([[500.0], [2000.0]]), bank).numpy().round(1)
+        array([[0. , 1.7, 3.9],
+               [6.9, 6.9, 7. ]])
+    """
+    counts = [max(1, round(scale * bank.shape[0])) for scale in SCALES]
+    # The root and the logarithm of next to nothing, between images that are the same, would make much
+    # of how it was rounded; and rounding is the less, the nearer to the origin all are.
+    centre = tf.reduce_mean(bank, axis=0)
+    far = mean_distances(points - centre, bank - centre, counts, SAME)
+    return tf.math.log(far + DARK)
+
+
+def of_many(measure, points, bank):
+    """`remoteness` or `company` of as many points as memory has no room for at once: an array."""
     parts = np.split(points, range(AT_ONCE, len(points), AT_ONCE))
-    return np.concatenate([remoteness(part, bank) for part in parts])
+    return np.concatenate([measure(part, bank) for part in parts])
 
 
 def oddity(points, bank, suspects):
@@ -155,10 +204,8 @@ def fit(points, errors):
         return {}
     kept = np.arange(n)
     for _ in range(ROUNDS):
-        # Evenly spread: the order of the images is not that of anything.
-        spread = np.linspace(0, len(kept) - 1, size_of_bank(len(kept), points.shape[1]))
-        bank = points[kept[spread.astype(int)]]
-        order = np.argsort(-errors * remoteness_of_many(points, bank), kind="stable")
+        bank = spread(points[kept])
+        order = np.argsort(-errors * of_many(remoteness, points, bank), kind="stable")
         kept = np.sort(order[int(ODD * n) :])
     return {"bank": bank, "suspects": points[order[: number_of_suspects(n)]]}
 
@@ -222,6 +269,12 @@ def innocence(points, doubtful, suspects, others):
     return np.split(counts.astype(np.float32), [len(doubtful)])
 
 
+def spread(points):
+    """Some of the points `(N, F)`, N at least 1, evenly spread: their order is not that of anything."""
+    chosen = np.linspace(0, len(points) - 1, size_of_bank(*points.shape))
+    return points[chosen.astype(int)]
+
+
 def size_of_bank(n, length):
     """With how many of `n` points of some `length` to compare.
 
@@ -253,6 +306,6 @@ def bank_of(points, trim, seed):
         return points[rng.choice(kept, size_of_bank(len(kept), points.shape[1]), replace=False)]
 
     for _ in range(ROUNDS):
-        far = remoteness_of_many(points, draw())
+        far = of_many(remoteness, points, draw())
         kept = np.argsort(far, kind="stable")[: len(points) - int(trim * len(points))]
     return draw()

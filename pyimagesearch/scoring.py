@@ -120,30 +120,41 @@ def fit_local_distance(seen):
 
 
 def fit_code_distance(seen):
-    """Learn which codes are usual, with which sizes: see `latent.fit`.
+    """Learn which codes are usual, with which sizes and in which company.
+
+    Who has usual codes and sizes is found first, then which distances from these are usual too: see
+    `latent.fit` and `neighbourhood.company`.
 
     Args:
         seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
 
     Returns:
-        A dict of float32 arrays: `mean` `(K + 2,)` and `precision` `(K + 2, K + 2)` of the codes
-        with their sizes.
+        A dict of float32 arrays: `bank` `(M, K + 2)`, usual codes with their sizes; `mean` `(L,)`
+        and `precision` `(L, L)` of codes with sizes and company.
     """
     vectors = []
     for images, residuals, codes in seen:
         errors = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
         vectors.append(latent.with_sizes(codes, images, errors).numpy())
-    return latent.fit(np.concatenate(vectors))
+    vectors = np.concatenate(vectors)
+    suspicion = latent.squared_distance(vectors, **latent.fit(vectors)).numpy()
+    usual, _ = latent.divided(suspicion)
+    bank = neighbourhood.spread(vectors[np.sort(usual)])
+    company = neighbourhood.of_many(neighbourhood.company, vectors, bank)
+    return {"bank": bank, **latent.fit(np.concatenate([vectors, company], axis=1), suspicion)}
 
 
 def code_distance(maps, images, codes, reference):
-    """How unlikely a code is, together with how much is to be drawn and how much is left out.
+    """How unlikely a code is, with how much is to be drawn, how much is left out, and its company.
 
-    The squared Mahalanobis distance of the three from the usual ones, longer towards suspects: see
-    `latent.contrasted`. (From usual ones alone, for a linear network, and with the error in place
-    of its logarithm: probabilistic principal component analysis, Tipping and Bishop, 1999.)
+    The squared Mahalanobis distance of all these from the usual ones, longer towards suspects: see
+    `latent.contrasted`. (Without company, from usual ones alone, for a linear network, and with the
+    error in place of its logarithm: probabilistic principal component analysis, Tipping and Bishop,
+    1999.)
     """
     vectors = latent.with_sizes(codes, images, mean_of_map(maps))
+    company = neighbourhood.company(vectors, reference["bank"])
+    vectors = tf.concat([vectors, company], axis=1)
     return latent.squared_distance(vectors, reference["mean"], reference["precision"])
 
 
@@ -218,8 +229,9 @@ def local_shapes(image, code):
 
 def code_shapes(image, code):
     """Shapes of what `fit_code_distance` returns."""
-    n = None if code is None else code + 2
-    return {"mean": (n,), "precision": (n, n)}
+    n_vector = None if code is None else code + 2
+    n = None if code is None else n_vector + len(neighbourhood.SCALES)
+    return {"bank": (None, n_vector), "mean": (n,), "precision": (n, n)}
 
 
 SCORES = {

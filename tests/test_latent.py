@@ -47,6 +47,16 @@ def test_odd_in_the_way_opposite_to_a_crowd_of_suspects_is_odd_too(rng, usual):
     )
 
 
+def test_distance_of_gaussian_vectors_is_nearly_that_of_mahalanobis(rng):
+    vectors = rng.standard_normal((4000, 3)) * [1, 5, 0.2] + [3, 0, -1]
+    found = latent.squared_distance(vectors, **latent.fit(vectors)).numpy()
+    wanted = (((vectors - [3, 0, -1]) / [1, 5, 0.2]) ** 2).sum(axis=1)
+    # Of what is left without the suspects, the variance is a little less; and none of these is
+    # exactly as likely on one side as on the other.
+    assert 1 < np.median(found / wanted) < 1.6
+    assert np.corrcoef(found, wanted)[0, 1] > 0.97
+
+
 def test_outliers_that_have_a_direction_in_common_stand_out_better_by_contrast(rng, monkeypatch):
     vectors = rng.standard_normal((2000, 16))
     labels = np.arange(2000) < 200
@@ -56,7 +66,7 @@ def test_outliers_that_have_a_direction_in_common_stand_out_better_by_contrast(r
         return roc_auc_score(labels, latent.squared_distance(vectors, **latent.fit(vectors)))
 
     found = auroc()
-    monkeypatch.setattr(latent, "CONTRASTS", (0.0,) * len(latent.CONTRASTS))
+    monkeypatch.setattr(latent, "THEN", (0.0,) * len(latent.THEN))
     assert found > auroc() + 0.03
 
 
@@ -67,6 +77,19 @@ def test_some_far_outliers_hardly_change_what_is_usual(rng):
     away = np.abs(spoilt["mean"] - clean["mean"]) / [1, 5, 0.2, 1]
     assert away.max() < 1
     np.testing.assert_allclose(np.diag(spoilt["precision"]), np.diag(clean["precision"]), rtol=0.5)
+
+
+def test_of_two_crowds_that_is_suspect_which_one_knows_to_be(rng):
+    """One on either side; the one on the left has the larger last numbers."""
+    vectors = rng.standard_normal((1000, 2)) / 3
+    vectors[:200, 0] += 10
+    vectors[200:400] += [-10, 1]
+    right, left = vectors[:200].mean(axis=0), vectors[200:400].mean(axis=0)
+    unaided = latent.squared_distance([right, left], **latent.fit(vectors)).numpy()
+    assert unaided[0] < unaided[1]
+    known = latent.fit(vectors, np.arange(1000) < 200)
+    told = latent.squared_distance([right, left], **known).numpy()
+    assert told[0] > told[1]
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])

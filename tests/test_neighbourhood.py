@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from pyimagesearch import neighbourhood
@@ -15,6 +16,22 @@ def test_remoteness_is_the_squared_mean_distance_to_the_nearest_but_one_to_eleve
 def test_who_has_no_neighbours_is_not_remote():
     alone = np.ones((1, 3), np.float32)
     assert neighbourhood.remoteness(alone, alone).numpy().tolist() == [0]
+    # As after a file from elsewhere.
+    assert neighbourhood.remoteness(alone, alone[:0]).numpy().tolist() == [0]
+
+
+def test_company_is_told_by_mean_distances_to_shares_of_the_bank(rng):
+    bank = rng.standard_normal((1000, 3)).astype(np.float32)
+    points = np.concatenate([bank[:20], bank[:20] + 3])
+    distances = np.sqrt(np.sort(cdist(points, bank), axis=1)[:, 1:] ** 2 + 0.01)
+    expected = np.log(np.stack([distances[:, :k].mean(axis=1) for k in (2, 20, 200)], axis=1))
+    np.testing.assert_allclose(neighbourhood.company(points, bank), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_company_among_few_is_finite(n):
+    points = np.arange(n, dtype=np.float32)[:, np.newaxis]
+    assert np.isfinite(neighbourhood.company(points, points)).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (45, 33, 3), (128, 96, 3), (1, 300, 1)])

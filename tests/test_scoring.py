@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.spatial.distance import cdist
 
 from pyimagesearch import InputError, neighbourhood, scoring
 from pyimagesearch.convautoencoder import ConvAutoencoder
@@ -137,6 +138,20 @@ def test_every_score_finds_a_patch_that_was_never_there(score, rng):
     assert 8 <= column <= 12
 
 
+def test_code_amid_the_usual_ones_and_far_from_each_of_them_is_odd(rng):
+    """The usual ones are a ring, whose mean is in the middle: no Gaussian knows that nobody is there."""
+    angles = rng.uniform(0, 2 * np.pi, 1000)
+    codes = 5 * np.stack([np.cos(angles), np.sin(angles)], axis=1) + 0.1 * rng.standard_normal(
+        (1000, 2)
+    )
+    codes[:5] /= 50
+    images, residuals = rng.uniform(0.4, 0.6, (2, 1000, 4, 4, 1)).astype(np.float32)
+    reference = scoring.fit_code_distance([(images, residuals, codes.astype(np.float32))])
+    maps = np.square(residuals[..., 0])
+    found = scoring.code_distance(maps, images, codes.astype(np.float32), reference).numpy()
+    assert set(scoring.rank(found)[:5]) == set(range(5))
+
+
 def test_score_without_the_reference_that_it_needs_is_refused(autoencoder, images):
     with pytest.raises(InputError, match="the score local needs what training has learnt"):
         scoring.score_images(autoencoder, images, "local", {})
@@ -209,17 +224,18 @@ def seen_by(rng, n=400, k=3):
     ]
 
 
-def test_code_distance_of_gaussian_codes_is_nearly_that_of_mahalanobis(rng):
-    codes, seen = seen_by(rng, n=4000)
+def test_code_distance_is_mahalanobis_of_codes_sizes_and_company(rng):
+    codes, seen = seen_by(rng, n=1500)
     reference = scoring.fit_code_distance(seen)
-    images, usual = np.ones((4000, 4, 4, 1), np.float32), np.full((4000, 4, 4), 0.01, np.float32)
-    found = scoring.code_distance(usual, images, codes, reference).numpy()
-    wanted = (((codes - [3, 0, -1]) / [1, 5, 0.2]) ** 2).sum(axis=1)
-    # Of what is left without the suspects, the variance is a little less; and none of these is
-    # exactly as likely on one side as on the other.
-    ratio = found / wanted
-    assert 1 < np.median(ratio) < 1.6
-    assert np.corrcoef(found, wanted)[0, 1] > 0.97
+    maps = np.concatenate([np.square(residuals[..., 0]) for _, residuals, _ in seen])
+    found = scoring.code_distance(maps, np.ones((1500, 4, 4, 1), np.float32), codes, reference)
+    vectors = np.column_stack([codes, np.zeros(1500), np.log(maps.mean(axis=(1, 2)))])
+    far = np.sqrt(np.sort(cdist(vectors, reference["bank"]), axis=1)[:, 1:] ** 2 + 0.01)
+    # Of 1,200 usual ones, a five-hundredth, a fiftieth, a fifth.
+    company = np.stack([np.log(far[:, :k].mean(axis=1)) for k in (2, 24, 240)], axis=1)
+    away = np.concatenate([vectors, company], axis=1) - reference["mean"]
+    expected = np.einsum("nk,kl,nl->n", away, reference["precision"], away)
+    np.testing.assert_allclose(found, expected, rtol=0.05)
 
 
 def test_image_as_bright_as_none_is_odd_though_its_code_is_usual(rng):
