@@ -149,7 +149,8 @@ def company(points, bank):
         array([[0. , 1.7, 3.9],
                [6.9, 6.9, 7. ]])
     """
-    counts = [max(1, round(scale * bank.shape[0])) for scale in SCALES]
+    # No two alike: of few images as well, each is to tell something that the others don't.
+    counts = [max(n, round(scale * bank.shape[0])) for n, scale in enumerate(SCALES, start=1)]
     # The root and the logarithm of next to nothing, between images that are the same, would make much
     # of how it was rounded; and rounding is the less, the nearer to the origin all are.
     centre = tf.reduce_mean(bank, axis=0)
