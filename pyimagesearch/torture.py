@@ -107,13 +107,15 @@ def loaders():
 
 def hostile_files(args, place, narrator):
     """Load every hostile file that there is a recipe for; each has to be refused."""
-    from pyimagesearch import hostile
+    from pyimagesearch import hostile, hostile_models
 
     mark = place / "executed"
     leave = f"touch {mark}"
     model = (place / "trained" / "a.model").read_bytes()
     made = [("pickles", ".pickle", name, make(leave)) for name, make in hostile.PICKLES.items()]
-    made += [("models", ".model", n, make(model, leave)) for n, make in hostile.MODELS.items()]
+    made += [
+        ("models", ".model", n, make(model, leave)) for n, make in hostile_models.MODELS.items()
+    ]
     others = "arrays, images, tables, settings"
     made += [(others, suffix, n, make(leave)) for (suffix, n), make in hostile.OTHERS.items()]
     load, watch, tallies = loaders(), Watch(), {}
@@ -167,10 +169,11 @@ def wrong_inputs(args, place, narrator):
     """Call the scripts with what people get wrong: one line, status 2, nothing written."""
     import io
 
-    from pyimagesearch import hostile
+    from pyimagesearch import mistakes
 
     main, tallies = scripts(), []
-    for script, table in (("train", hostile.TRAINING_INPUTS), ("find", hostile.DETECTION_INPUTS)):
+    tables = {"train": mistakes.TRAINING_INPUTS, "find": mistakes.DETECTION_INPUTS}
+    for script, table in tables.items():
         tally = Tally(f"wrong input to {script}")
         for number, (name, (make, words)) in enumerate(table.items()):
             work = place / f"{script}-{number}"
@@ -422,7 +425,7 @@ def fuzz(args, place, narrator):
 
     import numpy as np
 
-    from pyimagesearch import hostile, persistence
+    from pyimagesearch import crafting, persistence
 
     trained, rng = place / "trained", random.Random(args.seed)
     model = (trained / "a.model").read_bytes()
@@ -432,18 +435,18 @@ def fuzz(args, place, narrator):
         return suffix, mutated(rng, data)
 
     def part_of_model(name):
-        members = hostile.members_of(model)
+        members = crafting.members_of(model)
         members[name] = mutated(rng, members[name])
-        return ".model", hostile.packed(members.items())
+        return ".model", crafting.packed(members.items())
 
     kinds = {
         "pickles": lambda: changed(".pickle", pickle.dumps(images, rng.randrange(6))),
         "archives of models": lambda: changed(".model", model),
         "descriptions of models": lambda: part_of_model("config.json"),
         "weights of models": lambda: part_of_model("model.weights.h5"),
-        "archives of arrays": lambda: changed(".npz", hostile.mnist_like()),
-        "arrays": lambda: changed(".npy", hostile.header((1, 1, 1))),
-        "images": lambda: (lambda suffix: changed(suffix, hostile.encoded(suffix)))(
+        "archives of arrays": lambda: changed(".npz", crafting.mnist_like()),
+        "arrays": lambda: changed(".npy", crafting.header((1, 1, 1))),
+        "images": lambda: (lambda suffix: changed(suffix, crafting.encoded(suffix)))(
             rng.choice((".png", ".jpg", ".bmp"))
         ),
         "tables": lambda: changed(".csv", (trained / "images.csv").read_bytes()),
@@ -495,12 +498,12 @@ def prepared(place):
     """Make a small source, and train on it and find with it, once."""
     import numpy as np
 
-    from pyimagesearch import hostile
+    from pyimagesearch import crafting
 
     rng = np.random.default_rng(0)
     classes = np.repeat([1, 3], [40, 20])
     x = rng.integers(0, 99, (60, 28, 28), np.uint8) + 9 * classes[:, None, None].astype(np.uint8)
-    (place / "tiny.npz").write_bytes(hostile.mnist_like(x_train=x, y_train=classes))
+    (place / "tiny.npz").write_bytes(crafting.mnist_like(x_train=x, y_train=classes))
     (place / "trained").mkdir()
     main = scripts()
     for script in ("train", "find"):

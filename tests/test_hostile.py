@@ -8,12 +8,21 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import InputError, architectures, hostile, persistence, torture
+from pyimagesearch import (
+    InputError,
+    architectures,
+    crafting,
+    hostile,
+    hostile_models,
+    mistakes,
+    persistence,
+    torture,
+)
 from pyimagesearch.recipes import ARCHITECTURES, recipe
 
 SCRIPTS = {"train": train.main, "find": find_anomalies.main}
-INPUTS = [("train", name) for name in hostile.TRAINING_INPUTS]
-INPUTS += [("find", name) for name in hostile.DETECTION_INPUTS]
+INPUTS = [("train", name) for name in mistakes.TRAINING_INPUTS]
+INPUTS += [("find", name) for name in mistakes.DETECTION_INPUTS]
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +31,12 @@ def results(trained, tmp_path_factory):
     return shutil.copytree(trained, tmp_path_factory.mktemp("results") / "earlier")
 
 
-@pytest.mark.parametrize("name", hostile.MODELS)
+@pytest.mark.parametrize("name", hostile_models.MODELS)
 def test_hostile_model_is_refused_and_not_run(name, trained, tmp_path):
     mark = tmp_path / "executed"
     sound = (trained / "autoencoder.model").read_bytes()
     path = tmp_path / "some.model"
-    path.write_bytes(hostile.MODELS[name](sound, f"touch {mark}"))
+    path.write_bytes(hostile_models.MODELS[name](sound, f"touch {mark}"))
     with pytest.raises(InputError, match=r"some\.model ") as refusal:
         persistence.load_model(path)
     assert not mark.exists()
@@ -37,11 +46,11 @@ def test_hostile_model_is_refused_and_not_run(name, trained, tmp_path):
 def test_model_that_is_only_packed_anew_is_taken(trained, tmp_path):
     """The tables' ways of changing a model do not break it by themselves."""
     sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(hostile.repacked(sound, config=lambda config: config))
+    (tmp_path / "a.model").write_bytes(hostile_models.repacked(sound, config=lambda config: config))
     persistence.load_model(tmp_path / "a.model")
-    (tmp_path / "a.model").write_bytes(hostile.with_weights(sound, lambda file: None))
+    (tmp_path / "a.model").write_bytes(hostile_models.with_weights(sound, lambda file: None))
     persistence.load_model(tmp_path / "a.model")
-    (tmp_path / "a.model").write_bytes(hostile.with_setting(sound, "activation", "relu"))
+    (tmp_path / "a.model").write_bytes(hostile_models.with_setting(sound, "activation", "relu"))
     persistence.load_model(tmp_path / "a.model")
 
 
@@ -61,7 +70,7 @@ def test_code_of_the_lambda_layer_would_do_harm_if_it_were_run(tmp_path):
     import types
 
     mark = tmp_path / "executed"
-    code = marshal.loads(base64.b64decode(hostile.code(f"touch {mark}")))  # noqa: S302
+    code = marshal.loads(base64.b64decode(hostile_models.code(f"touch {mark}")))  # noqa: S302
     types.FunctionType(code, {})(None)
     assert mark.exists()
 
@@ -84,18 +93,18 @@ def test_code_of_the_lambda_layer_would_do_harm_if_it_were_run(tmp_path):
 )
 def test_refused_model_is_told_what_it_asked_for(name, asked_for, trained, tmp_path):
     sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(hostile.MODELS[name](sound, "true"))
+    (tmp_path / "a.model").write_bytes(hostile_models.MODELS[name](sound, "true"))
     with pytest.raises(InputError) as refusal:
         persistence.load_model(tmp_path / "a.model")
     assert asked_for in str(refusal.value)
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in hostile.MODELS if "claim" in name or "bomb" in name]
+    "name", [name for name in hostile_models.MODELS if "claim" in name or "bomb" in name]
 )
 def test_huge_claim_of_a_model_takes_no_memory(name, trained, tmp_path):
     sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(hostile.MODELS[name](sound, "true"))
+    (tmp_path / "a.model").write_bytes(hostile_models.MODELS[name](sound, "true"))
     tracemalloc.start()
     try:
         with pytest.raises(InputError):
@@ -118,7 +127,7 @@ def test_hostile_file_of_another_kind_is_refused(suffix, name, tmp_path):
 
 @pytest.mark.parametrize(("script", "name"), INPUTS)
 def test_wrong_input_is_one_line_and_nothing_is_written(script, name, results, tmp_path, capfd):
-    table = hostile.TRAINING_INPUTS if script == "train" else hostile.DETECTION_INPUTS
+    table = mistakes.TRAINING_INPUTS if script == "train" else mistakes.DETECTION_INPUTS
     make, words = table[name]
     before = torture.snapshot(results)
     names = ("images.pickle", "autoencoder.model", "recon_vis.png", "plot.png")
@@ -137,7 +146,7 @@ def test_wrong_input_is_one_line_and_nothing_is_written(script, name, results, t
 
 
 def reference(**arrays):
-    return hostile.array_archive(**{f"local/{name}": a for name, a in arrays.items()})
+    return crafting.array_archive(**{f"local/{name}": a for name, a in arrays.items()})
 
 
 @pytest.mark.slow
@@ -150,7 +159,7 @@ def reference(**arrays):
         (reference(mean=np.full((28, 28, 4), np.nan)), "NaN or infinity"),
         (reference(mean=np.zeros((2**12, 2**12, 2), np.float32)), "would unpack to"),
         (reference(other=np.zeros(3, np.float32)), "does not fit it"),
-        (hostile.mnist_like(), "the score local needs"),
+        (crafting.mnist_like(), "the score local needs"),
         (b"", "not a whole .npz file"),
     ],
 )

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as npst
 from pyimagesearch import (
     InputError,
     commandline,
+    crafting,
     datasets,
-    hostile,
     htmlreport,
     persistence,
     pipeline,
@@ -183,12 +183,12 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
     rng, load = random.Random(0), torture.loaders()[suffix]
     sound = {
         ".pickle": pickle.dumps(np.zeros((2, 3, 4), np.float32)),
-        ".npz": hostile.mnist_like(),
-        ".npy": hostile.header((1, 1, 1)),
+        ".npz": crafting.mnist_like(),
+        ".npy": crafting.header((1, 1, 1)),
         ".csv": (trained / "images.csv").read_bytes(),
         ".json": (trained / "autoencoder.json").read_bytes(),
     }
-    data = sound.get(suffix) or hostile.encoded(suffix)
+    data = sound.get(suffix) or crafting.encoded(suffix)
     for _ in range(100):
         path = tmp_path / f"a{suffix}"
         path.write_bytes(torture.mutated(rng, data))
@@ -199,9 +199,9 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
 @pytest.mark.slow
 def test_models_with_some_bytes_changed_are_read_or_refused(trained, tmp_path):
     rng = random.Random(0)
-    members = hostile.members_of((trained / "autoencoder.model").read_bytes())
+    members = crafting.members_of((trained / "autoencoder.model").read_bytes())
     for name in ("config.json", "model.weights.h5") * 5:
         changed = {**members, name: torture.mutated(rng, members[name])}
-        (tmp_path / "a.model").write_bytes(hostile.packed(changed.items()))
+        (tmp_path / "a.model").write_bytes(crafting.packed(changed.items()))
         with contextlib.suppress(InputError):
             persistence.load_model(tmp_path / "a.model")
