@@ -1,14 +1,10 @@
 """Both scripts from end to end, on the bundled digits."""
 
 import base64
-import csv
 import json
 import os
-import shlex
-import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -16,46 +12,17 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import datasets, persistence, pipeline, results
-from pyimagesearch.recipes import ARCHITECTURES
+from pyimagesearch import datasets, persistence
 from tests.conftest import ROOT
-
-WRITTEN = [
-    "anomalies.csv",
-    "anomalies.png",
-    "autoencoder.json",
-    "autoencoder.model",
-    "autoencoder.npz",
-    "errors.png",
-    "images.csv",
-    "images.pickle",
-    "plot.png",
-    "recon_vis.png",
-    "report.html",
-    "report.json",
-]
-
-
-def training_flags(folder, *more):
-    return [
-        *("--dataset", str(folder / "images.pickle"), "--model", str(folder / "autoencoder.model")),
-        *("--vis", str(folder / "recon_vis.png"), "--plot", str(folder / "plot.png")),
-        *("--source", "digits", "--epochs", "2", "--filters", "4", *more),
-    ]
-
-
-def detection_flags(trained, folder, *more):
-    files = ["-d", str(trained / "images.pickle"), "-m", str(trained / "autoencoder.model")]
-    return [*files, "--output", str(folder), *more]
-
-
-def table_of(folder):
-    with (folder / "anomalies.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def report_of(folder):
-    return json.loads((folder / "report.json").read_text(), parse_constant=pytest.fail)
+from tests.running import (
+    WRITTEN,
+    complaint,
+    data_of,
+    detection_flags,
+    report_of,
+    table_of,
+    training_flags,
+)
 
 
 def test_default_run_writes_every_file_and_no_other(trained):
@@ -123,13 +90,6 @@ def test_report_agrees_with_the_table(trained):
     assert report["images_per_second"] == pytest.approx(191 / report["seconds"])
 
 
-def data_of(folder):
-    """What the page of a run shows, as it is embedded in it."""
-    text = (folder / "report.html").read_text(encoding="utf-8")
-    data = text.split('id="data">')[1].split("</script>")[0]
-    return json.loads(data, parse_constant=pytest.fail)
-
-
 def test_page_agrees_with_the_report_and_the_table(trained):
     page, report, rows = data_of(trained), report_of(trained), table_of(trained)
     assert page["n"] == 191
@@ -174,197 +134,6 @@ def test_pictures_open_and_are_neither_black_nor_blank(trained, name):
     assert min(picture.shape[:2]) > 300
     assert picture.std() > 20
     assert (picture[0] == 255).all()
-
-
-@pytest.mark.slow
-def test_same_seed_gives_identical_files_and_another_seed_others(tmp_path):
-    for name, seed in (("one", "7"), ("same", "7"), ("other", "8")):
-        (tmp_path / name).mkdir()
-        assert train.main(training_flags(tmp_path / name, "--seed", seed, "--quiet")) == 0
-        assert (
-            find_anomalies.main(detection_flags(tmp_path / name, tmp_path / name, "--quiet")) == 0
-        )
-    for name in ("images.pickle", "images.csv", "anomalies.csv", "anomalies.png"):
-        one = (tmp_path / "one" / name).read_bytes()
-        assert one == (tmp_path / "same" / name).read_bytes(), name
-        assert one != (tmp_path / "other" / name).read_bytes(), name
-
-
-def weights_of(folder):
-    return persistence.load_model(folder / "autoencoder.model").get_weights()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_network_is_the_same_to_the_bit_if_trained_again(arch, tmp_path):
-    for name in ("one", "same"):
-        (tmp_path / name).mkdir()
-        flags = training_flags(tmp_path / name, "--arch", arch, "--seed", "7", "--quiet")
-        assert train.main(flags) == 0
-        assert find_anomalies.main(detection_flags(tmp_path / name, tmp_path / name)) == 0
-    for name in ("images.pickle", "images.csv", "anomalies.csv"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "same" / name).read_bytes()
-    for one, same in zip(weights_of(tmp_path / "one"), weights_of(tmp_path / "same"), strict=True):
-        np.testing.assert_array_equal(one, same)
-
-
-@pytest.mark.slow
-def test_command_in_the_json_trains_the_same_model_again(tmp_path):
-    """Also where the source was left to chance and a path has a blank in it."""
-    folder = tmp_path / "my results"
-    folder.mkdir()
-    assert train.main(training_flags(folder, "--corrupt", "noise:0.1", "--quiet")) == 0
-    command = json.loads((folder / "autoencoder.json").read_text())["run_again"]
-    weights, written = weights_of(folder), (folder / "images.pickle").read_bytes()
-    (folder / "autoencoder.model").unlink()
-    (folder / "images.pickle").unlink()
-    python, script, *flags = shlex.split(command)
-    assert (python, script) == ("python", "train_unsupervised_autoencoder.py")
-    assert train.main(flags) == 0
-    assert (folder / "images.pickle").read_bytes() == written
-    for one, same in zip(weights, weights_of(folder), strict=True):
-        np.testing.assert_array_equal(one, same)
-
-
-@pytest.mark.slow
-def test_number_of_threads_changes_nothing_that_is_printed_or_written(trained, tmp_path):
-    told = {}
-    for threads in ("1", "2"):
-        flags = detection_flags(trained, tmp_path / threads, "--score", "local", "--std", "3")
-        environment = {
-            **os.environ,
-            "TF_NUM_INTRAOP_THREADS": threads,
-            "TF_NUM_INTEROP_THREADS": threads,
-        }
-        command = [sys.executable, str(ROOT / "find_anomalies.py"), *flags]
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        told[threads] = ran.stdout.replace(str(tmp_path / threads), "")
-    assert told["1"] == told["2"]
-    for name in ("anomalies.csv", "anomalies.png"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
-
-
-def constant(folder):
-    return persistence.save_images(folder / "x.pickle", np.full((5, 28, 28, 1), 0.5, np.float32))
-
-
-def single(folder):
-    return persistence.save_images(folder / "x.pickle", np.zeros((1, 28, 28), np.uint8))
-
-
-@pytest.mark.parametrize("make", [constant, single])
-@pytest.mark.parametrize(
-    "rule",
-    [
-        ["--auto"],
-        pytest.param([], marks=pytest.mark.slow),
-        pytest.param(["--contamination", "0.5"], marks=pytest.mark.slow),
-        pytest.param(["--std", "3"], marks=pytest.mark.slow),
-    ],
-)
-def test_images_that_are_all_alike_or_just_one_are_judged(trained, tmp_path, make, rule):
-    make(tmp_path)
-    flags = ["-d", str(tmp_path / "x.pickle"), "-m", str(trained / "autoencoder.model"), *rule]
-    assert find_anomalies.main([*flags, "--output", str(tmp_path), "--quiet"]) == 0
-    report = report_of(tmp_path)
-    # A grey image is odd among digits, a black one is not; neither is odd among its like.
-    assert report["n_flagged"] == (5 if make is constant and rule == ["--std", "3"] else 0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "side"), [(1, 9), (3, 1)])
-def test_one_image_or_images_of_1x1_can_be_trained_on(tmp_path, rng, n, side):
-    (tmp_path / "few").mkdir()
-    for i in range(n):
-        cv2.imwrite(str(tmp_path / "few" / f"{i}.png"), rng.integers(0, 255, (side, side, 3)))
-    flags = training_flags(tmp_path, "--batch-size", "1000", "--quiet")
-    flags[flags.index("digits")] = str(tmp_path / "few")
-    assert train.main(flags) == 0
-    assert find_anomalies.main(detection_flags(tmp_path, tmp_path, "--quiet")) == 0
-    assert report_of(tmp_path)["n_images"] == n
-
-
-def assert_trained_alike(one, other):
-    """The two folders hold networks that are equal to the bit, with equal notes."""
-    for a, b in zip(weights_of(one), weights_of(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-    abouts = [json.loads((folder / "autoencoder.json").read_text()) for folder in (one, other)]
-    for about in abouts:
-        del about["command"], about["run_again"], about["training"]["seconds"]
-    assert abouts[0] == abouts[1]
-    assert not (other / ".autoencoder.model.resume").exists()
-
-
-@pytest.mark.slow
-def test_run_that_failed_after_its_training_is_resumed_without_training_again(
-    tmp_path, monkeypatch, capfd
-):
-    for name in ("whole", "cut"):
-        (tmp_path / name).mkdir()
-    log = ["--logdir", str(tmp_path / "log")]
-    assert train.main(training_flags(tmp_path / "whole", "--resume", *log)) == 0
-    assert len(list((tmp_path / "log").iterdir())) == 1
-    assert "[INFO] nothing to resume: beginning anew\n" in capfd.readouterr().out
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "note_scores", lambda *_: 1 / 0)
-        assert train.main(training_flags(tmp_path / "cut", "--quiet")) == 1
-    assert "ZeroDivisionError" in capfd.readouterr().err
-    assert "found epochs 2 then and 3 now" in complaint(
-        train.main, training_flags(tmp_path / "cut", "--resume", "--epochs", "3"), capfd
-    )
-    assert train.main(training_flags(tmp_path / "cut", "--resume")) == 0
-    assert "[INFO] going on after epoch 2\n" in capfd.readouterr().out
-    assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
-
-
-def start_training(folder, *flags):
-    """A true process that trains on the digits for some seconds, and has finished an epoch."""
-    folder.mkdir()
-    command = [sys.executable, str(ROOT / "train_unsupervised_autoencoder.py")]
-    # What a shell starts in the background ignores Ctrl-C, and so would whatever is started here.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen([*command, *training_flags(folder, *flags)], stderr=subprocess.PIPE)
-    signal.signal(signal.SIGINT, before)
-    while not (folder / ".autoencoder.model.resume").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    return process
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0, 0.3])
-def test_run_that_was_killed_is_resumed_to_the_same_result(tmp_path, seconds):
-    longer = ["--epochs", "40", "--quiet"]
-    process = start_training(tmp_path / "cut", *longer)
-    time.sleep(seconds)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    process.stderr.close()
-    assert not (tmp_path / "cut" / "autoencoder.model").exists()
-    assert train.main(training_flags(tmp_path / "cut", *longer, "--resume")) == 0
-    (tmp_path / "whole").mkdir()
-    assert train.main(training_flags(tmp_path / "whole", *longer)) == 0
-    assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
-
-
-@pytest.mark.slow
-def test_run_that_was_interrupted_leaves_a_whole_model_and_can_be_resumed(tmp_path):
-    longer = ["--epochs", "300", "--quiet"]
-    process = start_training(tmp_path / "cut", *longer)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate()
-    assert process.returncode == 130
-    assert told.decode().strip() == "interrupted"
-    assert sorted(path.name for path in (tmp_path / "cut").iterdir() if path.name[0] != ".") == [
-        name for name in WRITTEN if name not in results.FILES
-    ]
-    about = json.loads((tmp_path / "cut" / "autoencoder.json").read_text())
-    assert 1 <= len(about["training"]["loss"]) == about["recipe"]["epochs"] < 300
-    assert find_anomalies.main(detection_flags(tmp_path / "cut", tmp_path, "--quiet")) == 0
-    assert train.main(training_flags(tmp_path / "cut", *longer, "--resume")) == 0
-    (tmp_path / "whole").mkdir()
-    assert train.main(training_flags(tmp_path / "whole", *longer)) == 0
-    assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
 
 
 @pytest.mark.slow
@@ -428,15 +197,6 @@ def test_pixels_from_0_to_255_are_converted_and_told(trained, tmp_path, capsys):
     assert find_anomalies.main([*flags, "--output", str(tmp_path)]) == 0
     assert "0 to 255 taken as 0 to 1" in capsys.readouterr().out
     assert report_of(tmp_path)["flagged"][0]["index"] == report_of(trained)["flagged"][0]["index"]
-
-
-def complaint(main, flags, capfd):
-    """The one line that a script answers wrong input with."""
-    assert main(flags) == 2
-    told = capfd.readouterr().err
-    assert told.startswith("error: ")
-    assert told.count("\n") == 1
-    return told
 
 
 @pytest.mark.parametrize(
@@ -521,110 +281,6 @@ def test_scripts_as_a_stranger_runs_them(tmp_path):
         path.name for folder in (tmp_path, tmp_path / "output") for path in folder.glob("*.*")
     ]
     assert sorted(written) == WRITTEN
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """A made-up category in the layout of MVTec AD: grey plates, some with a bright spot."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("photos") / "plate"
-    for part, n, odd in (("train/good", 40, 0), ("test/good", 12, 0), ("test/spot", 6, 1)):
-        (folder / part).mkdir(parents=True)
-        (folder / "ground_truth" / part.split("/")[1]).mkdir(parents=True, exist_ok=True)
-        for i in range(n):
-            image = rng.normal(120, 3, (40, 30, 3)) + rng.normal(0, 4)
-            if odd:
-                row, column = rng.integers(4, 20, 2)
-                image[row : row + 8, column : column + 6] += 90
-                mask = np.zeros((40, 30), np.uint8)
-                mask[row : row + 8, column : column + 6] = 255
-                cv2.imwrite(str(folder / "ground_truth" / "spot" / f"{i:03}_mask.png"), mask)
-            cv2.imwrite(str(folder / part / f"{i:03}.png"), np.clip(image, 0, 255).astype(np.uint8))
-    return folder
-
-
-@pytest.mark.slow
-def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
-    """What the hazelnuts go through: train on good images, find the defects of the others."""
-    flags = [*training_flags(tmp_path), "--image-size", "40", "32", "--quiet"]
-    flags[flags.index("digits")] = str(photos)
-    assert train.main(flags) == 0
-    _, labels = persistence.load_manifest(tmp_path / "images.csv")
-    assert labels.tolist() == [0] * 40
-    model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
-    assert find_anomalies.main(["-d", str(photos), *model, "--score", "local"]) == 0
-    metrics = report_of(tmp_path)["metrics"]
-    assert metrics["n_anomalies"] == 6
-    assert metrics["auroc"] == 1
-    assert metrics["pixel_auroc"] > 0.95
-    assert metrics["aupro"] > 0.8
-    assert cv2.imread(str(tmp_path / "heatmaps.png")).std() > 20
-    page = data_of(tmp_path)
-    assert page["columns"][-1] == "True mask"
-    assert [len(parts) for parts in page["pictures"]] == [4] * 18
-    assert table_of(tmp_path)[0]["name"].startswith(str(photos / "test" / "spot"))
-    # The next run has no masks: no picture may be left that seems to be of it.
-    assert find_anomalies.main(["-d", str(tmp_path / "images.pickle"), *model]) == 0
-    assert not (tmp_path / "heatmaps.png").exists()
-
-
-@pytest.fixture
-def pile(tmp_path, rng):
-    """An unlabelled folder of images of all kinds, one file of which is broken."""
-    folder = tmp_path / "my photos"
-    (folder / "below").mkdir(parents=True)
-    for i in range(30):
-        shade = np.full((12, 10 + i % 3, 3), 100 + i, np.uint8)
-        shade += rng.integers(0, 9, shade.shape, np.uint8)
-        path = folder / ("below" if i % 2 else ".") / f"{i:02}.{'jpg' if i % 5 else 'png'}"
-        cv2.imwrite(str(path), shade if i % 7 else shade[..., 0])
-    odd = np.zeros((12, 12, 3), np.uint8)
-    odd[::2] = 255
-    cv2.imwrite(str(folder / "odd, one.png"), odd)
-    (folder / "broken.png").write_bytes(b"\x89PNG but no more")
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("grayscale", [False, True])
-def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, capsys, grayscale):
-    flags = [*training_flags(tmp_path), "--image-size", "12"] + ["--grayscale"] * grayscale
-    flags[flags.index("digits")] = str(pile)
-    assert train.main(flags) == 0
-    told = capsys.readouterr()
-    assert told.err == f"[WARNING] 1 files can't be read, such as {pile / 'broken.png'}\n"
-    images = persistence.load_images(tmp_path / "images.pickle")
-    assert images.shape == (31, 12, 12, 1 if grayscale else 3)
-    model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
-    for dataset in (pile, tmp_path / "images.csv", tmp_path / "images.pickle"):
-        assert find_anomalies.main(["-d", str(dataset), *model, "--contamination", "0.03"]) == 0
-        report = report_of(tmp_path)
-        assert [item["name"] for item in report["flagged"]] == [str(pile / "odd, one.png")]
-        assert report["metrics"] is None
-        assert report["skipped"] == ([str(pile / "broken.png")] if dataset == pile else [])
-
-
-@pytest.mark.slow
-def test_folder_too_large_to_pickle_has_its_manifest_alone(pile, tmp_path, capsys):
-    (tmp_path / "images.pickle").write_bytes(b"of an earlier run, of other images")
-    flags = [*training_flags(tmp_path), "--max-pickle-mib", "0", "--image-size", "12"]
-    flags[flags.index("digits")] = str(pile)
-    assert train.main(flags) == 0
-    assert "alone stands for the images" in capsys.readouterr().out
-    assert not (tmp_path / "images.pickle").exists()
-    files = ["-d", str(tmp_path / "images.csv"), "-m", str(tmp_path / "autoencoder.model")]
-    assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0
-    assert report_of(tmp_path)["n_images"] == 31
-
-
-@pytest.mark.slow
-def test_array_on_disk_is_scored_as_its_pickle_is(trained, tmp_path):
-    images = persistence.load_images(trained / "images.pickle")
-    np.save(tmp_path / "images.npy", images)
-    files = ["-d", str(tmp_path / "images.npy"), "-m", str(trained / "autoencoder.model")]
-    assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0
-    scores = [[row["score"] for row in table_of(folder)] for folder in (tmp_path, trained)]
-    assert scores[0] == scores[1]
 
 
 @pytest.mark.slow
