@@ -4,6 +4,7 @@ python -m pyimagesearch.torture
 """
 
 import contextlib
+import faulthandler
 import json
 import os
 import random
@@ -20,6 +21,8 @@ from pyimagesearch.benchmark_common import add_output, write
 from pyimagesearch.silence import tensorflow_silenced
 
 FIELDS = ("what was tried", "times", "as promised", "executed", "tracebacks", "half-written")
+# Seconds that any process of these may take, on a slow machine as well.
+PATIENCE = 300
 # What no file may make the program do.
 FORBIDDEN = {"os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "pty.spawn"}
 FORBIDDEN |= {"socket.connect", "os.spawn", "os.forkpty", "ctypes.dlopen"}
@@ -199,12 +202,13 @@ def wrong_inputs(args, place, narrator):
     return tallies
 
 
-def forked(function, kill_after=None):
+def forked(function, kill_after=None, patience=PATIENCE):
     """Run a function in a process of its own, forked from this one.
 
     Args:
         function: Returns an exit status, or `None`.
         kill_after: Seconds after which the process is killed, if it is not done by then.
+        patience: Seconds after which it is taken to hang, and made to say where.
 
     Returns:
         A tuple of the status as of `os.waitstatus_to_exitcode` and the text that it printed.
@@ -217,6 +221,7 @@ def forked(function, kill_after=None):
             try:
                 os.dup2(printed.fileno(), 1)
                 os.dup2(printed.fileno(), 2)
+                faulthandler.enable(2)
                 status = function() or 0
             finally:
                 sys.stdout.flush()
@@ -225,9 +230,21 @@ def forked(function, kill_after=None):
         if kill_after is not None:
             time.sleep(kill_after)
             os.kill(process, signal.SIGKILL)
-        _, status = os.waitpid(process, 0)
+        status = ended(process, patience)
         printed.seek(0)
         return os.waitstatus_to_exitcode(status), printed.read()
+
+
+def ended(process, patience):
+    """Wait for a forked process, and abort it after so many seconds; the status of `os.waitpid`."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.01)
+    os.kill(process, signal.SIGABRT)
+    return os.waitpid(process, 0)[1]
 
 
 class Steps:
@@ -388,7 +405,7 @@ def two_at_once(args, place, narrator):
                 status = run(2 * number + (other == 0))
                 if other == 0:
                     os._exit(status)
-                return status or os.waitstatus_to_exitcode(os.waitpid(other, 0)[1])
+                return status or os.waitstatus_to_exitcode(ended(other, PATIENCE))
 
             status, printed = forked(both)
             verdict, found = forked(lambda: sound(out))
@@ -525,7 +542,7 @@ def tried(part, args, place, narrator):
         results.write_text(json.dumps([vars(tally) for tally in tallies]))
 
     results.unlink(missing_ok=True)
-    status, printed = forked(run)
+    status, printed = forked(run, patience=PATIENCE + args.seconds)
     if status:
         raise RuntimeError(f"{part} ended with {status}: {printed[-2000:]}")
     return [Tally(**fields) for fields in json.loads(results.read_text())]

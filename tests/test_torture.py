@@ -44,6 +44,15 @@ def test_watch_sees_what_a_file_makes_python_do():
     assert watch.seen == []
 
 
+def test_process_that_hangs_is_ended_and_says_where():
+    """Forked from a process without TensorFlow, as this one is not."""
+    code = "import time; from pyimagesearch import torture; "
+    code += "print(torture.forked(lambda: time.sleep(99), patience=0.5))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.stdout.startswith("(-6, ")
+    assert "in forked" in ran.stdout
+
+
 def test_results_that_are_not_whole_are_noticed(trained, tmp_path, capsys):
     (tmp_path / "images.pickle").write_bytes((trained / "images.pickle").read_bytes())
     (tmp_path / "a.json").write_bytes((trained / "autoencoder.json").read_bytes())
