@@ -5,24 +5,15 @@ import sys
 import pytest
 
 from pyimagesearch import torture
-from tests.conftest import ROOT
+from tests.conftest import ROOT, answers_without_packages
 
 
 @pytest.mark.parametrize(
     "flags", [["--help"], ["--no-such-flag"], ["--kills", "0"], ["--only", "x"]]
 )
 def test_help_and_wrong_flags_need_nothing_but_python_itself(flags):
-    """-S and -I: no installed package is in reach, so that nothing slow can be imported."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[1:] = {flags!r}; "
-    code += "import runpy; runpy.run_module('pyimagesearch.torture', run_name='__main__')"
-    ran = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True)
-    if flags == ["--help"]:
-        assert ran.returncode == 0
-        assert ran.stdout.startswith("usage: -m pyimagesearch.torture")
-    else:
-        assert ran.returncode == 2
-        assert ran.stderr.startswith("error: ")
-        assert ran.stderr.count("\n") == 1
+    run = "runpy.run_module('pyimagesearch.torture', run_name='__main__')"
+    answers_without_packages(run, ["torture", *flags], "-m pyimagesearch.torture")
 
 
 def test_tally_counts_what_went_wrong():
