@@ -184,7 +184,7 @@ def multiworker():
         if os.environ.get("TF_CONFIG"):
             resolver = resolvers.TFConfigClusterResolver()
         elif "SLURM_STEP_NUM_TASKS" in os.environ:
-            resolver = resolvers.SlurmClusterResolver()
+            resolver = as_slurm_says()
         else:
             raise InputError(
                 f"expected TF_CONFIG to say who the workers are, found none: {TF_CONFIG_HINT}"
@@ -202,6 +202,29 @@ def multiworker():
     with lost_workers_told():
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
     return Crew(strategy, resolver.task_id, len(workers))
+
+
+def as_slurm_says():
+    """Who the workers are, by the variables of a Slurm step.
+
+    TensorFlow's resolver for Slurm would hand out the GPUs too, and needs NVIDIA's tools for it
+    where there are none. Slurm can do that itself (`srun --gpus-per-task`); so each process takes
+    the GPUs that it sees.
+    """
+    resolvers = tf.distribute.cluster_resolver
+    enough = int(os.environ["SLURM_STEP_NUM_TASKS"])
+    slurm = resolvers.SlurmClusterResolver(
+        gpus_per_node=enough, gpus_per_task=1, auto_set_gpu=False
+    )
+    cluster = slurm.cluster_spec()
+    seen = len(tf.config.list_physical_devices("GPU"))
+    return resolvers.SimpleClusterResolver(
+        cluster,
+        task_type=slurm.task_type,
+        task_id=slurm.task_id,
+        num_accelerators={"GPU": seen},
+        rpc_layer="grpc",
+    )
 
 
 # What TensorFlow raises where another process has gone, or doesn't answer in time.

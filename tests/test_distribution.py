@@ -62,25 +62,32 @@ def ports(n):
     return found
 
 
-def start(commands):
-    """Start a worker for each command, as TF_CONFIG describes them."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports(len(commands))]}
+def tf_config(n):
+    """The variables by which each of some workers on this machine is told who they all are."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports(n)]}
+    tasks = ({"type": "worker", "index": index} for index in range(n))
+    return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+
+
+def slurm(n):
+    """The same as Slurm tells it. The ports are 8888 and those after it."""
+    step = {"NUM_TASKS": n, "NODELIST": "127.0.0.1", "TASKS_PER_NODE": n}
+    told = {f"SLURM_STEP_{name}": str(value) for name, value in step.items()}
+    return [told | {"SLURM_PROCID": str(index)} for index in range(n)]
+
+
+def start(commands, described=tf_config):
+    """Start a worker for each command."""
     return [
         subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ
-            | {
-                "TF_CONFIG": json.dumps(
-                    {"cluster": cluster, "task": {"type": "worker", "index": index}}
-                ),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            },
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | told,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index, command in enumerate(commands)
+        for command, told in zip(commands, described(len(commands)), strict=True)
     ]
 
 
@@ -141,6 +148,25 @@ def test_missing_or_wrong_description_of_the_workers_is_an_input_error(config, m
         distribution.crew("multiworker")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLURM_STEP_NUM_TASKS", "many"),
+        ("SLURM_STEP_NUM_TASKS", "0"),
+        ("SLURM_STEP_NODELIST", "["),
+        ("SLURM_STEP_TASKS_PER_NODE", "1"),
+        ("SLURM_PROCID", "2"),
+        ("SLURM_PROCID", "x"),
+    ],
+)
+def test_wrong_description_by_slurm_is_an_input_error(name, value, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for variable, told in (slurm(2)[0] | {name: value}).items():
+        monkeypatch.setenv(variable, told)
+    with pytest.raises(InputError, match="or start it by Slurm"):
+        distribution.crew("multiworker")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
@@ -197,14 +223,18 @@ def training(folder, *more):
 
 
 @pytest.mark.slow
-def test_two_workers_write_the_same_table_as_one_and_the_chief_alone_writes(trained, tmp_path):
+@pytest.mark.parametrize("described", [tf_config, slurm])
+def test_two_workers_write_the_same_table_as_one_and_the_chief_alone_writes(
+    described, trained, tmp_path
+):
     folders = [tmp_path / "chief", tmp_path / "other"]
     flags = ["-d", trained / "images.pickle", "-m", trained / "autoencoder.model"]
     workers = start(
         [
             script("find_anomalies.py", folder, *flags, "--output", folder, "--quiet")
             for folder in folders
-        ]
+        ],
+        described,
     )
     for worker in workers:
         assert worker.communicate(timeout=300) == ("", "")
