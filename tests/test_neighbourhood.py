@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -26,6 +28,15 @@ def test_company_is_told_by_mean_distances_to_shares_of_the_bank(rng):
     distances = np.sqrt(np.sort(cdist(points, bank), axis=1)[:, 1:] ** 2 + 0.01)
     expected = np.log(np.stack([distances[:, :k].mean(axis=1) for k in (2, 20, 200)], axis=1))
     np.testing.assert_allclose(neighbourhood.company(points, bank), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("n", [4, 30, 400])
+def test_each_scale_of_company_tells_something_of_its_own_among_few_too(rng, n):
+    """Where two were always equal, a distance by them would be made of rounding."""
+    points = rng.standard_normal((n, 3)).astype(np.float32)
+    company = neighbourhood.company(points, points).numpy()
+    for one, other in itertools.pairwise(company.T):
+        assert (one < other).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
