@@ -251,9 +251,9 @@ def scoring(args):
             rate = operations(network) * n / here / 1e9
             yield f"{name}, rate", n, rate, ceiling, "GFLOP/s", rate / ceiling, "matrix product"
             # Less arithmetic is the other way to more images.
-            there = ceiling * 1e9 / most
-            limit = "the tutorial's network at that rate"
-            yield f"{name}, of the limit", n, n / here, there, "images/s", n / here / there, limit
+            limit, there_is = ceiling * 1e9 / most, "the tutorial's network at that rate"
+            fast = n / here
+            yield f"{name}, of the limit", n, fast, limit, "images/s", fast / limit, there_is
             yield f"{name}, bf16", n, n / low, n / here, "images/s", here / low, "float32"
 
 
