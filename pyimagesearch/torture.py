@@ -4,7 +4,6 @@ python -m pyimagesearch.torture
 """
 
 import contextlib
-import faulthandler
 import json
 import os
 import random
@@ -16,13 +15,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyimagesearch import InputError, atomic, commandline
+from pyimagesearch import InputError, atomic, commandline, forking
 from pyimagesearch.benchmark_common import add_output, write
 from pyimagesearch.silence import tensorflow_silenced
 
 FIELDS = ("what was tried", "times", "as promised", "executed", "tracebacks", "half-written")
-# Seconds that any process of these may take, on a slow machine as well.
-PATIENCE = 300
 # What no file may make the program do.
 FORBIDDEN = {"os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "pty.spawn"}
 FORBIDDEN |= {"socket.connect", "os.spawn", "os.forkpty", "ctypes.dlopen"}
@@ -202,72 +199,6 @@ def wrong_inputs(args, place, narrator):
     return tallies
 
 
-def forked(function, kill_after=None, patience=PATIENCE):
-    """Run a function in a process of its own, forked from this one.
-
-    Args:
-        function: Returns an exit status, or `None`.
-        kill_after: Seconds after which the process is killed, if it is not done by then.
-        patience: Seconds after which it is taken to hang, and made to say where.
-
-    Returns:
-        A tuple of the status as of `os.waitstatus_to_exitcode` and the text that it printed.
-    """
-    with tempfile.TemporaryFile("w+", errors="replace") as printed:
-        sys.stdout.flush()
-        process = os.fork()
-        if process == 0:
-            status = 70
-            try:
-                os.dup2(printed.fileno(), 1)
-                os.dup2(printed.fileno(), 2)
-                faulthandler.enable(2)
-                status = function() or 0
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(status)
-        if kill_after is not None:
-            time.sleep(kill_after)
-            os.kill(process, signal.SIGKILL)
-        status = ended(process, patience)
-        printed.seek(0)
-        return os.waitstatus_to_exitcode(status), printed.read()
-
-
-def ended(process, patience):
-    """Wait for a forked process, and abort it after so many seconds; the status of `os.waitpid`."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.01)
-    os.kill(process, signal.SIGABRT)
-    return os.waitpid(process, 0)[1]
-
-
-class Steps:
-    """Counts what a process does to files in a folder, and can kill it at one such step.
-
-    Args:
-        folder: Which folder.
-        last: The number of the step that is not done any more; `None`: all are.
-    """
-
-    EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "shutil.rmtree"}
-
-    def __init__(self, folder, last=None):
-        self.folder, self.last, self.done = str(folder), last, 0
-        sys.addaudithook(self.note)
-
-    def note(self, event, args):
-        if event in self.EVENTS and args and str(args[0]).startswith(self.folder):
-            self.done += 1
-            if self.done == self.last:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
 def kills(args, place, narrator):
     """Kill both scripts at random moments and at random steps; then look at what they left.
 
@@ -281,13 +212,13 @@ def kills(args, place, narrator):
         wanted = place / "steps"
 
         def run(last=None, seed=1, script=script, out=out, wanted=wanted):
-            steps = Steps(out, last)
+            steps = forking.Steps(out, last)
             status = main[script](flags_of(script, place, out, seed))
             wanted.write_text(str(steps.done))
             return status
 
         started = time.monotonic()
-        status, printed = forked(run)
+        status, printed = forking.forked(run)
         seconds, n_steps = time.monotonic() - started, int(wanted.read_text())
         if status:
             raise RuntimeError(f"a run that nobody killed ended with {status}: {printed}")
@@ -299,23 +230,25 @@ def kills(args, place, narrator):
             if killed % 2:
                 how = f"at step {rng.randint(1, n_steps)} of {n_steps}"
                 last = int(how.split()[2])
-                status, printed = forked(lambda run=run, last=last, seed=seed: run(last, seed))
+                status, printed = forking.forked(
+                    lambda run=run, last=last, seed=seed: run(last, seed)
+                )
             else:
                 moment = rng.uniform(0, seconds)
                 how = f"after {moment:.2f} of {seconds:.2f} s"
-                status, printed = forked(lambda run=run, seed=seed: run(None, seed), moment)
+                status, printed = forking.forked(lambda run=run, seed=seed: run(None, seed), moment)
             if status == 0:  # It was faster this time.
                 continue
             killed += 1
             problem = None if status == -signal.SIGKILL else f"ended with {status}: {printed}"
-            verdict, found = forked(lambda out=out: sound(out))
+            verdict, found = forking.forked(lambda out=out: sound(out))
             hidden = len(temporary_files(out))
             # The next run takes away what this one has left: never more than one run's.
             if hidden > len(TRAINED) + len(FOUND):
                 problem = f"{hidden} temporary files"
             narrator.progress(f"kills of {script}", killed, args.kills)
             tally.count(how, problem or (found if verdict else None), half_written=verdict)
-        status, printed = forked(run)
+        status, printed = forking.forked(run)
         left = temporary_files(out)
         tally.count("a run in peace", printed if status else str(left) if left else None)
         tally.times, tally.as_promised = tally.times - 1, tally.as_promised - (not (status or left))
@@ -362,7 +295,7 @@ def full_disk(args, place, narrator):
     for script, names in (("train", TRAINED), ("find", FOUND)):
         out = place / f"full-{script}"
         shutil.copytree(place / "trained", out)
-        forked(lambda script=script, out=out: main[script](flags_of(script, place, out)))
+        forking.forked(lambda script=script, out=out: main[script](flags_of(script, place, out)))
         before = snapshot(out)
         tally = Tally(f"disk full under {script}")
         for name in names:
@@ -377,7 +310,7 @@ def full_disk(args, place, narrator):
                 sys.addaudithook(fill)
                 return main[script](flags_of(script, place, out, seed=3))
 
-            status, printed = forked(run)
+            status, printed = forking.forked(run)
             one_line = printed.startswith("error: cannot write") and printed.count("\n") == 1
             tally.count(
                 f"{size} bytes",
@@ -405,10 +338,10 @@ def two_at_once(args, place, narrator):
                 status = run(2 * number + (other == 0))
                 if other == 0:
                     os._exit(status)
-                return status or os.waitstatus_to_exitcode(ended(other, PATIENCE))
+                return status or os.waitstatus_to_exitcode(forking.ended(other, forking.PATIENCE))
 
-            status, printed = forked(both)
-            verdict, found = forked(lambda: sound(out))
+            status, printed = forking.forked(both)
+            verdict, found = forking.forked(lambda: sound(out))
             hidden = temporary_files(out)
             problem = printed if status else found if verdict else str(hidden) if hidden else None
             tally.count(script, problem, half_written=verdict)
@@ -524,7 +457,7 @@ def prepared(place):
     (place / "trained").mkdir()
     main = scripts()
     for script in ("train", "find"):
-        status, printed = forked(
+        status, printed = forking.forked(
             lambda script=script: main[script](flags_of(script, place, place / "trained"))
         )
         if status:
@@ -542,7 +475,7 @@ def tried(part, args, place, narrator):
         results.write_text(json.dumps([vars(tally) for tally in tallies]))
 
     results.unlink(missing_ok=True)
-    status, printed = forked(run, patience=PATIENCE + args.seconds)
+    status, printed = forking.forked(run, patience=forking.PATIENCE + args.seconds)
     if status:
         raise RuntimeError(f"{part} ended with {status}: {printed[-2000:]}")
     return [Tally(**fields) for fields in json.loads(results.read_text())]

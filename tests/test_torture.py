@@ -37,8 +37,8 @@ def test_watch_sees_what_a_file_makes_python_do():
 
 def test_process_that_hangs_is_ended_and_says_where():
     """Forked from a process without TensorFlow, as this one is not."""
-    code = "import time; from pyimagesearch import torture; "
-    code += "print(torture.forked(lambda: time.sleep(99), patience=0.5))"
+    code = "import time; from pyimagesearch import forking; "
+    code += "print(forking.forked(lambda: time.sleep(99), patience=0.5))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ran.stdout.startswith("(-6, ")
     assert "in forked" in ran.stdout
