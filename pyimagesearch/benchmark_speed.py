@@ -287,14 +287,16 @@ def growth(args):
             for n in args.counts:
                 repetitions = min(10, max(1, max(args.counts) // n))
                 each[n].append(alone(SCORE_ALONE, json.dumps([f"{folder}/{n}.npy", repetitions])))
+
+    def of(n):
+        took, worked, _ = np.mean(each[n], axis=0)
+        return 1e6 * worked / n, 1e6 * took / n, max(peak for *_, peak in each[n])
+
+    what = ("processor time of an image", "us"), ("time of an image", "us"), ("peak memory", "MiB")
     first, there = args.counts[0], f"{args.counts[0]} images"
-    took, worked, peaks = ({n: [one[i] for one in each[n]] for n in each} for i in range(3))
     for n in args.counts:
-        for what, seconds in (("processor time", worked), ("time", took)):
-            here, beside = (1e6 * np.mean(seconds[count]) / count for count in (n, first))
-            yield f"{what} of an image", n, here, beside, "us", beside / here, there
-        here, beside = max(peaks[n]), max(peaks[first])
-        yield "peak memory", n, here, beside, "MiB", beside / here, there
+        for (name, unit), here, beside in zip(what, of(n), of(first), strict=True):
+            yield name, n, here, beside, unit, beside / here, there
 
 
 def files(args):
