@@ -35,7 +35,8 @@ def main(argv=None):
     targets = [Path(args.output, name) for name in results.FILES]
     gallery, histogram, heatmaps, table, report, page = targets
     crew = distribution.crew(args.strategy)
-    atomic.check_targets(*targets if crew.chief else ())
+    if crew.chief:
+        atomic.check_targets(*targets, inputs=pipeline.files_read(args.dataset, args.model))
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
@@ -46,7 +47,8 @@ def main(argv=None):
     )
     if remark:
         narrator.say(remark)
-    planted = None
+    narrator.own_pictures_left_out(dataset.own_pictures)
+    planted = masked = None
     if args.corrupt:
         dataset, planted = pipeline.plant(dataset, args.corrupt, args.corrupt_fraction, seed=42)
         narrator.say(f"planted {planted.sum():,} anomalies; the others count as what they were")
@@ -89,7 +91,6 @@ def main(argv=None):
 
     # Were we right? Only here are the hidden labels looked at, and the masks.
     verdict = metrics.evaluate(scores, flagged, dataset.labels)
-    masked = None
     if dataset.masks is not None and model.noted:
         images, maps, masks, found = results.judge_pixels(model, dataset)
         verdict |= metrics.evaluate_maps(maps, masks)

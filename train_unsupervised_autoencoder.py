@@ -36,9 +36,9 @@ def main(argv=None):
     unfinished = persistence.state_path(args.model)
     crew = distribution.crew(args.strategy)
     if crew.chief:
-        atomic.check_targets(
-            args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
-        )
+        results = args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
+        read = () if args.source in datasets.SOURCES else (args.source,)
+        atomic.check_targets(*results, unfinished, inputs=read)
 
     # The images: mostly normal ones, contaminated with a few others. Their labels ride beside
     # them into the manifest, and nothing below looks at them.
@@ -48,6 +48,7 @@ def main(argv=None):
         narrator.warn(f"no MNIST, so these are scikit-learn's small digits; {datasets.MNIST_HINT}")
     if source.skipped:
         narrator.warn(f"{len(source.skipped):,} files can't be read, such as {source.skipped[0]}")
+    narrator.own_pictures_left_out(source.own_pictures)
     dataset = datasets.contaminated(
         source, args.valid_label, args.anomaly_label, args.contam, args.seed
     )

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -13,17 +14,19 @@ try:
 except ImportError:  # not on Windows
     fcntl = None
 
-from pyimagesearch import InputError
+from pyimagesearch import InputError, ownership
 
 
-def check_targets(*paths):
-    """Make sure that files can be written at these paths, before any long work is done for them.
+def check_targets(*paths, inputs=()):
+    """Make sure that files may be written at these paths, before any long work is done for them.
 
     Args:
         *paths: Paths of files to come. Their folders are made if they are missing.
+        inputs: Paths of what the run reads, be it there or not.
 
     Raises:
-        InputError: If one is a folder, two are the same, or its folder can't be written to.
+        InputError: If one is a folder, two are the same, one is an input, one is there and was
+            not written by the suite, or its folder can't be written to. Nothing is then changed.
     """
     seen = set()
     for path in map(Path, paths):
@@ -31,17 +34,62 @@ def check_targets(*paths):
             raise InputError(
                 f"expected a file to write at {path}, found a folder: name a file in it"
             )
-        if path.resolve() in seen:
+        # Unlike `Path.resolve`, it takes links that go round in circles.
+        real = os.path.realpath(path)
+        if real in seen:
             raise InputError(f"two results would both be written to {path}: name two files")
-        seen.add(path.resolve())
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
-        except OSError as fault:
-            raise InputError(
-                f"cannot write to the folder {path.parent}: {fault.strerror}"
-            ) from None
+        seen.add(real)
+    if read := [path for path in paths if any(_is_same(path, other) for other in inputs)]:
+        raise InputError(
+            f"expected to write results over nothing that is read, found {_listed(read)} among "
+            "both: name another place for the results"
+        )
+    check_ours(*paths)
+    for folder in dict.fromkeys(Path(path).parent for path in paths):
+        check_folder(folder)
+
+
+def check_ours(*paths):
+    """Make sure that nothing lies at these paths but what the suite has written itself.
+
+    Raises:
+        InputError: If something else does: a file of somebody's, a link that leads nowhere, or a
+            result of a version of the suite that did not mark its files.
+    """
+    if found := [path for path in paths if os.path.lexists(path) and not ownership.is_ours(path)]:
+        raise InputError(
+            "expected to write results over nothing but earlier results of this suite, found "
+            f"{_listed(found)}, which it has not written (or an earlier version has): move "
+            f"{'them' if len(found) > 1 else 'it'} away, or name another place for the results"
+        )
+
+
+def check_folder(folder):
+    """Make sure that files can be written to a folder, which is made if it is missing.
+
+    Raises:
+        InputError: If they can't.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        raise InputError(f"cannot write to the folder {folder}: {fault.strerror}") from None
+
+
+def _is_same(path, other):
+    """Whether two paths name one file, by whatever name or link; neither has to be there."""
+    with suppress(OSError):
+        if Path(path).samefile(other):
+            return True
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _listed(paths):
+    """The first three of some paths, and how many more there are."""
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(map(str, paths[:3])) + more
 
 
 # What is to be done at the end of `together`, if one is under way: functions, in their order.
@@ -62,7 +110,8 @@ def atomic_path(path, suffix=".tmp"):
         meanwhile, the next to write to the same path takes this one away.
 
     Raises:
-        InputError: If the disk is full or the folder can't be written to.
+        InputError: If the disk is full, the folder can't be written to, or a file lies there that
+            the suite has not written.
     """
     path = Path(path)
     with ExitStack() as stack:
@@ -74,6 +123,7 @@ def atomic_path(path, suffix=".tmp"):
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             if _put_off is None:
+                check_ours(path)
                 temporary.replace(path)
             else:
                 _put_off.append((path, lambda: temporary.replace(path)))
@@ -96,8 +146,10 @@ def temporary_beside(path, suffix, make=new_file):
     """
     # Cut short, because no name may be longer than some 255 bytes.
     prefix = f".{path.name[:40]}."
+    # The very names that are made below: others that look like them are somebody's.
+    made_here = re.compile(f"{re.escape(prefix)}[0-9a-f]{{16}}{re.escape(suffix)}")
     for other in path.parent.iterdir():
-        if other.name.startswith(prefix) and other.name.endswith(suffix):
+        if made_here.fullmatch(other.name):
             with _held(other, wait=False) as left_over:
                 if left_over:
                     _discard(other)
@@ -146,7 +198,8 @@ def together():
     the same time take turns.
 
     Raises:
-        InputError: If a file can't get its name.
+        InputError: If a file can't get its name, or if meanwhile one has appeared under it that
+            the suite has not written; nothing is then changed.
 
     Example:
         >>> import tempfile
@@ -169,6 +222,8 @@ def together():
         # In one order, so that no two runs wait for each other.
         for folder in sorted({path.parent.resolve() for path, _ in steps}):
             stack.enter_context(_held(folder, wait=True))
+        # Again: much may have happened since `check_targets`.
+        check_ours(*dict.fromkeys(path for path, _ in steps))
         for path, step in steps:
             try:
                 step()
@@ -221,9 +276,14 @@ def save_bytes(path, data):
 
 
 def remove(*paths):
-    """Take files away that earlier runs may have left."""
+    """Take files away that earlier runs may have left.
+
+    Raises:
+        InputError: If one was not written by the suite.
+    """
     for path in map(Path, paths):
         if _put_off is None:
+            check_ours(path)
             path.unlink(missing_ok=True)
         else:
             _put_off.append((path, functools.partial(path.unlink, missing_ok=True)))

@@ -21,7 +21,8 @@ from pyimagesearch.benchmark_common import add_output, write
 from pyimagesearch.silence import tensorflow_silenced
 
 # Name -> module with `HELP`, `add_arguments(parser)`, and `table(args, narrator)`, which returns a
-# list of tuples of text, the names of the columns first.
+# list of tuples of text, the names of the columns first. `FILES`, if it has it, are the names of
+# what it writes beside its table.
 TABLES = {
     "architectures": benchmark_architectures,
     "detection": benchmark_detection,
@@ -56,7 +57,8 @@ def main(argv=None):
     # Every network has functions of its own to be compiled; TensorFlow would warn of so many.
     tf.get_logger().setLevel("ERROR")
     path = Path(args.output, f"{args.table}.csv")
-    atomic.check_targets(path)
+    beside = [path.with_name(name) for name in getattr(TABLES[args.table], "FILES", ())]
+    atomic.check_targets(path, *beside, inputs=[args.source])
     write(path, TABLES[args.table].table(args, narrator), narrator)
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from pyimagesearch import InputError, atomic, commandline
+from pyimagesearch import InputError, atomic, commandline, ownership
 from pyimagesearch.recipes import RECIPES, recipe
 
 HELP = "find images of other classes, beside methods without a network"
@@ -220,6 +220,8 @@ def judge(scores, labels):
 # The columns of the file of single results.
 KEY = ("source", "protocol", "normal", "anomalous", "contam", "seed", "method")
 COLUMNS = (*KEY, *MEASURES, "seconds")
+# What is written beside the table: single results, to go on from, and the table for programs.
+RUNS, TABLE = FILES = ("detection_runs.csv", "detection.json")
 
 
 def add_arguments(parser):
@@ -278,7 +280,7 @@ def table(args, narrator):
 
     if datasets.is_folder(args.source):
         raise InputError(f"expected mnist or a .npz file as source, received {args.source}")
-    kept = Path(args.output, "detection_runs.csv")
+    kept = Path(args.output, RUNS)
     known = load_runs(kept)
     name = Path(args.source).stem
     tasks = [
@@ -315,9 +317,8 @@ def table(args, narrator):
     asked = {(name, *map(str, astuple(task)), method) for task in tasks for method in args.methods}
     rows = summed_up({key: row for key, row in known.items() if key in asked})
     text = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    atomic.save_bytes(
-        Path(args.output, "detection.json"), (json.dumps(text, indent=2) + "\n").encode()
-    )
+    marked = ownership.mark_line_ends(json.dumps(text, indent=2) + "\n")
+    atomic.save_bytes(Path(args.output, TABLE), marked.encode())
     return rows
 
 

@@ -314,7 +314,7 @@ def files(args):
                     rng.integers(0, 256, (*rng.integers(40, 121, 2), 3), np.uint8), (0, 0), 3
                 )
                 cv2.imwrite(f"{folder}/{i}.{'png' if i % 2 else 'jpg'}", image)
-            every = folders.Files(folders.list_images(folder), (28, 28), grayscale=True)
+            every = folders.Files(folders.list_images(folder)[0], (28, 28), grayscale=True)
 
             def decode(every=every):
                 deque(streams.batches(every, range(len(every)), 256), maxlen=0)

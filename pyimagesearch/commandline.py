@@ -537,6 +537,16 @@ class Narrator:
         if not self.quiet:
             tell(f"[WARNING] {text}", sys.stderr)
 
+    def own_pictures_left_out(self, paths):
+        """Warn of pictures in a folder of images that the suite itself has written, if any."""
+        if len(paths) == 1:
+            self.warn(f"1 picture that this suite has written is not read as an image: {paths[0]}")
+        elif paths:
+            self.warn(
+                f"{len(paths):,} pictures that this suite has written are not read as images, "
+                f"such as {paths[0]}"
+            )
+
     def progress(self, what, done, total, begins=False, **figures):
         """Tell how far a piece of work is. Call it with `done=0` at its start.
 

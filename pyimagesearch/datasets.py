@@ -44,6 +44,7 @@ class Source:
         masks: For each image the path of its ground-truth mask, or `None` if nothing in it is
             wrong; `None` where there are no masks at all.
         skipped: Paths of files that could not be decoded and are not among the images.
+        own_pictures: Paths of pictures that the suite has written, which are not among them either.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Source:
     labels: np.ndarray | None = None
     masks: list[Path | None] | None = None
     skipped: Sequence[str] = ()
+    own_pictures: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class ImageSet:
         images: float32 array `(N, H, W, C)` in [0, 1], or `Files` or `Mapped` that look like one.
         names: N names, one an image.
         labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown.
-        masks, skipped: As of a `Source`.
+        masks, skipped, own_pictures: As of a `Source`.
     """
 
     images: "np.ndarray | Files | Mapped"
@@ -71,6 +73,7 @@ class ImageSet:
     labels: np.ndarray
     masks: list[Path | None] | None = None
     skipped: Sequence[str] = ()
+    own_pictures: Sequence[str] = ()
 
 
 class Unavailable(InputError):
@@ -137,9 +140,17 @@ def is_mvtec(folder):
 
 def load_folder(folder, split="train", size=None, grayscale=False, on_progress=None):
     """One's own images, of which nobody knows which are odd. They have no splits."""
-    files, skipped = read_files(list_images(folder), size, grayscale, on_progress)
-    labels = np.full(len(files), -1, np.int8)
-    return Source(str(folder), files, None, as_names(files.paths), labels, skipped=skipped)
+    paths, own = list_images(folder)
+    files, skipped = read_files(paths, size, grayscale, on_progress)
+    return Source(
+        str(folder),
+        files,
+        None,
+        as_names(files.paths),
+        np.full(len(files), -1, np.int8),
+        skipped=skipped,
+        own_pictures=as_names(own),
+    )
 
 
 def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=None):
@@ -162,7 +173,9 @@ def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=No
     """
     folder = Path(folder)
     where = {"train": folder / "train" / "good", "test": folder / "test"}
-    paths = [path for part in parts_of(split) for path in list_images(where[part])]
+    listed = [list_images(where[part]) for part in parts_of(split)]
+    paths = [path for images, _ in listed for path in images]
+    own = [path for _, pictures in listed for path in pictures]
     files, skipped = read_files(paths, size, grayscale, on_progress)
 
     has_masks = (folder / "ground_truth").is_dir()
@@ -185,6 +198,7 @@ def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=No
         np.array(labels, np.int8),
         masks if any(masks) else None,
         skipped,
+        as_names(own),
     )
 
 
@@ -487,7 +501,8 @@ def judged(source, valid_label):
         labels = np.full(len(source.images), -1, np.int8)
     else:
         labels = (~np.isin(source.classes, valid_label)).astype(np.int8)
-    return ImageSet(source.images, source.names, labels, source.masks, source.skipped)
+    beside = source.masks, source.skipped, source.own_pictures
+    return ImageSet(source.images, source.names, labels, *beside)
 
 
 def answers(url, seconds):

@@ -5,7 +5,7 @@ python -m pyimagesearch.export --model output/autoencoder.model --to tflite --ou
 
 import contextlib
 import importlib.util
-import json
+import os
 import sys
 import tempfile
 import warnings
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyimagesearch import InputError, atomic, commandline
+from pyimagesearch import InputError, atomic, commandline, ownership
 from pyimagesearch.silence import standard_error_silenced, tensorflow_silenced
 
 # Largest relative difference of a score that is put down to rounding.
@@ -23,6 +23,14 @@ LARGEST_DIFFERENCE = 1e-4
 ENOUGH_TO_CHECK = 500
 # What a file beside the network is called, in all formats.
 ABOUT = "about.json"
+# All files in a folder for TensorFlow Serving; the last bears the mark of the suite.
+IN_SAVEDMODEL = (
+    "saved_model.pb",
+    "fingerprint.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+    f"assets.extra/{ABOUT}",
+)
 
 
 def network(model):
@@ -94,6 +102,7 @@ def write_tflite(detector, path, about):
     # A zip archive behind the network is how such files carry others along.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(ABOUT, about)
+        archive.comment = ownership.MARK
 
 
 def read_tflite(path):
@@ -231,7 +240,7 @@ def export(model, form, path, images):
     Args:
         model: A `pipeline.Trained`.
         form: A key of `FORMATS`.
-        path: Where to. A file there is replaced, and so is a folder that was exported earlier.
+        path: Where to. What was exported there earlier is replaced.
         images: float32 array `(N, H, W, C)` in [0, 1], to compare the scores of; at least one.
 
     Returns:
@@ -241,6 +250,8 @@ def export(model, form, path, images):
         InputError: If a package is missing, if the score differs by more than
             `LARGEST_DIFFERENCE`, or if it can't be written there. Nothing is then left or lost.
     """
+    from pyimagesearch import persistence
+
     chosen = FORMATS[form]
     if missing := [name for name in chosen.needs if importlib.util.find_spec(name) is None]:
         raise InputError(
@@ -248,7 +259,7 @@ def export(model, form, path, images):
             f"{sys.executable} -m pip install {' '.join(chosen.needs)}, or take another format"
         )
     ours = model.score_images(images)
-    text = json.dumps(about(model, form), indent=2, allow_nan=False) + "\n"
+    text = persistence.as_json(about(model, form))
     with tempfile.TemporaryDirectory(prefix=".", dir=Path(path).parent) as folder:
         made = Path(folder, chosen.name)
         with libraries_silenced():
@@ -260,34 +271,43 @@ def export(model, form, path, images):
                 f"expected the scores of the {form} to differ by at most {LARGEST_DIFFERENCE:g} "
                 f"from ours, found {difference:.2g}: nothing was written; take another format"
             )
+        # Again: something may have come there since the work began.
+        check_place(path, form)
         atomic.move(made, path)
     return difference
 
 
-def check_place(path, form, *taken):
-    """Make sure that an export can be written, before any work is done for it.
+def check_place(path, form, inputs=()):
+    """Make sure that an export may be written, before any work is done for it.
 
     Args:
         path: Where the export is to be.
         form: A key of `FORMATS`.
-        *taken: Paths of what it is made from.
+        inputs: Paths of what it is made from.
 
     Raises:
-        InputError: If something is there that is no earlier export.
+        InputError: If something is there that is no earlier export, or is read.
     """
     path = Path(path)
-    if path.resolve() in (Path(other).resolve() for other in taken):
-        raise InputError(f"the model itself lies at {path}: name another --output")
     if form != "savedmodel":
-        atomic.check_targets(path)
+        atomic.check_targets(path, inputs=inputs)
         return
-    earlier = path.is_dir() and (Path(path, "saved_model.pb").is_file() or not any(path.iterdir()))
-    if path.exists() and not earlier:
+    if os.path.lexists(path) and not is_exported_folder(path):
         raise InputError(
-            f"expected a new folder, or one exported earlier, at {path}, found something else: "
-            "name another --output"
+            f"expected a new folder, or one that this suite has exported, at {path}, found "
+            "something else (or an export of an earlier version): move it away, or name another "
+            "--output"
         )
-    atomic.check_targets(path.with_name(f".{path.name}.tmp"))
+    atomic.check_folder(path.parent)
+
+
+def is_exported_folder(path):
+    """Whether a folder is empty, or holds a network that was exported there and nothing else."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    found = [thing for thing in path.rglob("*") if thing.is_symlink() or not thing.is_dir()]
+    names = {thing.relative_to(path).as_posix() for thing in found}
+    return not names or (names <= {*IN_SAVEDMODEL} and ownership.is_ours(path / IN_SAVEDMODEL[-1]))
 
 
 def images_of_training(model):
@@ -357,22 +377,23 @@ def main(argv=None):
     with tensorflow_silenced():
         import numpy as np
 
-        from pyimagesearch import persistence, pipeline
+        from pyimagesearch import pipeline
 
-    beside = (persistence.settings_path(args.model), persistence.reference_path(args.model))
-    check_place(args.output, args.to, args.model, *beside)
+    source = args.dataset or images_of_training(args.model)
+    check_place(args.output, args.to, pipeline.files_read(source, args.model))
 
     # The model, and some of the images that it is to be checked on, from end to end.
     narrator.say("loading autoencoder and images...")
     model = pipeline.open_model(args.model, args.score)
     shape = model.autoencoder.input_shape[1:]
     dataset, _ = pipeline.open_dataset(
-        args.dataset or images_of_training(args.model),
+        source,
         args.split,
         shape,
         model.valid_label,
         narrator.files_checked,
     )
+    narrator.own_pictures_left_out(dataset.own_pictures)
     n = len(dataset.images)
     images = dataset.images[np.linspace(0, n - 1, min(n, ENOUGH_TO_CHECK)).astype(int)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pyimagesearch import InputError
+from pyimagesearch import InputError, ownership
 from pyimagesearch.silence import standard_error_silenced
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -25,15 +25,19 @@ FILES_AT_ONCE = 16
 def list_images(folder):
     """The image files in a folder and the folders below it, hidden ones left out.
 
+    Pictures that the suite has written, such as results that lie in the same folder, are nobody's
+    images.
+
     Args:
         folder: Path of the folder.
 
     Returns:
-        A list of paths that begin with `folder` as it was given, sorted.
+        A tuple of two sorted lists of paths that begin with `folder` as it was given: the images,
+        and the pictures that the suite has written.
 
     Raises:
         InputError: If there is no such folder, if it or one below it can't be listed, or if no
-            file in it has a suffix of `SUFFIXES`, in upper or lower case.
+            image in it has a suffix of `SUFFIXES`, in upper or lower case.
     """
 
     def fail(fault):
@@ -57,11 +61,16 @@ def list_images(folder):
             for name in files
             if not name.startswith(".") and name.lower().endswith(SUFFIXES)
         ]
-    if not found:
+    images, own = [], []
+    for path in sorted(found):
+        is_own = path.suffix.lower() == ".png" and ownership.is_own_picture(path)
+        (own if is_own else images).append(path)
+    if not images:
+        but = f" but {len(own):,} that this suite has written" if own else ""
         raise InputError(
-            f"expected {', '.join(SUFFIXES)} files in {folder}, found none: check the path"
+            f"expected {', '.join(SUFFIXES)} files in {folder}, found none{but}: check the path"
         )
-    return sorted(found)
+    return images, own
 
 
 def decode(path, flags):
@@ -136,7 +145,8 @@ def scan(paths, size=None, on_file=None):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/black.png", np.zeros((4, 6, 3), np.uint8))
         ...     _ = Path(folder, "empty.jpg").write_bytes(b"")
-        ...     readable, skipped, size = scan(list_images(folder))
+        ...     images, _ = list_images(folder)
+        ...     readable, skipped, size = scan(images)
         ...     Files(readable, size)[:].shape, len(skipped)
         ((1, 4, 6, 3), 1)
     """

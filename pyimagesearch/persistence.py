@@ -11,11 +11,12 @@ import platform
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 
-from pyimagesearch import InputError
+from pyimagesearch import InputError, ownership
 from pyimagesearch.arrays import check_claims
 from pyimagesearch.atomic import atomic_path, new_folder, save_bytes, temporary_beside
 from pyimagesearch.safemodel import read_model
@@ -42,6 +43,8 @@ def save_images(path, images):
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         pickle.dump(np.ascontiguousarray(images), file, protocol=PICKLE_PROTOCOL)
+        # Whoever reads a pickle stops at its end.
+        file.write(ownership.MARK)
 
 
 def load_images(path):
@@ -97,12 +100,14 @@ def manifest_path(dataset):
 
 
 def save_csv(path, fields, rows):
-    """Write a table as CSV in UTF-8, with a header line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    """Write a table as CSV in UTF-8, with a header line, marked by its line ends as the suite's."""
+    records = []
+    # Of these line ends, so that whatever has a part of one in it is quoted.
+    writer = csv.writer(SimpleNamespace(write=records.append), lineterminator="\r\n")
     writer.writerow(fields)
     writer.writerows(rows)
-    save_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    text = "".join(record.removesuffix("\r\n") + "\n" for record in records)
+    save_bytes(path, ownership.mark_line_ends(text).encode("utf-8", "surrogateescape"))
 
 
 def save_manifest(path, names, labels):
@@ -157,8 +162,22 @@ def settings_path(model):
 
 
 def save_json(path, content):
-    """Write a dict as JSON. NaN and infinity, which JSON does not have, are refused."""
-    save_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    """Write a dict as JSON, marked as the suite's.
+
+    NaN and infinity, which JSON does not have, are refused.
+    """
+    save_bytes(path, as_json(content).encode())
+
+
+def as_json(content):
+    """A dict as the text of a JSON object that begins with the mark of the suite.
+
+    Example:
+        >>> as_json({"seed": 1}).split()[1:3]
+        ['"written_by":', '"written-by:pyimagesearch",']
+    """
+    marked = {**ownership.WRITTEN_BY, **content, **ownership.WRITTEN_BY}
+    return json.dumps(marked, indent=2, allow_nan=False) + "\n"
 
 
 def load_json(path):
@@ -195,8 +214,10 @@ def save_references(path, references):
         for score, reference in references.items()
         for name, array in reference.items()
     }
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        ownership.mark_zip(temporary)
 
 
 def load_reference(path, score, image_shape):
@@ -249,8 +270,10 @@ def save_state(path, settings, state):
         state: A dict of arrays by name; none is called `settings`.
     """
     text = np.frombuffer(json.dumps(settings).encode(), np.uint8)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, settings=text, **state)
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(file, settings=text, **state)
+        ownership.mark_zip(temporary)
 
 
 def read_state(path):
@@ -359,6 +382,7 @@ def save_model(path, model):
     # Keras chooses the format by the suffix.
     with atomic_path(path, ".tmp.keras") as temporary:
         model.save(temporary)
+        ownership.mark_zip(temporary)
 
 
 def load_model(path):
@@ -404,10 +428,11 @@ def is_autoencoder(taken, given):
 
 
 def save_picture(path, picture):
-    """Write a picture as PNG.
+    """Write a picture as PNG, marked so that it is never read as one of somebody's images.
 
     Args:
         path: Where to; the format is PNG whatever the suffix.
         picture: uint8 array `(H, W, 3)`, RGB.
     """
-    save_bytes(path, cv2.imencode(".png", picture[..., ::-1], SMALLEST)[1].tobytes())
+    encoded = cv2.imencode(".png", picture[..., ::-1], SMALLEST)[1].tobytes()
+    save_bytes(path, ownership.mark_png(encoded))

@@ -322,6 +322,24 @@ def notes(about, score, name):
     return noted, valid_label
 
 
+def files_read(dataset, model):
+    """The files that are read as images are judged by a model, be they there or not.
+
+    Args:
+        dataset: As for `open_dataset`.
+        model: Path of the model.
+
+    Returns:
+        A list of paths; of a folder of images, just that of the folder.
+    """
+    read = [model, persistence.settings_path(model), persistence.reference_path(model)]
+    if dataset in datasets.SOURCES:
+        return read
+    if not datasets.is_source(dataset) and Path(dataset).suffix not in (".npy", ".csv"):
+        read.append(persistence.manifest_path(dataset))
+    return [dataset, *read]
+
+
 def open_dataset(path, split="test", image_shape=None, valid_label=None, on_progress=None):
     """Open whatever images somebody wants judged.
 
@@ -380,7 +398,8 @@ def plant(dataset, spec, share, seed):
     labels = np.where(planted, 1, np.maximum(dataset.labels, 0)).astype(np.int8)
     images = corruptions.Planted(dataset.images, planted, spec, seed)
     # Masks say what was wrong before, and nothing of what was planted.
-    return datasets.ImageSet(images, dataset.names, labels, None, dataset.skipped), planted
+    beside = None, dataset.skipped, dataset.own_pictures
+    return datasets.ImageSet(images, dataset.names, labels, *beside), planted
 
 
 def note_scores(fitted, images, seed=42):

@@ -4,6 +4,7 @@ python -m pyimagesearch.torture
 """
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -303,8 +304,13 @@ def full_disk(args, place, narrator):
 
             def run(size=size, script=script, out=out):
                 def fill(event, found):
-                    # From the first result on; what libraries keep elsewhere is not meant.
-                    if event == "open" and str(found[0]).startswith(f"{out}/."):
+                    # From the first result on; what libraries keep elsewhere is not meant, nor what
+                    # is only read.
+                    if (
+                        event == "open"
+                        and str(found[0]).startswith(f"{out}/.")
+                        and found[2] & (os.O_WRONLY | os.O_RDWR)
+                    ):
                         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
                 sys.addaudithook(fill)
@@ -414,11 +420,20 @@ def fuzz(args, place, narrator):
             complaint, seen = watch.call(lambda path=path: load[path.suffix](path))
             fault = complaint is not None and not isinstance(complaint, InputError)
             if fault or seen:
-                shutil.copy(path, Path(args.output, f"{len(tally.notes)}-{kind}{suffix}"))
+                keep(path, Path(args.output), kind)
             tally.count(repr(complaint), "fault" if fault else None, seen, fault)
         narrator.say(f"{tally.what}: {tally.times:,}")
         tallies.append(tally)
     return tallies
+
+
+def keep(path, folder, kind):
+    """Copy a file that has done harm to a folder, under a name that nothing there has yet."""
+    for number in itertools.count():
+        with contextlib.suppress(FileExistsError):
+            with Path(folder, f"{number}-{kind}{path.suffix}").open("xb") as file:
+                file.write(path.read_bytes())
+            return
 
 
 def both(one, other):

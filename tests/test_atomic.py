@@ -1,14 +1,18 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
-from pyimagesearch import InputError, atomic
+from pyimagesearch import InputError, atomic, ownership
 from tests.conftest import ROOT, files_in
+
+# What an earlier run has left.
+OLD = "old " + ownership.MARK.decode()
 
 
 def test_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    (tmp_path / "result").write_text("old")
+    (tmp_path / "result").write_text(OLD)
 
     def write_half():
         with atomic.atomic_path(tmp_path / "result") as temporary:
@@ -17,7 +21,7 @@ def test_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 
     with pytest.raises(RuntimeError):
         write_half()
-    assert (tmp_path / "result").read_text() == "old"
+    assert (tmp_path / "result").read_text() == OLD
     assert files_in(tmp_path) == ["result"]
 
 
@@ -69,7 +73,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.slow
 def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path):
-    (tmp_path / "result").write_text("old")
+    (tmp_path / "result").write_text(OLD)
     kill_meanwhile(
         tmp_path,
         "group = atomic.together(); group.__enter__()\n"
@@ -77,24 +81,38 @@ def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path
         "atomic.save_bytes(folder / 'other', b'new')",
     )
     assert len(files_in(tmp_path)) == 3
-    assert (tmp_path / "result").read_text() == "old"
-    (tmp_path / ".result.of the user.tmp.txt").touch()
+    assert (tmp_path / "result").read_text() == OLD
     atomic.save_bytes(tmp_path / "result", b"newer")
     atomic.save_bytes(tmp_path / "other", b"newer")
-    assert files_in(tmp_path) == [".result.of the user.tmp.txt", "other", "result"]
+    assert files_in(tmp_path) == ["other", "result"]
+
+
+def test_files_whose_names_only_look_like_leftovers_are_left_alone(tmp_path):
+    theirs = [
+        ".result.0123456789abcdef.tmp.txt",
+        ".result.0123456789abcdef0.tmp",
+        ".result.0123456789abcdeg.tmp",
+        ".result.backup.tmp",
+        ".result.of the user.tmp.txt",
+        ".result.tmp",
+    ]
+    for name in (*theirs, ".result.0123456789abcdef.tmp"):
+        (tmp_path / name).touch()
+    atomic.save_bytes(tmp_path / "result", b"new")
+    assert files_in(tmp_path) == [*theirs, "result"]
 
 
 def test_temporary_file_in_use_is_left_alone_by_another_write(tmp_path):
     with atomic.atomic_path(tmp_path / "result") as slow:
         slow.write_text("slow")
-        atomic.save_bytes(tmp_path / "result", b"quick")
-        assert (tmp_path / "result").read_text() == "quick"
+        atomic.save_bytes(tmp_path / "result", b"quick, " + ownership.MARK)
+        assert (tmp_path / "result").read_text().startswith("quick")
     assert (tmp_path / "result").read_text() == "slow"
     assert files_in(tmp_path) == ["result"]
 
 
 def test_files_written_together_appear_together_or_not_at_all(tmp_path):
-    (tmp_path / "gone").write_text("old")
+    (tmp_path / "gone").write_text(OLD)
     with atomic.together():
         atomic.save_bytes(tmp_path / "one", b"1")
         atomic.remove(tmp_path / "gone")
@@ -151,3 +169,59 @@ def test_targets_that_can_not_be_written_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write to the folder"):
         atomic.check_targets(tmp_path / "file" / "below")
+
+
+def test_target_that_is_read_is_refused_by_whatever_name(tmp_path):
+    (tmp_path / "read").write_text(OLD)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "soft").symlink_to("read")
+    (tmp_path / "hard").hardlink_to(tmp_path / "read")
+    for name in ("read", "below/../read", "soft", "hard"):
+        with pytest.raises(InputError, match=f"over nothing that is read, found .*{name} among"):
+            atomic.check_targets(tmp_path / name, tmp_path / "new", inputs=[tmp_path / "read"])
+    # What is not there yet would be read the next time.
+    with pytest.raises(InputError, match="over nothing that is read"):
+        atomic.check_targets(tmp_path / "a.json", inputs=[tmp_path / "other", tmp_path / "a.json"])
+    atomic.check_targets(tmp_path / "read", inputs=[tmp_path / "other", tmp_path])
+
+
+def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_made(tmp_path):
+    for name in "abcde":
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("a", "dangling", "loop", "pipe"):
+        with pytest.raises(InputError, match=f"earlier results .*{name}, which it has not written"):
+            atomic.check_targets(tmp_path / "new" / "result", tmp_path / name)
+        with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
+            atomic.save_bytes(tmp_path / name, b"new")
+        with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
+            atomic.remove(tmp_path / name)
+    with pytest.raises(InputError, match="found .*a, .*b, .*c and 2 more, which"):
+        atomic.check_targets(*(tmp_path / name for name in "abcde"))
+    assert files_in(tmp_path) == ["a", "b", "c", "d", "dangling", "e", "loop", "pipe"]
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+@pytest.mark.parametrize("step", ["written", "removed"])
+def test_file_that_appears_between_check_and_commit_stays_and_nothing_is_changed(tmp_path, step):
+    (tmp_path / "gone").write_text(OLD)
+    targets = [tmp_path / name for name in ("gone", "one", "two")]
+    atomic.check_targets(*targets)
+
+    def write():
+        with atomic.together():
+            atomic.remove(targets[0])
+            atomic.save_bytes(targets[1], b"1")
+            if step == "written":
+                atomic.save_bytes(targets[2], b"2")
+            else:
+                atomic.remove(targets[2])
+            targets[2].write_text("mine")
+
+    with pytest.raises(InputError, match="earlier results .*two, which it has not written"):
+        write()
+    assert files_in(tmp_path) == ["gone", "two"]
+    assert targets[0].read_text() == OLD
+    assert targets[2].read_text() == "mine"

@@ -143,8 +143,7 @@ def test_detection_sums_up_single_results_and_goes_on_where_it_was(tmp_path, cap
     assert float(rows[0]["average_precision"]) == pytest.approx(mean, abs=1e-4)
     # A result that is there is not made again, whatever it says; a new method is.
     path = tmp_path / "detection_runs.csv"
-    text = path.read_text().replace(runs[0]["seconds"], "1234.5")
-    path.write_text(text)
+    path.write_bytes(path.read_bytes().replace(runs[0]["seconds"].encode(), b"1234.5"))
     rows, runs = detect(tmp_path, "--methods", "pca-4", "pca-16")
     assert [run["seconds"] for run in runs][0] == "1234.5"
     assert [(row["method"], row["tasks"]) for row in rows] == [("pca-4", "2"), ("pca-16", "2")]
@@ -155,7 +154,7 @@ def test_detection_sums_up_single_results_and_goes_on_where_it_was(tmp_path, cap
 
 
 def test_detection_given_a_broken_file_of_results_says_so(tmp_path, capsys):
-    (tmp_path / "detection_runs.csv").write_text("source,protocol\ndigits")
+    (tmp_path / "detection_runs.csv").write_bytes(b"source,protocol\r\ndigits,few\n")
     flags = ["--source", "digits", "--methods", "pca-4", "--output", str(tmp_path)]
     assert benchmark.main(["detection", *flags]) == 2
     assert "detection_runs.csv is not a table of earlier results" in capsys.readouterr().err

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pyimagesearch import InputError, atomic, export, persistence, pipeline, scoring, thresholds
+from pyimagesearch import (
+    InputError,
+    atomic,
+    export,
+    ownership,
+    persistence,
+    pipeline,
+    scoring,
+    thresholds,
+)
 from pyimagesearch.recipes import recipe
 
 SHAPE = (9, 12, 3)
@@ -42,6 +51,14 @@ def exported(folder, form, path, *more):
     """The exit status of the command."""
     model = str(folder / "a.model")
     return export.main(["--model", model, "--to", form, "--output", str(path), *more])
+
+
+def complaint_of(capfd):
+    """The one line that is told of wrong input."""
+    told = capfd.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    return told
 
 
 def needs(form):
@@ -132,14 +149,70 @@ def test_export_that_scores_otherwise_is_refused_and_the_earlier_one_stays(
     assert (tmp_path / "it" / "saved_model.pb").read_text() == "earlier"
 
 
+def test_folder_is_an_earlier_export_only_with_the_mark_and_nothing_else_in_it(tmp_path):
+    place = tmp_path / "it"
+    (place / "variables").mkdir(parents=True)
+    (place / "assets.extra").mkdir()
+    export.check_place(place, "savedmodel")  # empty
+    for name in export.IN_SAVEDMODEL[:-1]:
+        (place / name).touch()
+    with pytest.raises(InputError, match="expected a new folder, or one that this suite"):
+        export.check_place(place, "savedmodel")
+    persistence.save_json(place / "assets.extra" / "about.json", {})
+    export.check_place(place, "savedmodel")
+    (tmp_path / "link").symlink_to(place)
+    for more in ("variables/notes.txt", "more/saved_model.pb"):
+        (place / more).parent.mkdir(exist_ok=True)
+        (place / more).touch()
+        with pytest.raises(InputError, match="expected a new folder, or one that this suite"):
+            export.check_place(place, "savedmodel")
+        (place / more).unlink()
+    (place / "more" / "link").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="expected a new folder"):
+        export.check_place(place, "savedmodel")
+    with pytest.raises(InputError, match="expected a new folder"):
+        export.check_place(tmp_path / "link", "savedmodel")
+
+
+@pytest.mark.parametrize("form", ["savedmodel", pytest.param("tflite", marks=pytest.mark.slow)])
+def test_earlier_export_is_replaced(folder, tmp_path, capfd, form):
+    assert exported(folder, form, tmp_path / "it") == 0
+    about = tmp_path / "it" / "assets.extra" / "about.json" if form == "savedmodel" else None
+    if about:
+        persistence.save_json(about, {"earlier": True})
+    assert exported(folder, form, tmp_path / "it") == 0
+    assert "earlier" not in about_in(form, tmp_path / "it")
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
 @pytest.mark.slow
-def test_earlier_export_is_replaced(folder, tmp_path):
-    (tmp_path / "it").mkdir()
-    (tmp_path / "it" / "saved_model.pb").write_text("earlier")
-    (tmp_path / "it" / "more").write_text("earlier")
-    assert exported(folder, "savedmodel", tmp_path / "it") == 0
-    assert (tmp_path / "it" / "assets.extra" / "about.json").exists()
-    assert not (tmp_path / "it" / "more").exists()
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_exported_file_bears_the_mark_of_the_suite(folder, tmp_path, form):
+    needs(form)
+    assert exported(folder, form, tmp_path / "it") == 0
+    assert ownership.is_ours(tmp_path / "it")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.npz", "images.pickle", "images.csv"])
+def test_nothing_that_an_export_is_made_from_is_replaced(folder, capfd, name):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert exported(folder, "tflite", folder / name) == 2
+    assert f"over nothing that is read, found {folder / name}" in complaint_of(capfd)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_file_that_appears_while_a_model_is_exported_stays(folder, images, tmp_path, monkeypatch):
+    def write(detector, path, about):
+        path.write_text("network")
+        (tmp_path / "it").write_text("mine")
+
+    model = pipeline.open_model(folder / "a.model")
+    form = export.Format(write, lambda path: lambda x: {"score": model.score_images(x)}, "m")
+    monkeypatch.setitem(export.FORMATS, "tflite", form)
+    with pytest.raises(InputError, match="it, which it has not written"):
+        export.export(model, "tflite", tmp_path / "it", images)
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+    assert (tmp_path / "it").read_text() == "mine"
 
 
 @pytest.mark.slow
@@ -189,12 +262,15 @@ def test_images_of_training_are_asked_for_where_they_have_gone(folder, tmp_path)
 def test_what_is_no_export_is_not_replaced(folder, tmp_path, capfd, form):
     before = (folder / "a.model").read_bytes()
     assert exported(folder, form, folder / "a.model") == 2
-    assert "the model itself lies at" in capfd.readouterr().err
+    assert "a.model" in complaint_of(capfd)
     assert (folder / "a.model").read_bytes() == before
     (tmp_path / "mine").write_text("mine")
     assert exported(folder, form, tmp_path) == 2
-    assert "error: expected" in capfd.readouterr().err
+    assert "expected a" in complaint_of(capfd)
+    assert exported(folder, form, tmp_path / "mine") == 2
+    assert str(tmp_path / "mine") in complaint_of(capfd)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_file_is_not_replaced_by_a_folder(tmp_path):

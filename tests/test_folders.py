@@ -38,7 +38,7 @@ def test_images_are_listed_from_all_folders_and_sorted(write, tmp_path):
         write(name, plain(GREY))
     (tmp_path / "notes.txt").write_text("png")
     (tmp_path / "b" / "old.tiff").touch()
-    assert list_images(tmp_path) == sorted(tmp_path / name for name in names)
+    assert list_images(tmp_path) == (sorted(tmp_path / name for name in names), [])
 
 
 def test_hidden_files_and_folders_are_not_listed(write, tmp_path):
@@ -46,13 +46,13 @@ def test_hidden_files_and_folders_are_not_listed(write, tmp_path):
     write(".hidden.png", plain(GREY))
     write(".thumbnails/small.png", plain(GREY))
     write("._seen.png", plain(GREY))
-    assert list_images(tmp_path) == [seen]
+    assert list_images(tmp_path)[0] == [seen]
 
 
 def test_listed_paths_begin_as_the_folder_was_typed(write, tmp_path, monkeypatch):
     write("photos/a/b.png", plain(GREY))
     monkeypatch.chdir(tmp_path)
-    assert [str(path) for path in list_images("photos")] == ["photos/a/b.png"]
+    assert [str(path) for path in list_images("photos")[0]] == ["photos/a/b.png"]
 
 
 def test_linked_folders_are_listed_and_a_loop_of_links_ends(write, tmp_path):
@@ -60,7 +60,7 @@ def test_linked_folders_are_listed_and_a_loop_of_links_ends(write, tmp_path):
     write("photos/2.png", plain(GREY))
     (tmp_path / "photos" / "more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "photos" / "up").symlink_to(tmp_path / "photos")
-    names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path / "photos")]
+    names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path / "photos")[0]]
     assert names == ["photos/2.png", "photos/more/1.png"]
 
 

@@ -45,7 +45,7 @@ CHOICES = {
     "score": "mse local code neighbours",
 }
 REPORT = {
-    "": "n_images n_flagged estimated_contamination seconds images_per_second skipped flagged "
+    "": "written_by n_images n_flagged estimated_contamination seconds images_per_second skipped flagged "
     "score threshold threshold_rule metrics",
     "metrics": "auroc average_precision precision_at_k precision recall f1 n_anomalies",
 }
@@ -54,7 +54,7 @@ RECIPE = """
     trim centred even_contrast noise
 """
 ABOUT = {
-    "": "run_again command recipe source skipped n_images image_shape fingerprint versions "
+    "": "written_by run_again command recipe source skipped n_images image_shape fingerprint versions "
     "training scores",
     "command": "dataset model vis plot source split valid_label anomaly_label contam image_size "
     "grayscale max_pickle_mib recipe arch filters latent_dim batch_norm loss corrupt trim epochs "

@@ -133,7 +133,8 @@ def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, ca
 
 @pytest.mark.slow
 def test_folder_too_large_to_pickle_has_its_manifest_alone(pile, tmp_path, capsys):
-    (tmp_path / "images.pickle").write_bytes(b"of an earlier run, of other images")
+    # Of an earlier run, of other images.
+    persistence.save_images(tmp_path / "images.pickle", np.zeros((2, 4, 4, 1), np.float32))
     flags = [*training_flags(tmp_path), "--max-pickle-mib", "0", "--image-size", "12"]
     flags[flags.index("digits")] = str(pile)
     assert train.main(flags) == 0

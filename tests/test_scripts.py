@@ -224,7 +224,8 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
 
     images, model = trained / "images.pickle", trained / "autoencoder.model"
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.json").write_text("earlier")
+    persistence.save_json(tmp_path / "out" / "report.json", {"earlier": True})
+    earlier = (tmp_path / "out" / "report.json").read_bytes()
     persistence.save_images(tmp_path / "wide.pickle", np.zeros((2, 28, 32, 1), np.float32))
     persistence.save_images(tmp_path / "colour.pickle", np.zeros((2, 28, 28, 3), np.float32))
     persistence.save_images(tmp_path / "nan.pickle", np.full((2, 28, 28), np.nan))
@@ -246,7 +247,7 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
     assert "it asks for os.system" in told(tmp_path / "evil.pickle", model)
     assert "--quantile: expected a number, at least 0, at most 1" in told(images, model, "-q", "2")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json"]
-    assert (tmp_path / "out" / "report.json").read_text() == "earlier"
+    assert (tmp_path / "out" / "report.json").read_bytes() == earlier
 
 
 @pytest.mark.slow
