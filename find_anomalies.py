@@ -34,13 +34,13 @@ def main(argv=None):
 
     targets = [Path(args.output, name) for name in results.FILES]
     gallery, histogram, heatmaps, table, report, page = targets
-    crew = distribution.crew(args.strategy)
-    if crew.chief:
+    cluster = distribution.connect(args.strategy)
+    if cluster.is_chief:
         atomic.check_targets(*targets, inputs=pipeline.files_read(args.dataset, args.model))
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
-    model = pipeline.open_model(args.model, args.score, args.precision, crew)
+    model = pipeline.open_model(args.model, args.score, args.precision, cluster)
     shape = model.autoencoder.input_shape[1:]
     dataset, remark = pipeline.open_dataset(
         args.dataset, args.split, shape, model.valid_label, narrator.files_checked
@@ -55,12 +55,14 @@ def main(argv=None):
 
     # How odd is each image? Of several workers each scores its part, and the chief goes on alone.
     n = len(dataset.images)
-    tell = functools.partial(narrator.progress, "images scored", total=len(range(n)[crew.own(n)]))
+    tell = functools.partial(
+        narrator.progress, "images scored", total=len(range(n)[cluster.local_slice(n)])
+    )
     started = time.monotonic()
     tell(0)
-    scores = model.score_images(dataset.images, crew, tell)
+    scores = model.score_images(dataset.images, cluster, tell)
     seconds = time.monotonic() - started
-    if not crew.chief:
+    if not cluster.is_chief:
         return
     ranking = scoring.rank(scores)
 

@@ -34,8 +34,8 @@ def main(argv=None):
     settings = persistence.settings_path(args.model)
     reference = persistence.reference_path(args.model)
     unfinished = persistence.state_path(args.model)
-    crew = distribution.crew(args.strategy)
-    if crew.chief:
+    cluster = distribution.connect(args.strategy)
+    if cluster.is_chief:
         results = args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
         read = () if args.source in datasets.SOURCES else (args.source,)
         atomic.check_targets(*results, unfinished, inputs=read)
@@ -57,7 +57,7 @@ def main(argv=None):
     pickled = source.classes is not None or persistence.mebibytes(images) <= args.max_pickle_mib
     # What fits into a pickle fits into memory, and its files are read but once. Of several
     # workers, each reads its own part.
-    if pickled and crew.workers == 1:
+    if pickled and cluster.workers == 1:
         images = streams.in_memory(images)
 
     # The network, and its training on four fifths of the images.
@@ -66,19 +66,19 @@ def main(argv=None):
     how = {name: getattr(args, name) for name in ("loss", "corrupt", "seed", "precision")}
     fingerprint = persistence.fingerprint(images)
     asked = pipeline.training_settings(recipe, fingerprint, **how)
-    state = pipeline.unfinished(unfinished, asked, crew) if args.resume else None
+    state = pipeline.unfinished(unfinished, asked, cluster) if args.resume else None
     if args.resume:
         done = len(state["loss"]) if state is not None else 0
         narrator.say(
             f"going on after epoch {done}" if done else "nothing to resume: beginning anew"
         )
-    if args.logdir and crew.chief:
+    if args.logdir and cluster.is_chief:
         narrator.log = persistence.summaries(args.logdir)
     fitted = pipeline.train(
         images,
         recipe,
         **how,
-        crew=crew,
+        cluster=cluster,
         state=state,
         keep=functools.partial(persistence.save_state, unfinished, asked),
         on_epoch=narrator.epoch,
@@ -86,7 +86,7 @@ def main(argv=None):
     history = fitted.history
     if history.interrupted:
         narrator.warn("interrupted: this is what the last whole epoch has led to; --resume goes on")
-    if not crew.chief:
+    if not cluster.is_chief:
         narrator.say("trained; the chief, worker 0, writes the results")
         return
     narrator.say(f"trained in {history.seconds:.1f} s; noting what is normal...")

@@ -62,12 +62,12 @@ from pyimagesearch import datasets, distribution, pipeline
 from pyimagesearch.recipes import recipe
 
 source, limit, strategy = json.loads(sys.argv[1])
-crew = distribution.crew(strategy)
+cluster = distribution.connect(strategy)
 images = datasets.load(source).images[:limit]
 ends = []
 chosen = recipe(epochs=3, batch_size=256)
-pipeline.train(images, chosen, crew=crew, keep=lambda state: ends.append(float(state["seconds"])))
-if crew.chief:
+pipeline.train(images, chosen, cluster=cluster, keep=lambda state: ends.append(float(state["seconds"])))
+if cluster.is_chief:
     print(json.dumps([(ends[-1] - ends[0]) / 2]))
 """
 
@@ -153,7 +153,7 @@ def operations(model):
 
     Example:
         >>> from pyimagesearch import architectures
-        >>> tutorial = architectures.build(recipe("tutorial"), (28, 28, 1))
+        >>> tutorial = architectures.build(make_recipe("tutorial"), (28, 28, 1))
         >>> round(operations(tutorial) / 1e6, 1)
         13.4
     """

@@ -17,14 +17,14 @@ import tensorflow as tf
 from pyimagesearch import InputError
 
 # Seconds after which a process stops waiting for the others: at work, and until they have come.
-PATIENCE, PATIENCE_AT_FIRST = 60, 300
+COLLECTIVE_TIMEOUT, STARTUP_TIMEOUT = 60, 300
 TF_CONFIG_HINT = (
     'set TF_CONFIG to {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", '
     '"index": N}}, with another index on each machine, or start it by Slurm'
 )
 
 
-class Crew:
+class Cluster:
     """All the devices that work together, and the place of this process among them.
 
     Args:
@@ -39,8 +39,8 @@ class Crew:
         chief: Whether this process writes the results.
 
     Example:
-        >>> crew = Crew()
-        >>> crew.devices, crew.chief, crew.own(5)
+        >>> cluster = Cluster()
+        >>> cluster.devices, cluster.is_chief, cluster.local_slice(5)
         (1, True, slice(0, 5, None))
     """
 
@@ -48,7 +48,7 @@ class Crew:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.worker, self.workers = worker, workers
         self.devices = self.strategy.num_replicas_in_sync
-        self.chief = worker == 0
+        self.is_chief = worker == 0
         here = self.devices // workers
         # The devices of this process are those from `first` up to `after`.
         self._first, self._after = worker * here, (worker + 1) * here
@@ -56,10 +56,10 @@ class Crew:
     @contextmanager
     def scope(self):
         """Whatever is built within has its variables on all devices, equal at all times."""
-        with self.strategy.scope(), lost_workers_told():
+        with self.strategy.scope(), worker_loss_as_input_error():
             yield
 
-    def own(self, n):
+    def local_slice(self, n):
         """Which part of a batch of `n` images belongs to this process, as a slice."""
         bounds = self._bounds(n)
         return slice(bounds[0], bounds[-1])
@@ -69,7 +69,7 @@ class Crew:
         each, rest = divmod(n, self.devices)
         return [i * each + min(i, rest) for i in range(self._first, self._after + 1)]
 
-    def compiled(self, function, *signature):
+    def replicate(self, function, *signature):
         """Compile a function so that each device of this process runs it on its slice of a batch.
 
         Args:
@@ -113,7 +113,7 @@ class Crew:
 
         return call
 
-    def total(self, array):
+    def all_reduce_sum(self, array):
         """Add up an array over all processes.
 
         Args:
@@ -133,7 +133,7 @@ class Crew:
             parts = self.strategy.experimental_distribute_values_from_function(on_one)
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None).numpy()
 
-    def tell(self, data):
+    def broadcast(self, data):
         """Tell all processes what the chief knows.
 
         Args:
@@ -144,14 +144,14 @@ class Crew:
         """
         if self.workers == 1:
             return data
-        size = self.total(np.array([len(data) * self.chief], np.int32))[0]
+        size = self.all_reduce_sum(np.array([len(data) * self.is_chief], np.int32))[0]
         words = np.zeros(size // 4 + 1, np.int32)
-        if self.chief:
+        if self.is_chief:
             words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
-        return self.total(words).tobytes()[:size]
+        return self.all_reduce_sum(words).tobytes()[:size]
 
 
-def crew(name="auto"):
+def connect(name="auto"):
     """Find the devices to work on.
 
     Call it before TensorFlow has been asked for anything else.
@@ -162,29 +162,29 @@ def crew(name="auto"):
             TF_CONFIG or Slurm describes them; it waits until they are all there.
 
     Returns:
-        A `Crew`.
+        A `Cluster`.
 
     Raises:
         InputError: If nothing describes the processes, or they can't be brought together.
     """
     if name == "multiworker":
-        return multiworker()
+        return connect_workers()
     devices = tf.config.list_logical_devices("GPU")
     if name == "mirrored":
         devices = devices or tf.config.list_logical_devices("CPU")
     elif len(devices) < 2:
-        return Crew()
-    return Crew(tf.distribute.MirroredStrategy([device.name for device in devices]))
+        return Cluster()
+    return Cluster(tf.distribute.MirroredStrategy([device.name for device in devices]))
 
 
-def multiworker():
-    """The crew of several processes, by TensorFlow's `MultiWorkerMirroredStrategy`."""
+def connect_workers():
+    """The cluster of several processes, by TensorFlow's `MultiWorkerMirroredStrategy`."""
     resolvers = tf.distribute.cluster_resolver
     try:
         if os.environ.get("TF_CONFIG"):
             resolver = resolvers.TFConfigClusterResolver()
         elif "SLURM_STEP_NUM_TASKS" in os.environ:
-            resolver = as_slurm_says()
+            resolver = slurm_cluster_resolver()
         else:
             raise InputError(
                 f"expected TF_CONFIG to say who the workers are, found none: {TF_CONFIG_HINT}"
@@ -197,14 +197,14 @@ def multiworker():
         raise InputError(
             f"expected a cluster of workers and this one's place in it ({found}): {TF_CONFIG_HINT}"
         ) from None
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=PATIENCE)
-    wait_for_all(workers, resolver.task_id, PATIENCE_AT_FIRST)
-    with lost_workers_told():
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
+    wait_for_workers(workers, resolver.task_id, STARTUP_TIMEOUT)
+    with worker_loss_as_input_error():
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
-    return Crew(strategy, resolver.task_id, len(workers))
+    return Cluster(strategy, resolver.task_id, len(workers))
 
 
-def as_slurm_says():
+def slurm_cluster_resolver():
     """Who the workers are, by the variables of a Slurm step.
 
     TensorFlow's resolver for Slurm would hand out the GPUs too, and needs NVIDIA's tools for it
@@ -228,7 +228,7 @@ def as_slurm_says():
 
 
 # What TensorFlow raises where another process has gone, or doesn't answer in time.
-LOST = (
+WORKER_LOSS_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
     tf.errors.AbortedError,
@@ -237,11 +237,11 @@ LOST = (
 
 
 @contextmanager
-def lost_workers_told():
+def worker_loss_as_input_error():
     """Say in one line what it means when TensorFlow gives up waiting for other processes."""
     try:
         yield
-    except LOST as fault:
+    except WORKER_LOSS_ERRORS as fault:
         raise InputError(
             "another worker was lost, or has stopped for a reason that it tells itself "
             f"({type(fault).__name__}): start all workers again, with --resume to go on from the "
@@ -249,7 +249,7 @@ def lost_workers_told():
         ) from None
 
 
-def wait_for_all(addresses, own, seconds):
+def wait_for_workers(addresses, own, seconds):
     """Wait until all workers are there. TensorFlow would wait for ever, and deaf to Ctrl-C.
 
     Args:
@@ -267,7 +267,7 @@ def wait_for_all(addresses, own, seconds):
     _, port = missing.pop(own)
     try:
         with socket.create_server(("", port)):
-            while missing := [place for place in missing if not answers(place)]:
+            while missing := [place for place in missing if not is_reachable(place)]:
                 if time.monotonic() > until:
                     raise InputError(
                         f"expected all workers within {seconds} seconds, found none at "
@@ -281,7 +281,7 @@ def wait_for_all(addresses, own, seconds):
         ) from None
 
 
-def answers(place):
+def is_reachable(place):
     """Whether anybody takes calls at a host and port."""
     try:
         socket.create_connection(place, timeout=5).close()

@@ -22,7 +22,7 @@ from pyimagesearch import (
     thresholds,
     training,
 )
-from pyimagesearch.distribution import Crew
+from pyimagesearch.distribution import Cluster
 from pyimagesearch.streams import batches
 
 # Images that the notes about scores are made from, at most: the rest would not change them.
@@ -56,7 +56,7 @@ def train(
     corrupt=None,
     seed=42,
     precision="float32",
-    crew=None,
+    cluster=None,
     state=None,
     keep=None,
     on_epoch=None,
@@ -71,7 +71,7 @@ def train(
             an amount; `None`: the images as they are.
         seed: Of the choice of images, the weights, the order and what is spoilt.
         precision: A key of `architectures.POLICIES`.
-        crew: A `distribution.Crew`; the one device unless given.
+        cluster: A `distribution.Cluster`; the one device unless given.
         state, keep: As for `training.fit`.
         on_epoch: Called as `on_epoch(epoch, epochs, **figures)`: once before the first epoch, with
             the number of those that are done and no figures, and after each with the figures of
@@ -105,10 +105,10 @@ def train(
         if on_epoch is not None:
             on_epoch(epoch, epochs, **figures)
 
-    crew = crew or Crew()
-    with crew.scope():
+    cluster = cluster or Cluster()
+    with cluster.scope():
         learner = architectures.copied(autoencoder, precision)
-    doubts, weigh = whom_to_suspect(images, trained, recipe, seed, crew)
+    doubts, weigh = whom_to_suspect(images, trained, recipe, seed, cluster)
     tell(0 if state is None else len(state["loss"]))
     history = training.fit(
         learner,
@@ -126,16 +126,16 @@ def train(
         corrupt=spoil,
         seed=seed,
         on_epoch=tell,
-        crew=crew,
+        cluster=cluster,
         state=state,
         # The others know as much, and would all write the same file.
-        keep=keep if crew.chief else None,
+        keep=keep if cluster.is_chief else None,
     )
     autoencoder.set_weights(learner.get_weights())
     return Fitted(autoencoder, trained, held_out, history)
 
 
-def whom_to_suspect(images, trained, recipe, seed, crew):
+def whom_to_suspect(images, trained, recipe, seed, cluster):
     """How doubtful images are before anything is learnt, and how much who is suspected counts.
 
     The farther an image is from those that it is most like, and the less there is to be drawn, so
@@ -147,7 +147,7 @@ def whom_to_suspect(images, trained, recipe, seed, crew):
         trained: int array `(n,)` of indices, ascending: which images are trained on.
         recipe: A `recipes.Recipe`.
         seed: Of the choice of the images to compare with.
-        crew: A `distribution.Crew`: each process looks at its part of the images.
+        cluster: A `distribution.Cluster`: each process looks at its part of the images.
 
     Returns:
         A tuple of `doubts`, float32 array `(n,)`, and `weigh`, as `training.fit` takes them; two
@@ -157,7 +157,7 @@ def whom_to_suspect(images, trained, recipe, seed, crew):
     if not recipe.trim or recipe.even_contrast:
         return None, None
     n = len(trained)
-    own = crew.own(n)
+    own = cluster.local_slice(n)
     look = tf.function(neighbourhood.points, reduce_retracing=True)
 
     def points_of(indices):
@@ -198,9 +198,9 @@ def whom_to_suspect(images, trained, recipe, seed, crew):
         # Each process says of its own part what is to hold for all.
         agreed = np.zeros(n, np.float32)
         agreed[own] = weights[own]
-        return crew.total(agreed)
+        return cluster.all_reduce_sum(agreed)
 
-    return crew.total(doubts), weigh
+    return cluster.all_reduce_sum(doubts), weigh
 
 
 def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):
@@ -217,13 +217,13 @@ def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):
     return {**dataclasses.asdict(recipe), **settings, "fingerprint of the images": fingerprint}
 
 
-def unfinished(path, settings, crew):
+def unfinished(path, settings, cluster):
     """Where a training that was cut off can go on.
 
     Args:
         path: Where `persistence.save_state` has written; only the chief looks.
         settings: What `training_settings` returns.
-        crew: A `distribution.Crew`.
+        cluster: A `distribution.Cluster`.
 
     Returns:
         What `training.fit` takes as a state; `None` where there is none.
@@ -231,7 +231,7 @@ def unfinished(path, settings, crew):
     Raises:
         InputError: If it belongs to other settings or other images.
     """
-    data = crew.tell(persistence.read_state(path) if crew.chief else b"")
+    data = cluster.broadcast(persistence.read_state(path) if cluster.is_chief else b"")
     return persistence.unpack_state(data, path, settings) if data else None
 
 
@@ -255,10 +255,10 @@ class Trained:
     valid_label: list | None
     about: dict
 
-    def score_images(self, images, crew=None, on_batch=None):
+    def score_images(self, images, cluster=None, on_batch=None):
         """Score images: see `scoring.score_images`."""
         return scoring.score_images(
-            self.autoencoder, images, self.score, self.reference, crew=crew, on_batch=on_batch
+            self.autoencoder, images, self.score, self.reference, cluster=cluster, on_batch=on_batch
         )
 
     def reconstruct(self, images, order):
@@ -266,7 +266,7 @@ class Trained:
         return scoring.reconstruct(self.autoencoder, images, order, self.score, self.reference)
 
 
-def open_model(path, score="mse", precision="float32", crew=None):
+def open_model(path, score="mse", precision="float32", cluster=None):
     """Load a model and what lies beside it, to calculate in some precision; see `Trained`."""
     settings = persistence.settings_path(path)
     about = persistence.load_json(settings)
@@ -275,7 +275,7 @@ def open_model(path, score="mse", precision="float32", crew=None):
     reference = persistence.load_reference(
         persistence.reference_path(path), score, autoencoder.input_shape[1:]
     )
-    with (crew or Crew()).scope():
+    with (cluster or Cluster()).scope():
         autoencoder = architectures.copied(autoencoder, precision)
     return Trained(autoencoder, score, noted, reference, valid_label, about)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pyimagesearch import InputError, latent, neighbourhood
 from pyimagesearch.centring import wanted_by
-from pyimagesearch.distribution import Crew
+from pyimagesearch.distribution import Cluster
 from pyimagesearch.streams import batches
 
 
@@ -339,7 +339,7 @@ def score_images(
     order=None,
     *,
     batch_size=None,
-    crew=None,
+    cluster=None,
     on_batch=None,
 ):
     """Score images by how badly an autoencoder reconstructs them.
@@ -354,7 +354,7 @@ def score_images(
         reference: What `fit_reference` returned for that score and model.
         order: int array `(n,)`: which images to score; all N unless given.
         batch_size: Images per call of the network. It changes speed and memory, not the scores.
-        crew: A `distribution.Crew`, within the scope of whose strategy the network was built: each
+        cluster: A `distribution.Cluster`, within the scope of whose strategy the network was built: each
             of its processes scores a part of the images, and all know all the scores in the end.
             The one device unless given.
         on_batch: Called after each batch as `on_batch(done)`, with the number of images scored
@@ -366,7 +366,7 @@ def score_images(
     Raises:
         InputError: If the images are not of the shape that the model takes, if the score needs
             a reference and there is none, if the model gives scores that are not finite, or if a
-            process of the crew is lost.
+            process of the cluster is lost.
 
     Example:
         >>> from pyimagesearch.convautoencoder import ConvAutoencoder
@@ -379,12 +379,12 @@ def score_images(
             f"the model takes images of shape {autoencoder.input_shape[1:]} and these are of shape "
             f"{tuple(images.shape[1:])}: take the images that belong to the model, or train anew"
         )
-    crew = crew or Crew()
+    cluster = cluster or Cluster()
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     if batch_size is None:
         fitting = LARGEST_BATCH // math.prod(images.shape[1:])
         batch_size = min(fitting, BATCH_SIZE_OF_GPU if on_gpu else BATCH_SIZE)
-        batch_size = max(batch_size, FEWEST_ROWS) * crew.devices // crew.workers
+        batch_size = max(batch_size, FEWEST_ROWS) * cluster.devices // cluster.workers
     judged = judge(autoencoder, score, reference)
 
     # A single row is multiplied in another order, with another rounding.
@@ -395,11 +395,11 @@ def score_images(
         return judged(batch)[-1]
 
     shape = tf.TensorSpec((rows, *images.shape[1:]), tf.float32)
-    score_batch = crew.compiled(score_batch, shape)
+    score_batch = cluster.replicate(score_batch, shape)
 
     order = np.arange(len(images)) if order is None else np.asarray(order)
     scores = np.zeros(len(order), np.float32)
-    own = crew.own(len(order))
+    own = cluster.local_slice(len(order))
     under_way, done = deque(), 0
 
     def take(place, scored):
@@ -409,8 +409,8 @@ def score_images(
         if on_batch is not None:
             on_batch(done)
 
-    # A GPU, or a crew of devices, takes one batch after the other.
-    threads = 1 if on_gpu or crew.devices > crew.workers else os.cpu_count()
+    # A GPU, or a cluster of devices, takes one batch after the other.
+    threads = 1 if on_gpu or cluster.devices > cluster.workers else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         place = slice(0, 0)
         for indices, batch in batches(images, order[own], batch_size):
@@ -418,7 +418,7 @@ def score_images(
             # Every batch has the same shape, so that the function is compiled once.
             if len(batch) < rows:
                 batch = np.pad(batch, [(0, rows - len(batch))] + [(0, 0)] * 3)
-            under_way.append((place, pool.submit(score_batch, rows * crew.workers, batch)))
+            under_way.append((place, pool.submit(score_batch, rows * cluster.workers, batch)))
             # No more than are worked on and about to be: memory is not to grow with the images.
             if len(under_way) > 2 * threads:
                 take(*under_way.popleft())
@@ -426,7 +426,7 @@ def score_images(
             take(*under_way.popleft())
     if not np.isfinite(scores).all():
         raise InputError("the model gives scores that are no numbers: train it again")
-    return crew.total(scores)
+    return cluster.all_reduce_sum(scores)
 
 
 def judge(autoencoder, score, reference):

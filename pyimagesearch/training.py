@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pyimagesearch import InputError
 from pyimagesearch.centring import has_even_contrast, network_of, wanted_by
-from pyimagesearch.distribution import Crew
+from pyimagesearch.distribution import Cluster
 from pyimagesearch.streams import batches
 
 
@@ -172,7 +172,7 @@ def fit(
     corrupt=None,
     seed=42,
     on_epoch=None,
-    crew=None,
+    cluster=None,
     state=None,
     keep=None,
 ):
@@ -193,7 +193,7 @@ def fit(
     autoencoder: Vincent et al., "Extracting and composing robust features with denoising
     autoencoders", ICML 2008).
 
-    With a crew of several devices each takes its slice of every batch, and the gradients and
+    With a cluster of several devices each takes its slice of every batch, and the gradients and
     losses are added up. Whom to suspect is decided on the losses of all, so that everything means
     the same as on one device; only the order in which numbers are added differs.
 
@@ -202,7 +202,7 @@ def fit(
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same, built within the scope of the
-            crew's strategy; trained in place.
+            cluster's strategy; trained in place.
         images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.batches` takes.
         trained: int array of the indices to train on; all unless given.
         held_out: int array of the indices for the validation loss; may be empty.
@@ -223,7 +223,7 @@ def fit(
         on_epoch: Called after each epoch as `on_epoch(epoch, loss=..., val_loss=...,
             learning_rate=..., trimmed=...)`, epochs counted from 1, `val_loss` `None` without
             held-out images, and `trimmed` the share of the weight that was taken away.
-        crew: A `distribution.Crew`; the one device unless given.
+        cluster: A `distribution.Cluster`; the one device unless given.
         state: Where to go on: what `keep` was given, in a training of the same settings. It goes
             on to the very same result as without an interruption.
         keep: Called after each epoch, before `on_epoch`, with all that later epochs need to know:
@@ -245,10 +245,10 @@ def fit(
         True
     """
     started = time.monotonic()
-    crew = crew or Crew()
-    if batch_size < crew.devices:
+    cluster = cluster or Cluster()
+    if batch_size < cluster.devices:
         raise InputError(
-            f"expected at least one image for each of {crew.devices} devices in a batch, received "
+            f"expected at least one image for each of {cluster.devices} devices in a batch, received "
             f"a batch size of {batch_size}: take larger batches"
         )
     trained = np.arange(len(images)) if trained is None else np.asarray(trained)
@@ -256,11 +256,11 @@ def fit(
     n = len(trained)
     weigh = weigh or functools.partial(weights_of, trim=trim)
     steps = epochs * -(-n // batch_size)
-    with crew.scope():
+    with cluster.scope():
         rate = SCHEDULES[schedule](learning_rate, steps, epochs)
         optimizer = keras.optimizers.Adam(rate)
         optimizer.build(autoencoder.trainable_variables)
-    normalise_together(autoencoder, crew.devices > 1)
+    normalise_together(autoencoder, cluster.devices > 1)
     evened = has_even_contrast(autoencoder)
     see, network = wanted_by(autoencoder), network_of(autoencoder)
 
@@ -284,14 +284,16 @@ def fit(
 
     some_images = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
     some_weights, sum_of_weights = tf.TensorSpec((None,)), tf.TensorSpec(())
-    step = crew.compiled(step, some_images, some_images, some_weights, sum_of_weights)
-    validate = crew.compiled(validate, some_images, some_images)
+    step = cluster.replicate(step, some_images, some_images, some_weights, sum_of_weights)
+    validate = cluster.replicate(validate, some_images, some_images)
 
     def each_batch(order, call, *seeds):
         """Call a function with each batch of images in an order; return all losses."""
         found = np.zeros(len(order), np.float32)
         shape = images.shape[1:]
-        for count, (batch, own, wanted) in enumerate(own_batches(images, order, batch_size, crew)):
+        for count, (batch, own, wanted) in enumerate(
+            own_batches(images, order, batch_size, cluster)
+        ):
             indices, given = order[batch], wanted
             if corrupt is not None:
                 # How they are spoilt is drawn for the whole batch, whoever has which part of it.
@@ -299,7 +301,7 @@ def fit(
                 whole[own] = wanted
                 given = corrupt(whole, [seed, *seeds, count])[own]
             found[batch][own] = call(indices, own, given, wanted)
-        return crew.total(found)
+        return cluster.all_reduce_sum(found)
 
     def learn(indices, own, given, wanted):
         kept = weights[indices]
@@ -371,28 +373,28 @@ def fit(
     return History(curve, val_curve, seconds, np.flatnonzero(weights == 0), interrupted)
 
 
-def own_batches(images, order, batch_size, crew):
-    """Go through images in an order, each process of a crew through its part of each batch.
+def own_batches(images, order, batch_size, cluster):
+    """Go through images in an order, each process of a cluster through its part of each batch.
 
     Args:
         images: Anything that `streams.batches` takes.
         order: int array of indices, the same in every process.
-        batch_size: Images in each batch of the crew but the last.
-        crew: A `distribution.Crew`.
+        batch_size: Images in each batch of the cluster but the last.
+        cluster: A `distribution.Cluster`.
 
     Yields:
         Triples: which part of the order is the batch, and which part of the batch is this
         process's own, as slices; and the pixels of the latter, float32 `(B, H, W, C)`.
 
     Example:
-        >>> from pyimagesearch.distribution import Crew
+        >>> from pyimagesearch.distribution import Cluster
         >>> images = np.zeros((3, 1, 1, 1), np.float32)
-        >>> [pixels.shape for *_, pixels in own_batches(images, np.arange(3), 2, Crew())]
+        >>> [pixels.shape for *_, pixels in own_batches(images, np.arange(3), 2, Cluster())]
         [(2, 1, 1, 1), (1, 1, 1, 1)]
     """
     starts = range(0, len(order), batch_size)
     parts = [slice(start, min(start + batch_size, len(order))) for start in starts]
-    owned = [crew.own(part.stop - part.start) for part in parts]
+    owned = [cluster.local_slice(part.stop - part.start) for part in parts]
     mine = [order[part][own] for part, own in zip(parts, owned, strict=True)]
     pixels = batches(images, np.concatenate([order[:0], *mine]), max(map(len, mine), default=1))
     nothing = np.zeros((0, *images.shape[1:]), np.float32)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError, distribution
-from pyimagesearch.distribution import Crew
+from pyimagesearch.distribution import Cluster
 from tests.conftest import ROOT
 
-# Trains and scores with a crew; notes down what has come out. Of the digits, 191 of them, 153 are
+# Trains and scores with a cluster; notes down what has come out. Of the digits, 191 of them, 153 are
 # trained on: in batches of 38 they leave one over, in batches of 50 three.
 PROGRAM = """
 import json, sys
@@ -29,25 +29,25 @@ strategy, cpus, out, changes, corrupt = json.loads(sys.argv[1])
 if cpus > 1:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
-crew = distribution.crew(strategy)
+cluster = distribution.connect(strategy)
 images = datasets.contaminated(datasets.load("digits")).images
 chosen = recipe("tutorial", filters=(4, 8), epochs=3, trim=0.1, **changes)
-crews = {"many": crew} | ({"one": distribution.Crew()} if crew.workers == 1 else {})
-for name, crew in crews.items():
+clusters = {"many": cluster} | ({"one": distribution.Cluster()} if cluster.workers == 1 else {})
+for name, cluster in clusters.items():
     fitted = pipeline.train(
-        images, chosen, crew=crew, corrupt=corrupt, keep=lambda state: None
+        images, chosen, cluster=cluster, corrupt=corrupt, keep=lambda state: None
     )
-    with crew.scope():
+    with cluster.scope():
         network = architectures.copied(fitted.autoencoder)
     weights = fitted.autoencoder.get_weights()
     np.savez(
-        f"{out}/{name}{crew.worker}.npz",
+        f"{out}/{name}{cluster.worker}.npz",
         loss=fitted.history.loss,
         val_loss=fitted.history.val_loss,
         suspects=fitted.history.suspects,
-        scores=scoring.score_images(network, images, crew=crew),
-        told=np.frombuffer(crew.tell(b"chief!!" if crew.chief else b"worker"), np.uint8),
-        devices=crew.devices,
+        scores=scoring.score_images(network, images, cluster=cluster),
+        told=np.frombuffer(cluster.broadcast(b"chief!!" if cluster.is_chief else b"worker"), np.uint8),
+        devices=cluster.devices,
         **{f"weights/{number}": array for number, array in enumerate(weights)},
     )
 """
@@ -110,10 +110,10 @@ def test_every_image_of_a_batch_has_one_owner_and_no_batch_is_larger_than_a_full
     devices, workers
 ):
     strategy = SimpleNamespace(num_replicas_in_sync=devices)
-    crews = [Crew(strategy, worker, workers) for worker in range(workers)]
-    full = [len(range(40)[crew.own(40)]) for crew in crews]
+    clusters = [Cluster(strategy, worker, workers) for worker in range(workers)]
+    full = [len(range(40)[cluster.local_slice(40)]) for cluster in clusters]
     for n in range(41):
-        owned = [np.arange(n)[crew.own(n)].tolist() for crew in crews]
+        owned = [np.arange(n)[cluster.local_slice(n)].tolist() for cluster in clusters]
         assert sum(owned, []) == list(range(n))
         sizes = [len(part) for part in owned]
         assert max(sizes) - min(sizes) <= devices // workers
@@ -121,10 +121,10 @@ def test_every_image_of_a_batch_has_one_owner_and_no_batch_is_larger_than_a_full
 
 
 def test_one_device_is_a_crew_of_its_own():
-    crew = distribution.crew("auto")
-    assert (crew.devices, crew.workers, crew.chief) == (1, 1, True)
-    assert crew.tell(b"x") == b"x"
-    assert crew.total(np.arange(3)).tolist() == [0, 1, 2]
+    cluster = distribution.connect("auto")
+    assert (cluster.devices, cluster.workers, cluster.is_chief) == (1, 1, True)
+    assert cluster.broadcast(b"x") == b"x"
+    assert cluster.all_reduce_sum(np.arange(3)).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_missing_or_wrong_description_of_the_workers_is_an_input_error(config, m
     if config is not None:
         monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(InputError, match="set TF_CONFIG to"):
-        distribution.crew("multiworker")
+        distribution.connect("multiworker")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_wrong_description_by_slurm_is_an_input_error(name, value, monkeypatch):
     for variable, told in (slurm(2)[0] | {name: value}).items():
         monkeypatch.setenv(variable, told)
     with pytest.raises(InputError, match="or start it by Slurm"):
-        distribution.crew("multiworker")
+        distribution.connect("multiworker")
 
 
 @pytest.mark.slow
@@ -263,7 +263,7 @@ def test_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, lost, how):
         assert [worker.poll() for worker in workers] == [None, None]
         time.sleep(0.05)
     workers[lost].send_signal(how)
-    _, told = workers[1 - lost].communicate(timeout=2 * distribution.PATIENCE)
+    _, told = workers[1 - lost].communicate(timeout=2 * distribution.COLLECTIVE_TIMEOUT)
     workers[lost].kill()
     workers[lost].communicate()
     assert workers[1 - lost].returncode == 2
@@ -282,9 +282,9 @@ def test_lost_worker_ends_the_others_and_resume_goes_on(tmp_path, lost, how):
 def test_worker_whose_fellow_never_comes_gives_up_and_says_who_is_missing():
     (own, other) = (f"127.0.0.1:{port}" for port in ports(2))
     with pytest.raises(InputError, match=f"found none at {other}: start them all"):
-        distribution.wait_for_all([own, other], 0, 0.1)
+        distribution.wait_for_workers([own, other], 0, 0.1)
     with pytest.raises(InputError, match="within 0.1 seconds"):
-        distribution.wait_for_all([other, own], 1, 0.1)
+        distribution.wait_for_workers([other, own], 1, 0.1)
 
 
 def test_worker_whose_port_is_taken_says_so():
@@ -292,10 +292,10 @@ def test_worker_whose_port_is_taken_says_so():
     with socket.create_server(("", int(own.split(":")[1]))) as server:
         server.listen()
         with pytest.raises(InputError, match="name another port"):
-            distribution.wait_for_all([own, other], 0, 0.1)
+            distribution.wait_for_workers([own, other], 0, 0.1)
 
 
 def test_workers_that_are_all_there_wait_for_nobody():
     (own, other) = (f"127.0.0.1:{port}" for port in ports(2))
     with socket.create_server(("127.0.0.1", int(other.split(":")[1]))):
-        distribution.wait_for_all([own, other], 0, 0)
+        distribution.wait_for_workers([own, other], 0, 0)

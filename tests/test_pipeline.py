@@ -5,7 +5,7 @@ import pytest
 
 from pyimagesearch import pipeline, scoring, training
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.distribution import Crew
+from pyimagesearch.distribution import Cluster
 from pyimagesearch.recipes import recipe
 
 
@@ -42,7 +42,7 @@ def compare_with_some(monkeypatch):
 def test_who_is_suspected_and_unlike_the_suspects_counts(rng, monkeypatch):
     compare_with_some(monkeypatch)
     images, suspicion = bars(rng)
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Crew())
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Cluster())
     assert np.flatnonzero(weigh(suspicion) == 0).tolist() == list(range(580, 600))
     by_rank = training.weights_of(suspicion, recipe().trim)
     assert by_rank[562:580].max() < 1  # by their rank alone they would count in part
@@ -52,21 +52,21 @@ def test_who_is_suspected_and_unlike_the_suspects_counts(rng, monkeypatch):
 def test_most_suspect_count_for_nothing_whatever_they_are_like(rng):
     images, suspicion = bars(rng)
     images[-1] = images[0]
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Crew())
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Cluster())
     assert np.flatnonzero(weigh(suspicion) == 0).tolist() == list(range(580, 600))
 
 
 def test_no_more_are_ignored_than_the_trim_allows(rng):
     images, suspicion = bars(rng)
     chosen = recipe(trim=0.008)
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Crew())
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Cluster())
     assert 0 < np.count_nonzero(weigh(suspicion) < 1) <= 2 * 0.008 * 600
 
 
 @pytest.mark.parametrize("trim", [0.5, 0.9, 0.999])
 def test_where_most_are_in_doubt_somebody_counts(rng, trim):
     images = rng.random((150, 8, 8, 1), np.float32)
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(150), recipe(trim=trim), 0, Crew())
+    _, weigh = pipeline.whom_to_suspect(images, np.arange(150), recipe(trim=trim), 0, Cluster())
     weights = weigh(np.arange(150))
     assert 0 <= weights.min() < weights.max() <= 1
 
@@ -77,18 +77,18 @@ def test_processes_that_share_the_work_agree_with_one_that_does_it_all(rng, monk
 
     class Half:
         def __init__(self, part):
-            self.own, self.total = (lambda n: part), (lambda array: array)
+            self.local_slice, self.all_reduce_sum = (lambda n: part), (lambda array: array)
 
-    def both(crew):
-        doubts, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, crew)
+    def both(cluster):
+        doubts, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, cluster)
         return np.stack([doubts, weigh(suspicion)])
 
     parts = [both(Half(slice(0, 350))), both(Half(slice(350, 600)))]
-    np.testing.assert_allclose(sum(parts), both(Crew()), rtol=1e-5)
+    np.testing.assert_allclose(sum(parts), both(Cluster()), rtol=1e-5)
 
 
 def test_nobody_is_suspected_where_nothing_is_trimmed(rng):
     images, _ = bars(rng)
     for chosen in (recipe(trim=0), recipe("shapes"), recipe("tutorial")):
-        found = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Crew())
+        found = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Cluster())
         assert found == (None, None)
