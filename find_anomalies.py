@@ -67,7 +67,7 @@ def main(argv=None):
     ranking = scoring.rank(scores)
 
     # How odd is odd enough?
-    threshold = thresholds.RULES[rule](value, scores, model.noted)
+    threshold = thresholds.RULES[rule](value, scores, model.calibration)
     words = commandline.rule_in_words(rule, value)
     narrator.say(f"threshold rule: {words}")
     flagged = thresholds.flag(scores, threshold)
@@ -79,7 +79,7 @@ def main(argv=None):
     # What does a person see? One scale for all maps, so that normal images stay dark.
     top = ranking[: args.top]
     names = [dataset.names[i] for i in top]
-    scale = 1.5 * model.noted["pixel_threshold"] if model.noted else None
+    scale = 1.5 * model.calibration["pixel_threshold"] if model.calibration else None
     montage = visualization.anomalies(
         *model.reconstruct(dataset.images, top),
         scores[top],
@@ -93,18 +93,18 @@ def main(argv=None):
 
     # Were we right? Only here are the hidden labels looked at, and the masks.
     verdict = metrics.evaluate(scores, flagged, dataset.labels)
-    if dataset.masks is not None and model.noted:
-        images, maps, masks, found = results.judge_pixels(model, dataset)
+    if dataset.masks is not None and model.calibration:
+        images, maps, masks, found = results.predict_masks(model, dataset)
         verdict |= metrics.evaluate_maps(maps, masks)
         columns = [array[top] for array in (images, maps, masks, found, scores)]
         title = f"Where the {len(top)} images of highest score are odd"
         masked = visualization.heatmaps(*columns, names, scale, title)
     if verdict:
-        narrator.say(f"against the hidden labels: {metrics.in_words(verdict)}")
+        narrator.say(f"against the hidden labels: {metrics.format_evaluation(verdict)}")
 
     # The table of all images, and the report: for programs, and for people as one page.
     judged = dataset, scores, ranking
-    rows = results.table(*judged, flagged, model.noted)
+    rows = results.anomalies_table(*judged, flagged, model.calibration)
     told = results.report(
         *judged,
         flagged,
@@ -114,7 +114,7 @@ def main(argv=None):
         threshold_rule=words,
         metrics=verdict,
     )
-    text = results.page(
+    text = results.results_page(
         model,
         *judged,
         threshold,

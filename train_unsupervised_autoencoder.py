@@ -90,7 +90,7 @@ def main(argv=None):
         narrator.say("trained; the chief, worker 0, writes the results")
         return
     narrator.say(f"trained in {history.seconds:.1f} s; noting what is normal...")
-    noted, references = pipeline.note_scores(fitted, images, args.seed)
+    calibration, references = pipeline.note_scores(fitted, images, args.seed)
 
     # Two pictures, of images that the network was not trained on if there are any.
     few = images[(fitted.held_out if len(fitted.held_out) else fitted.trained)[:16]]
@@ -106,7 +106,7 @@ def main(argv=None):
         "run_again": commandline.run_again(sys.argv[1:] if argv is None else argv, source.name),
         "command": vars(args),
         **pipeline.describe(fitted, recipe, dataset, source.name, fingerprint),
-        "scores": noted,
+        "scores": calibration,
     }
     if args.corrupt:
         about["restoration"] = pipeline.note_restoration(fitted, images, args.corrupt, args.seed)

@@ -204,7 +204,7 @@ def judge(scores, labels):
 
     from pyimagesearch import metrics, scoring, thresholds
 
-    flagged = thresholds.flag(scores, thresholds.automatic(True, scores))
+    flagged = thresholds.flag(scores, thresholds.fdr_controlled(True, scores))
     verdict = metrics.evaluate(scores, flagged, labels)
     top = scoring.rank(scores)[: max(1, round(TOP * len(scores)))]
     return {

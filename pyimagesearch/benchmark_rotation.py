@@ -103,8 +103,8 @@ def flagger(what, images, changes, args, narrator):
 
     chosen = recipe_of(args, "dense", **changes)
     fitted, seen = train(what, images, chosen, args, narrator, loss="bce")
-    noted, _ = pipeline.note_scores(fitted, seen, args.seed)
-    threshold = thresholds.standard_deviations(DEVIATIONS, None, noted["mse"])
+    calibration, _ = pipeline.note_scores(fitted, seen, args.seed)
+    threshold = thresholds.standard_deviations(DEVIATIONS, None, calibration["mse"])
 
     def share(images):
         return thresholds.flag(scoring.score_images(fitted.autoencoder, images), threshold).mean()

@@ -59,7 +59,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             a method in scikit-learn.
         contamination: Share of the images given to `fit` that are outliers, in (0, 0.5]; or
             `"auto"`: what stands out from the bulk of their scores, which may be none at all (see
-            `thresholds.automatic`).
+            `thresholds.fdr_controlled`).
         image_shape: `(H, W)` or `(H, W, C)` of images given as rows.
         random_state: Of everything random: a whole number, a `numpy.random.RandomState`, or
             `None`, with which no two fits are the same.
@@ -152,7 +152,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.history_ = fitted.history
         scores = self._score(images)
         if self.contamination == "auto":
-            threshold = thresholds.automatic(True, scores)
+            threshold = thresholds.fdr_controlled(True, scores)
         else:
             threshold = thresholds.quantile(1 - self.contamination, scores)
         self.offset_ = -threshold

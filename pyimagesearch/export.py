@@ -59,11 +59,11 @@ def network(model):
 
         def call(self, images):
             # Made in here, so that the reference becomes a constant of the graph.
-            judged = scoring.judge(self.autoencoder, model.score, model.reference)
+            judged = scoring.make_scorer(self.autoencoder, model.score, model.reference)
             reconstruction, maps, score = judged(images)
             known = {"reconstruction": reconstruction, "error_map": maps, "score": score}
-            if "threshold" in model.noted:
-                known["flagged"] = score > model.noted["threshold"]
+            if "threshold" in model.calibration:
+                known["flagged"] = score > model.calibration["threshold"]
             return known
 
     detector = Detector()
@@ -184,9 +184,9 @@ def about(model, form):
     colours = {1: "one channel, gray", 3: "three channels, in the order R, G, B"}
     told = {
         "score": model.score,
-        "threshold": model.noted.get("threshold"),
+        "threshold": model.calibration.get("threshold"),
         "threshold_rule": f"{commandline.rule_in_words('auto', True)}, on the training images",
-        "pixel_threshold": model.noted.get("pixel_threshold"),
+        "pixel_threshold": model.calibration.get("pixel_threshold"),
         "image_shape": [height, width, depth],
         "preprocessing": [
             f"decode to 8 bits, {colours.get(depth, 'channels as in training')}; transparency is dropped",
@@ -204,7 +204,7 @@ def about(model, form):
         },
         "versions": persistence.versions(),
     }
-    if not model.noted:
+    if not model.calibration:
         for name in ("threshold_rule", "threshold", "pixel_threshold"):
             told[name] = None
         del told["outputs"]["flagged"]
@@ -403,8 +403,8 @@ def main(argv=None):
         f"largest relative difference of a score, {args.score}, over {len(images):,} images: "
         f"{difference:.1e}"
     )
-    noted = model.noted.get("threshold")
-    told = "none noted in training" if noted is None else f"{noted:.6f}"
+    calibration = model.calibration.get("threshold")
+    told = "none noted in training" if calibration is None else f"{calibration:.6f}"
     narrator.say(f"wrote {args.output}: images of {'x'.join(map(str, shape))}, threshold {told}")
 
 

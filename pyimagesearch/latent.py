@@ -4,20 +4,20 @@ import numpy as np
 import tensorflow as tf
 
 # Share of the images that are taken for suspects.
-SUSPECTS = 0.2
+OUTLIER_SHARE = 0.2
 # How much it counts not to be like a suspect, in each round of judging anew who is one: at first
 # not at all, until those who are far from everything are known; then as long as it takes to settle.
-AT_FIRST, THEN = (0.0,) * 4, (0.5,) * 16
+INITIAL_CONTRASTS, CONTRASTS = (0.0,) * 4, (0.5,) * 16
 # Standard deviations by which the centre may move away from the suspects: what is odd in the opposite
 # way is to stay odd.
-FARTHEST = 2.0
+MAX_SHIFT = 2.0
 # What keeps codes that hardly vary in some direction from making a marvel of it.
-LEAST_VARIANCE = 1e-6
+MIN_VARIANCE = 1e-6
 # What is added before a logarithm is taken.
-SMALL = 1e-6
+EPSILON = 1e-6
 
 
-def with_sizes(codes, images, errors):
+def append_energy_and_error(codes, images, errors):
     """Codes, and the logarithms of how much there is to be drawn and of the error.
 
     A code that is usual for a large image may be unusual for a small one.
@@ -31,7 +31,7 @@ def with_sizes(codes, images, errors):
         float32 tensor `(N, K + 2)`.
     """
     energies = tf.reduce_mean(tf.square(images), axis=(1, 2, 3))
-    sizes = tf.math.log(tf.stack([energies, errors], axis=1) + SMALL)
+    sizes = tf.math.log(tf.stack([energies, errors], axis=1) + EPSILON)
     return tf.concat([tf.cast(codes, tf.float32), sizes], axis=1)
 
 
@@ -41,7 +41,7 @@ def squared_distance(vectors, mean, precision):
     return tf.einsum("nk,kl,nl->n", away, precision, away)
 
 
-def contrasted(usual, suspects, contrast):
+def relative_mahalanobis(usual, suspects, contrast):
     """A distance from the usual that grows fastest towards the suspects.
 
     Were both Gaussian, the difference of their squared Mahalanobis distances would be, but for a
@@ -49,7 +49,7 @@ def contrasted(usual, suspects, contrast):
     part is taken off, as who is one is not certain; and they are taken to vary at least as much as
     the usual in any direction, so that whatever is far away is odd. The difference is then a squared
     Mahalanobis distance too: from a centre farther from the suspects, here by no more than
-    `FARTHEST`, and longer where it is they who vary. (A relative Mahalanobis distance, as in Ren et
+    `MAX_SHIFT`, and longer where it is they who vary. (A relative Mahalanobis distance, as in Ren et
     al., "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021, but with
     suspects in the place of all images.)
 
@@ -63,11 +63,11 @@ def contrasted(usual, suspects, contrast):
 
     Example:
         >>> usual = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
-        >>> contrasted(usual, usual * [5, 1] + [8, 0], 0.5)["mean"].round(2)
+        >>> relative_mahalanobis(usual, usual * [5, 1] + [8, 0], 0.5)["mean"].round(2)
         array([-0.16,  0.  ])
     """
     mean = usual.mean(axis=0)
-    covariance = (usual - mean).T @ (usual - mean) / len(usual) + LEAST_VARIANCE * np.eye(len(mean))
+    covariance = (usual - mean).T @ (usual - mean) / len(usual) + MIN_VARIANCE * np.eye(len(mean))
     if not len(suspects):
         return {"mean": mean, "precision": np.linalg.inv(covariance)}
     root = np.linalg.cholesky(covariance)
@@ -77,7 +77,7 @@ def contrasted(usual, suspects, contrast):
     variances, axes = np.linalg.eigh((away - shift).T @ (away - shift) / len(away))
     taken = contrast / np.maximum(variances, 1)
     centre = -taken * (shift @ axes) / (1 - taken)
-    centre *= FARTHEST / max(FARTHEST, np.linalg.norm(centre))
+    centre *= MAX_SHIFT / max(MAX_SHIFT, np.linalg.norm(centre))
     basis = np.linalg.solve(root.T, axes)  # (K, K)
     return {
         "mean": mean + root @ axes @ centre,
@@ -85,7 +85,7 @@ def contrasted(usual, suspects, contrast):
     }
 
 
-def fit(vectors, suspicion=None):
+def fit_robust_mahalanobis(vectors, suspicion=None):
     """Learn which vectors are usual, among some that are not.
 
     Which are the suspects and what the others have in common is found in turns (as in reweighting
@@ -103,27 +103,27 @@ def fit(vectors, suspicion=None):
     Example:
         >>> vectors = np.random.default_rng(0).standard_normal((1000, 2))
         >>> vectors[:100] += [10, 0]
-        >>> fitted = fit(vectors)
+        >>> fitted = fit_robust_mahalanobis(vectors)
         >>> squared_distance(np.float32([[-4, 0], [0, 0], [4, 0]]), **fitted).numpy().argsort()
         array([1, 0, 2])
     """
     vectors = np.asarray(vectors, np.float64)
-    contrasts = THEN if suspicion is not None else AT_FIRST + THEN
+    contrasts = CONTRASTS if suspicion is not None else INITIAL_CONTRASTS + CONTRASTS
     suspicion = vectors[:, -1] if suspicion is None else suspicion
     for contrast in contrasts:
-        usual, suspects = divided(suspicion)
-        found = contrasted(vectors[usual], vectors[suspects], contrast)
+        usual, suspects = split_inliers(suspicion)
+        found = relative_mahalanobis(vectors[usual], vectors[suspects], contrast)
         suspicion = squared_distance(vectors, **found).numpy()
     return {name: array.astype(np.float32) for name, array in found.items()}
 
 
-def divided(suspicion):
+def split_inliers(suspicion):
     """Which are usual and which are suspects: int arrays, ascending by suspicion `(N,)`.
 
     Example:
-        >>> usual, suspects = divided(np.array([0.1, 0.9, 0.3, 0.4, 0.2]))
+        >>> usual, suspects = split_inliers(np.array([0.1, 0.9, 0.3, 0.4, 0.2]))
         >>> usual.tolist(), suspects.tolist()
         ([0, 4, 2, 3], [1])
     """
     order = np.argsort(suspicion, kind="stable")
-    return np.split(order, [max(1, round((1 - SUSPECTS) * len(order)))])
+    return np.split(order, [max(1, round((1 - OUTLIER_SHARE) * len(order)))])

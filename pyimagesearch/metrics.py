@@ -52,9 +52,9 @@ def evaluate(scores, flagged, labels):
         "auroc": auroc,
         "average_precision": average_precision,
         "precision_at_k": at_k,
-        "precision": defined(precision),
-        "recall": defined(recall),
-        "f1": defined(f1),
+        "precision": none_if_nan(precision),
+        "recall": none_if_nan(recall),
+        "f1": none_if_nan(f1),
         "n_anomalies": k,
     }
 
@@ -126,7 +126,7 @@ def pixel_auroc(anomaly_maps, masks):
         >>> pixel_auroc(maps, np.array([[[False, True], [False, True]]]))
         0.75
     """
-    anomaly_maps, masks = checked_maps(anomaly_maps, masks)
+    anomaly_maps, masks = check_maps(anomaly_maps, masks)
     if masks.all() or not masks.any():
         return None
     return float(roc_auc_score(masks.ravel(), anomaly_maps.ravel()))
@@ -162,7 +162,7 @@ def aupro(anomaly_maps, masks, limit=0.3):
         >>> round(aupro(np.zeros((1, 2, 2)), masks), 6)
         0.15
     """
-    anomaly_maps, masks = checked_maps(anomaly_maps, masks)
+    anomaly_maps, masks = check_maps(anomaly_maps, masks)
     if not 0 < limit <= 1:
         raise InputError(f"the limit of AUPRO is above 0 and at most 1, not {limit}: change it")
     if masks.all() or not masks.any():
@@ -211,7 +211,7 @@ def region_shares(masks):
     return shares
 
 
-def checked_maps(anomaly_maps, masks):
+def check_maps(anomaly_maps, masks):
     """Both as arrays `(N, H, W)`, the masks of bool; refuse what cannot be compared.
 
     Raises:
@@ -230,16 +230,16 @@ def checked_maps(anomaly_maps, masks):
     return anomaly_maps, masks
 
 
-def defined(value):
+def none_if_nan(value):
     """The value as a float, or `None` for NaN, which JSON cannot say."""
     return None if np.isnan(value) else float(value)
 
 
-def in_words(verdict):
+def format_evaluation(verdict):
     """What `evaluate` returns, with that of `evaluate_maps` merged in or not, as one line.
 
     Example:
-        >>> in_words({"auroc": 0.75, "n_anomalies": 2, "pixel_auroc": 0.9, "aupro": None})
+        >>> format_evaluation({"auroc": 0.75, "n_anomalies": 2, "pixel_auroc": 0.9, "aupro": None})
         '2 anomalies, auroc 0.7500, pixel auroc 0.9000'
     """
     if not verdict["n_anomalies"]:

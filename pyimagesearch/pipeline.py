@@ -158,10 +158,10 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
         return None, None
     n = len(trained)
     own = cluster.local_slice(n)
-    look = tf.function(neighbourhood.points, reduce_retracing=True)
+    look = tf.function(neighbourhood.embed, reduce_retracing=True)
 
     def points_of(indices):
-        nothing = np.zeros((0, neighbourhood.length_of_point(images.shape[1:])), np.float32)
+        nothing = np.zeros((0, neighbourhood.embedding_length(images.shape[1:])), np.float32)
         some = (look(tf.constant(batch)) for _, batch in batches(images, indices, 256))
         return np.concatenate([nothing, *some])
 
@@ -169,11 +169,11 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
     points = points_of(trained[sample])
     # Who counts for nothing in training is not to be compared with either.
     odd = recipe.trim - training.edge_of(n, recipe.trim)
-    bank = tf.constant(neighbourhood.bank_of(points, odd, seed))
+    bank = tf.constant(neighbourhood.trimmed_memory_bank(points, odd, seed))
 
     @tf.function(reduce_retracing=True)
     def doubts_of(batch):
-        far = neighbourhood.remoteness(neighbourhood.points(batch), bank)
+        far = neighbourhood.knn_distance(neighbourhood.embed(batch), bank)
         return neighbourhood.relative_error(far, batch)
 
     doubts = np.zeros(n, np.float32)
@@ -184,14 +184,14 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
         weights = training.weights_of(suspicion, recipe.trim)
         order = np.argsort(-suspicion, kind="stable")
         most = np.count_nonzero(weights < 1)  # no more than the trim allows
-        suspects = order[: min(neighbourhood.number_of_suspects(n), most)]
+        suspects = order[: min(neighbourhood.n_top_outliers(n), most)]
         known = np.flatnonzero(np.isin(sample, suspects))
         inside = np.flatnonzero(weights[sample] < 1)
         # There has to be somebody to be like, on either side.
-        if min(len(known), len(sample) - len(inside)) > neighbourhood.KIN:
+        if min(len(known), len(sample) - len(inside)) > neighbourhood.PROPAGATION_NEIGHBORS:
             outside = np.setdiff1d(np.flatnonzero(weights < 1), sample)
             outside = outside[(outside >= own.start) & (outside < own.stop)]
-            weights[sample[inside]], weights[outside] = neighbourhood.innocence(
+            weights[sample[inside]], weights[outside] = neighbourhood.propagate_outliers(
                 points, inside, known, points_of(trained[outside])
             )
             weights[suspects] = 0
@@ -242,7 +242,7 @@ class Trained:
     Attributes:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
         score: The score to judge by, a key of `scoring.SCORES`.
-        noted: What `note_scores` noted for that score; empty for a model from elsewhere.
+        calibration: What `note_scores` noted for that score; empty for a model from elsewhere.
         reference: What that score knows about normal images; may be empty.
         valid_label: The classes that were normal in training, or `None`.
         about: All that training has noted down; empty for a model from elsewhere.
@@ -250,7 +250,7 @@ class Trained:
 
     autoencoder: keras.Model
     score: str
-    noted: dict
+    calibration: dict
     reference: dict
     valid_label: list | None
     about: dict
@@ -270,14 +270,14 @@ def open_model(path, score="mse", precision="float32", cluster=None):
     """Load a model and what lies beside it, to calculate in some precision; see `Trained`."""
     settings = persistence.settings_path(path)
     about = persistence.load_json(settings)
-    noted, valid_label = notes(about, score, settings)
+    calibration, valid_label = notes(about, score, settings)
     autoencoder = persistence.load_model(path)
     reference = persistence.load_reference(
         persistence.reference_path(path), score, autoencoder.input_shape[1:]
     )
     with (cluster or Cluster()).scope():
         autoencoder = architectures.copied(autoencoder, precision)
-    return Trained(autoencoder, score, noted, reference, valid_label, about)
+    return Trained(autoencoder, score, calibration, reference, valid_label, about)
 
 
 def notes(about, score, name):
@@ -303,11 +303,11 @@ def notes(about, score, name):
         return type(value) in (int, float) and math.isfinite(value)
 
     try:
-        noted = about.get("scores", {}).get(score, {})
+        calibration = about.get("scores", {}).get(score, {})
         valid_label = about.get("command", {}).get("valid_label")
-        summaries = [noted["trained"], noted["held_out"]] if noted else []
+        summaries = [calibration["trained"], calibration["held_out"]] if calibration else []
         sound = (
-            all(finite(noted[key]) for key in ("threshold", "pixel_threshold") if noted)
+            all(finite(calibration[key]) for key in ("threshold", "pixel_threshold") if calibration)
             and all(finite(value) for summary in summaries for value in summary.values())
             and all({"mean", "std"} <= summary.keys() for summary in summaries if summary["n"])
             and all(type(label) in (int, str) for label in valid_label or [])
@@ -319,7 +319,7 @@ def notes(about, score, name):
             f"{name} is not as training writes it: train again, or take it away to go without "
             "what training has noted"
         )
-    return noted, valid_label
+    return calibration, valid_label
 
 
 def files_read(dataset, model):
@@ -412,16 +412,16 @@ def note_scores(fitted, images, seed=42):
 
     Returns:
         A tuple of two dicts by score: plain numbers, to be kept as JSON (`trained` and `held_out`
-        as `scoring.summary` has them, `threshold` and `pixel_threshold`), and references as
+        as `scoring.summarize` has them, `threshold` and `pixel_threshold`), and references as
         `scoring.fit_reference` has them.
     """
     autoencoder = fitted.autoencoder
     trained, held_out = enough(fitted.trained, seed), enough(fitted.held_out, seed)
     unseen = held_out if len(held_out) else trained
     seen = np.concatenate([trained, held_out])
-    noted, references, pixel_thresholds = {}, {}, {}
+    calibration, references, pixel_thresholds = {}, {}, {}
     for score, chosen in scoring.SCORES.items():
-        if chosen.of_codes and scoring.length_of_code(autoencoder) is None:
+        if chosen.needs_codes and scoring.length_of_code(autoencoder) is None:
             continue
         reference = fit_reference(fitted, images, score, seed)
         if chosen.fit is not None and not reference:
@@ -433,16 +433,18 @@ def note_scores(fitted, images, seed=42):
             # A few hundred images have pixels enough.
             *_, maps = scoring.reconstruct(autoencoder, images, unseen[:500], score, reference)
             pixel_thresholds[chosen.maps] = float(np.quantile(maps, 1 - PIXELS_ABOVE))
-        noted[score] = {
-            "trained": scoring.summary(of_trained),
-            "held_out": scoring.summary(of_held_out),
+        calibration[score] = {
+            "trained": scoring.summarize(of_trained),
+            "held_out": scoring.summarize(of_held_out),
             # Of unseen images: what a network was trained on, it knows better than any others.
-            "threshold": thresholds.automatic(True, of_held_out if len(held_out) else of_trained),
+            "threshold": thresholds.fdr_controlled(
+                True, of_held_out if len(held_out) else of_trained
+            ),
             "pixel_threshold": pixel_thresholds[chosen.maps],
         }
         if reference:
             references[score] = reference
-    return noted, references
+    return calibration, references
 
 
 def fit_reference(fitted, images, score, seed=42):
@@ -456,7 +458,7 @@ def fit_reference(fitted, images, score, seed=42):
         A dict of arrays as `scoring.fit_reference` has it.
     """
     chosen = enough(fitted.trained, seed)
-    if scoring.SCORES[score].of_trusted:
+    if scoring.SCORES[score].fit_on_inliers:
         chosen = np.setdiff1d(chosen, fitted.history.suspects)
     return scoring.fit_reference(fitted.autoencoder, images, chosen, score)
 
@@ -516,21 +518,24 @@ def note_restoration(fitted, images, spec, seed=42):
         restored = fitted.autoencoder(spoilt, training=False).numpy()
         for name, given in (("spoilt", spoilt), ("restored", restored)):
             errors[name].append(np.mean(np.square(clean - given), axis=(1, 2, 3)))
-    noted = {}
+    calibration = {}
     for name, parts in errors.items():
         mse = np.concatenate(parts).astype(np.float64)
         # Not even a perfect image is infinitely good: 120 dB is beyond float32.
         psnr = -10 * np.log10(np.maximum(mse, 1e-12))
-        noted[name] = {"mse": float(mse.mean()), "psnr": float(psnr.mean())}
-    return {**noted, "gain_db": noted["restored"]["psnr"] - noted["spoilt"]["psnr"]}
+        calibration[name] = {"mse": float(mse.mean()), "psnr": float(psnr.mean())}
+    return {
+        **calibration,
+        "gain_db": calibration["restored"]["psnr"] - calibration["spoilt"]["psnr"],
+    }
 
 
-def restoration_in_words(noted):
+def restoration_in_words(calibration):
     """What `note_restoration` returns, as one line."""
-    if noted is None:
+    if calibration is None:
         return "no images held out to see how well they are restored"
-    spoilt, restored = noted["spoilt"], noted["restored"]
+    spoilt, restored = calibration["spoilt"], calibration["restored"]
     return (
         f"images held out: spoilt mse {spoilt['mse']:.5f}, psnr {spoilt['psnr']:.2f} dB; restored "
-        f"mse {restored['mse']:.5f}, psnr {restored['psnr']:.2f} dB; {noted['gain_db']:+.2f} dB"
+        f"mse {restored['mse']:.5f}, psnr {restored['psnr']:.2f} dB; {calibration['gain_db']:+.2f} dB"
     )

@@ -49,7 +49,7 @@ class Recipe:
 
 RECIPES = {
     # Chosen on `benchmark_detection.DEVELOPMENT_PAIRS` of MNIST's digits and on scikit-learn's
-    # digits; whom `neighbourhood.innocence` lets count, also on MNIST's 1s with 2s or 8s and on 6s,
+    # digits; whom `neighbourhood.propagate_outliers` lets count, also on MNIST's 1s with 2s or 8s and on 6s,
     # 9s and Fashion-MNIST's boots with 5 % of others, in other draws than are reported. A code of 12
     # does better on the digits that vary most, by the plain error, and worse on 1s, which an 8 draws
     # well enough.

@@ -14,10 +14,10 @@ FILES = (
     "report.html",
 )
 # Images that the page shows if it has room for them, and how many are reconstructed at a time.
-BROWSED, AT_A_TIME = 200, 25
+MAX_BROWSED, PICTURE_BATCH = 200, 25
 
 
-def judge_pixels(model, dataset):
+def predict_masks(model, dataset):
     """Where all images of a set with masks are odd, and where they truly are.
 
     Args:
@@ -30,10 +30,10 @@ def judge_pixels(model, dataset):
     """
     originals, _, maps = model.reconstruct(dataset.images, np.arange(len(dataset.images)))
     masks = folders.load_masks(dataset.masks, maps.shape[1:])
-    return originals, maps, masks, maps > model.noted["pixel_threshold"]
+    return originals, maps, masks, maps > model.calibration["pixel_threshold"]
 
 
-def table(dataset, scores, ranking, flagged, noted):
+def anomalies_table(dataset, scores, ranking, flagged, calibration):
     """The rows of `anomalies.csv`, the names of the columns first.
 
     `z_score` is how many standard deviations a score lies above the mean of the images held out
@@ -44,12 +44,12 @@ def table(dataset, scores, ranking, flagged, noted):
         scores: float32 array `(N,)`.
         ranking: int array `(N,)`, the highest score first.
         flagged: bool array `(N,)`.
-        noted: What `pipeline.note_scores` noted for this score; may be empty.
+        calibration: What `pipeline.note_scores` noted for this score; may be empty.
 
     Returns:
         A list of N + 1 tuples.
     """
-    held_out = noted.get("held_out", {})
+    held_out = calibration.get("held_out", {})
     rows = [("rank", "index", "name", "score", "flagged", "label", "z_score")]
     for rank, i in enumerate(ranking.tolist(), start=1):
         z = ""
@@ -89,7 +89,7 @@ def report(dataset, scores, ranking, flagged, seconds, **more):
     }
 
 
-def page(model, dataset, scores, ranking, threshold, *, top, scale, command, rule, metrics):
+def results_page(model, dataset, scores, ranking, threshold, *, top, scale, command, rule, metrics):
     """What `report.html` says.
 
     Args:
@@ -108,7 +108,10 @@ def page(model, dataset, scores, ranking, threshold, *, top, scale, command, rul
     about = model.about
     curves = about.get("training")
     edges, logarithmic = visualization.bar_edges(scores, threshold)
-    settings = {"This run": as_flags(command), "Training run": as_flags(about.get("command", {}))}
+    settings = {
+        "This run": format_flags(command),
+        "Training run": format_flags(about.get("command", {})),
+    }
     settings |= {"Recipe": about.get("recipe", {}), "Versions": about.get("versions", {})}
     columns = ["Original", "Reconstruction", "Error map"]
     return htmlreport.page(
@@ -117,7 +120,7 @@ def page(model, dataset, scores, ranking, threshold, *, top, scale, command, rul
         [dataset.names[i] for i in ranking],
         dataset.labels[ranking],
         columns if dataset.masks is None else [*columns, "True mask"],
-        pictured(model, dataset, ranking[: max(top, BROWSED)], scale),
+        picture_columns(model, dataset, ranking[: max(top, MAX_BROWSED)], scale),
         score=model.score,
         rule=rule,
         edges=edges,
@@ -134,7 +137,7 @@ def page(model, dataset, scores, ranking, threshold, *, top, scale, command, rul
     )
 
 
-def as_flags(command):
+def format_flags(command):
     """The flags of a run that were given or have a default, by the names that they go by."""
     return {
         f"--{name.replace('_', '-')}": value
@@ -143,7 +146,7 @@ def as_flags(command):
     }
 
 
-def pictured(model, dataset, order, scale=None):
+def picture_columns(model, dataset, order, scale=None):
     """Pictures of images, of their reconstructions, error maps and, if known, true masks.
 
     Args:
@@ -155,8 +158,8 @@ def pictured(model, dataset, order, scale=None):
     Yields:
         Three or four uint8 arrays `(H, W, 3)` for each image. Few images are held at a time.
     """
-    for start in range(0, len(order), AT_A_TIME):
-        some = order[start : start + AT_A_TIME]
+    for start in range(0, len(order), PICTURE_BATCH):
+        some = order[start : start + PICTURE_BATCH]
         images, reconstructed, maps = model.reconstruct(dataset.images, some)
         scale = float(np.quantile(maps, 0.995)) if scale is None else scale
         columns = [visualization.to_rgb(images), visualization.to_rgb(reconstructed)]

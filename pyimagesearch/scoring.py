@@ -34,12 +34,12 @@ def squared_error(images, reconstructions, reference=None):
 BLURS = (0, 1, 2, 4)
 
 
-def features(residuals):
+def multiscale_residuals(residuals):
     """A residual as it is and through some blurs, side by side: `(N, H, W, C)` to `(…, F)`."""
-    return tf.concat([blurred(residuals, deviation) for deviation in BLURS], axis=-1)
+    return tf.concat([gaussian_blur(residuals, deviation) for deviation in BLURS], axis=-1)
 
 
-def blurred(images, deviation):
+def gaussian_blur(images, deviation):
     """Blur with a Gaussian; beyond its edge an image goes on as its last row or column.
 
     Args:
@@ -79,9 +79,9 @@ def local_distance(images, reconstructions, reference):
         Anomaly maps: float tensor `(N, H, W)`, at least 0; about 1, or less, where nothing is
         unusual.
     """
-    away = features(images - reconstructions) - reference["mean"]  # (N, H, W, F)
+    away = multiscale_residuals(images - reconstructions) - reference["mean"]  # (N, H, W, F)
     distances = tf.einsum("nhwf,hwfg,nhwg->nhw", away, reference["precision"], away)
-    smooth = blurred(distances[..., tf.newaxis], SMOOTHING)[..., 0]
+    smooth = gaussian_blur(distances[..., tf.newaxis], SMOOTHING)[..., 0]
     # The mean over the features, so that 1 is usual whatever their number; rounding may have
     # gone below 0.
     return tf.sqrt(tf.maximum(smooth, 0) / reference["mean"].shape[-1])
@@ -106,7 +106,7 @@ def fit_local_distance(seen):
     """
     n, total, squares = 0, 0.0, 0.0
     for _, batch, _ in seen:
-        vectors = features(tf.constant(batch, tf.float32)).numpy().astype(np.float64)
+        vectors = multiscale_residuals(tf.constant(batch, tf.float32)).numpy().astype(np.float64)
         n += len(vectors)
         total = total + vectors.sum(axis=0)  # (H, W, F)
         squares = squares + np.einsum("nhwf,nhwg->hwfg", vectors, vectors, optimize=True)
@@ -123,7 +123,7 @@ def fit_code_distance(seen):
     """Learn which codes are usual, with which sizes and in which company.
 
     Who has usual codes and sizes is found first, then which distances from these are usual too: see
-    `latent.fit` and `neighbourhood.company`.
+    `latent.fit_robust_mahalanobis` and `neighbourhood.multiscale_knn_distances`.
 
     Args:
         seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
@@ -135,31 +135,34 @@ def fit_code_distance(seen):
     vectors = []
     for images, residuals, codes in seen:
         errors = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
-        vectors.append(latent.with_sizes(codes, images, errors).numpy())
+        vectors.append(latent.append_energy_and_error(codes, images, errors).numpy())
     vectors = np.concatenate(vectors)
-    suspicion = latent.squared_distance(vectors, **latent.fit(vectors)).numpy()
-    usual, _ = latent.divided(suspicion)
-    bank = neighbourhood.spread(vectors[np.sort(usual)])
-    company = neighbourhood.of_many(neighbourhood.company, vectors, bank)
-    return {"bank": bank, **latent.fit(np.concatenate([vectors, company], axis=1), suspicion)}
+    suspicion = latent.squared_distance(vectors, **latent.fit_robust_mahalanobis(vectors)).numpy()
+    usual, _ = latent.split_inliers(suspicion)
+    bank = neighbourhood.evenly_spaced(vectors[np.sort(usual)])
+    company = neighbourhood.in_chunks(neighbourhood.multiscale_knn_distances, vectors, bank)
+    return {
+        "bank": bank,
+        **latent.fit_robust_mahalanobis(np.concatenate([vectors, company], axis=1), suspicion),
+    }
 
 
 def code_distance(maps, images, codes, reference):
     """How unlikely a code is, with how much is to be drawn, how much is left out, and its company.
 
     The squared Mahalanobis distance of all these from the usual ones, longer towards suspects: see
-    `latent.contrasted`. (Without company, from usual ones alone, for a linear network, and with the
+    `latent.relative_mahalanobis`. (Without company, from usual ones alone, for a linear network, and with the
     error in place of its logarithm: probabilistic principal component analysis, Tipping and Bishop,
     1999.)
     """
-    vectors = latent.with_sizes(codes, images, mean_of_map(maps))
-    company = neighbourhood.company(vectors, reference["bank"])
+    vectors = latent.append_energy_and_error(codes, images, mean_of_map(maps))
+    company = neighbourhood.multiscale_knn_distances(vectors, reference["bank"])
     vectors = tf.concat([vectors, company], axis=1)
     return latent.squared_distance(vectors, reference["mean"], reference["precision"])
 
 
-def fit_neighbours(seen):
-    """Keep some of the images to compare others with, as points: see `neighbourhood.fit`.
+def fit_knn_score(seen):
+    """Keep some of the images to compare others with, as points: see `neighbourhood.fit_memory_bank`.
 
     Args:
         seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
@@ -170,21 +173,21 @@ def fit_neighbours(seen):
     """
     points, errors = [], []
     for images, residuals, _ in seen:
-        points.append(neighbourhood.points(images).numpy())
+        points.append(neighbourhood.embed(images).numpy())
         squares = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
         errors.append(neighbourhood.relative_error(squares, images).numpy())
-    return neighbourhood.fit(np.concatenate(points), np.concatenate(errors))
+    return neighbourhood.fit_memory_bank(np.concatenate(points), np.concatenate(errors))
 
 
-def neighbours(maps, images, codes, reference):
+def knn_score(maps, images, codes, reference):
     """Error by what there is to be drawn, and how far an image is from usual ones.
 
     An image that is odd in one of the two alone, a usual one drawn badly or a rare one drawn well,
     stays behind those that are odd in both. Their product has a third factor, in
-    `neighbourhood.oddity`: how much farther it is from usual ones than from suspects; of the three,
+    `neighbourhood.relative_knn_distance`: how much farther it is from usual ones than from suspects; of the three,
     this is the geometric mean.
     """
-    oddity = neighbourhood.oddity(neighbourhood.points(images), **reference)
+    oddity = neighbourhood.relative_knn_distance(neighbourhood.embed(images), **reference)
     return tf.pow(neighbourhood.relative_error(mean_of_map(maps), images) * oddity, 1 / 3)
 
 
@@ -199,7 +202,7 @@ def maximum_of_map(maps):
 
 
 @dataclass(frozen=True)
-class Score:
+class AnomalyScore:
     """A way to score images.
 
     Attributes:
@@ -217,8 +220,8 @@ class Score:
     pool: Callable
     fit: Callable | None = None
     shapes: Callable = lambda image, code: {}
-    of_codes: bool = False
-    of_trusted: bool = False
+    needs_codes: bool = False
+    fit_on_inliers: bool = False
 
 
 def local_shapes(image, code):
@@ -235,21 +238,23 @@ def code_shapes(image, code):
 
 
 SCORES = {
-    "mse": Score(squared_error, lambda maps, *_: mean_of_map(maps)),
-    "local": Score(
+    "mse": AnomalyScore(squared_error, lambda maps, *_: mean_of_map(maps)),
+    "local": AnomalyScore(
         local_distance,
         lambda maps, *_: maximum_of_map(maps),
         fit_local_distance,
         local_shapes,
-        of_trusted=True,
+        fit_on_inliers=True,
     ),
-    "code": Score(squared_error, code_distance, fit_code_distance, code_shapes, of_codes=True),
-    "neighbours": Score(
+    "code": AnomalyScore(
+        squared_error, code_distance, fit_code_distance, code_shapes, needs_codes=True
+    ),
+    "neighbours": AnomalyScore(
         squared_error,
-        neighbours,
-        fit_neighbours,
+        knn_score,
+        fit_knn_score,
         lambda image, code: {
-            name: (None, neighbourhood.length_of_point(image)) for name in ("bank", "suspects")
+            name: (None, neighbourhood.embedding_length(image)) for name in ("bank", "suspects")
         },
     ),
 }
@@ -264,7 +269,7 @@ def length_of_code(autoencoder):
     return shape[1] if len(shape) == 2 else None
 
 
-def steps_of(autoencoder, of_codes=False):
+def forward_fn(autoencoder, of_codes=False):
     """What an autoencoder does, step by step.
 
     Args:
@@ -312,7 +317,7 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
     chosen = SCORES[score]
     if chosen.fit is None:
         return {}
-    steps = steps_of(autoencoder, chosen.of_codes)
+    steps = forward_fn(autoencoder, chosen.needs_codes)
 
     @tf.function(reduce_retracing=True)
     def look(batch):
@@ -323,12 +328,12 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
 
 
 # Images that go through a network at once, at least.
-FEWEST_ROWS = 8
+MIN_ROWS = 8
 
 
 # Images in a batch to be scored, and the numbers that these hold, both at the most: large images go
 # through in smaller batches, because several batches are in memory at once.
-BATCH_SIZE, BATCH_SIZE_OF_GPU, LARGEST_BATCH = 256, 2048, 2**22
+BATCH_SIZE, BATCH_SIZE_OF_GPU, MAX_BATCH_NUMBERS = 256, 2048, 2**22
 
 
 def score_images(
@@ -382,13 +387,13 @@ def score_images(
     cluster = cluster or Cluster()
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     if batch_size is None:
-        fitting = LARGEST_BATCH // math.prod(images.shape[1:])
+        fitting = MAX_BATCH_NUMBERS // math.prod(images.shape[1:])
         batch_size = min(fitting, BATCH_SIZE_OF_GPU if on_gpu else BATCH_SIZE)
-        batch_size = max(batch_size, FEWEST_ROWS) * cluster.devices // cluster.workers
-    judged = judge(autoencoder, score, reference)
+        batch_size = max(batch_size, MIN_ROWS) * cluster.devices // cluster.workers
+    judged = make_scorer(autoencoder, score, reference)
 
     # A single row is multiplied in another order, with another rounding.
-    rows = max(batch_size, FEWEST_ROWS)
+    rows = max(batch_size, MIN_ROWS)
 
     # The error is taken inside the compiled function: no reconstruction leaves it.
     def score_batch(batch):
@@ -429,7 +434,7 @@ def score_images(
     return cluster.all_reduce_sum(scores)
 
 
-def judge(autoencoder, score, reference):
+def make_scorer(autoencoder, score, reference):
     """The whole way of an image through a network and a score.
 
     Args:
@@ -445,7 +450,7 @@ def judge(autoencoder, score, reference):
         InputError: If the score needs a reference or a code and there is none.
     """
     chosen = SCORES[score]
-    steps = steps_of(autoencoder, chosen.of_codes)
+    steps = forward_fn(autoencoder, chosen.needs_codes)
     reference = reference or {}
     shapes = chosen.shapes(autoencoder.input_shape[1:], length_of_code(autoencoder))
     if chosen.fit is not None and not reference:
@@ -491,7 +496,7 @@ def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_s
         A tuple of the images and the reconstructions, both float32 `(n, H, W, C)` in [0, 1], and
         the anomaly maps, float32 `(n, H, W)`.
     """
-    judged = judge(autoencoder, score, reference)
+    judged = make_scorer(autoencoder, score, reference)
     originals, reconstructions, maps = [], [], []
     for _, batch in batches(images, order, batch_size):
         given, some_maps, _ = judged(batch)
@@ -512,7 +517,7 @@ def rank(scores):
     return np.argsort(-np.asarray(scores), kind="stable")
 
 
-def summary(scores):
+def summarize(scores):
     """Describe scores in a few numbers, to be kept beside a model.
 
     Args:
@@ -522,7 +527,7 @@ def summary(scores):
         A dict with `n`, and for N at least 1 `mean`, `std`, `min`, `median` and `max`.
 
     Example:
-        >>> summary(np.array([1.0, 3.0]))["std"]
+        >>> summarize(np.array([1.0, 3.0]))["std"]
         1.0
     """
     if not len(scores):

@@ -9,13 +9,13 @@ import numpy as np
 from pyimagesearch import InputError
 
 
-def quantile(q, scores, noted=None):
+def quantile(q, scores, calibration=None):
     """The tutorial's rule: a quantile of the scores at hand.
 
     Args:
         q: The quantile, in [0, 1].
         scores: float array `(N,)`, N at least 1.
-        noted: Not used.
+        calibration: Not used.
 
     Returns:
         The threshold, interpolated linearly between neighbouring scores.
@@ -27,7 +27,7 @@ def quantile(q, scores, noted=None):
     return float(np.quantile(np.asarray(scores, np.float64), q))
 
 
-def standard_deviations(k, scores, noted):
+def standard_deviations(k, scores, calibration):
     """Mean plus k standard deviations of scores that training has noted.
 
     They are those of the images held out from training: the scores of the images that a network
@@ -36,7 +36,7 @@ def standard_deviations(k, scores, noted):
     Args:
         k: How many standard deviations, above 0.
         scores: Not used.
-        noted: Dict with `held_out`, a dict with `mean` and `std`; as beside a model.
+        calibration: Dict with `held_out`, a dict with `mean` and `std`; as beside a model.
 
     Raises:
         InputError: If nothing has been noted.
@@ -45,17 +45,17 @@ def standard_deviations(k, scores, noted):
         >>> standard_deviations(3, None, {"held_out": {"n": 9, "mean": 1.0, "std": 0.5}})
         2.5
     """
-    held_out = usual(noted, "--std")
+    held_out = reference_scores(calibration, "--std")
     return held_out["mean"] + k * held_out["std"]
 
 
-def contamination(share, scores, noted=None):
+def contamination(share, scores, calibration=None):
     """The top share of the images at hand.
 
     Args:
         share: Of the images, in (0, 1).
         scores: float array `(N,)`, N at least 1.
-        noted: Not used.
+        calibration: Not used.
 
     Returns:
         A threshold above which lie as many scores as the share says, rounded; fewer where equal
@@ -70,13 +70,13 @@ def contamination(share, scores, noted=None):
     return float(scores[len(scores) - 1 - k])
 
 
-# Share of false alarms among the flagged that `automatic` is content with, if its model is right.
+# Share of false alarms among the flagged that `fdr_controlled` is content with, if its model is right.
 FALSE_DISCOVERIES = 0.2
 # Fewer scores than this say too little about what is usual.
-FEWEST_SCORES = 20
+MIN_SCORES = 20
 
 
-def automatic(_, scores, noted=None):
+def fdr_controlled(_, scores, calibration=None):
     """A label-free estimate: the scores that the bulk of the scores does not explain.
 
     The lower quartile and the median, which anomalies hardly move, fix an exponential tail; each
@@ -92,15 +92,15 @@ def automatic(_, scores, noted=None):
     Args:
         _: Not used: there is nothing to be set.
         scores: float array `(N,)`, N at least 1.
-        noted: Not used.
+        calibration: Not used.
 
     Returns:
         The threshold; the highest score, so that nothing is flagged, where the scores are fewer
-        than `FEWEST_SCORES`, where half of them are equal, or where nothing stands out.
+        than `MIN_SCORES`, where half of them are equal, or where nothing stands out.
 
     Example:
         >>> scores = np.append(np.linspace(1, 2, 99), 30)
-        >>> automatic(True, scores)
+        >>> fdr_controlled(True, scores)
         2.0
     """
     falling = np.sort(np.asarray(scores, np.float64))[::-1]
@@ -108,7 +108,7 @@ def automatic(_, scores, noted=None):
     quartile, median = np.quantile(falling, [0.25, 0.5])
     # Of an exponential tail that starts at the quartile, a third has gone by the median.
     scale = (median - quartile) / np.log(1.5)
-    if n < FEWEST_SCORES or not scale > 0:
+    if n < MIN_SCORES or not scale > 0:
         return float(falling[0])
     chances = 0.75 * np.exp(-np.maximum(falling - quartile, 0) / scale)
     significant = np.flatnonzero(chances <= FALSE_DISCOVERIES * np.arange(1, n + 1) / n)
@@ -116,28 +116,28 @@ def automatic(_, scores, noted=None):
     return float(falling[k if k < n else 0])
 
 
-def given(threshold, scores=None, noted=None):
+def fixed(threshold, scores=None, calibration=None):
     """A threshold that somebody has chosen, or the one that training has noted.
 
     Args:
         threshold: The number, or `"trained"`.
         scores: Not used.
-        noted: Dict with `threshold`, as beside a model; needed for `"trained"` alone.
+        calibration: Dict with `threshold`, as beside a model; needed for `"trained"` alone.
 
     Raises:
         InputError: If the threshold of the training is asked for and none has been noted.
     """
     if threshold != "trained":
         return float(threshold)
-    usual(noted, "--threshold trained")
-    return noted["threshold"]
+    reference_scores(calibration, "--threshold trained")
+    return calibration["threshold"]
 
 
-def usual(noted, flag):
+def reference_scores(calibration, flag):
     """What training has noted about the scores of images that it had held out."""
-    found = (noted or {}).get("held_out", {})
+    found = (calibration or {}).get("held_out", {})
     if not found.get("n"):
-        found = (noted or {}).get("trained", {})
+        found = (calibration or {}).get("trained", {})
     if not found.get("n"):
         raise InputError(
             f"{flag} needs the scores that training has noted, and there are none for this score "
@@ -151,8 +151,8 @@ RULES = {
     "quantile": quantile,
     "std": standard_deviations,
     "contamination": contamination,
-    "auto": automatic,
-    "threshold": given,
+    "auto": fdr_controlled,
+    "threshold": fixed,
 }
 
 

@@ -38,12 +38,12 @@ def folder(tmp_path_factory, images):
     """A model with all that training leaves beside it."""
     folder = tmp_path_factory.mktemp("model")
     fitted = pipeline.train(images, recipe(filters=(4,), epochs=2, min_steps=0))
-    noted, references = pipeline.note_scores(fitted, images)
+    calibration, references = pipeline.note_scores(fitted, images)
     persistence.save_images(folder / "images.pickle", images)
     persistence.save_model(folder / "a.model", fitted.autoencoder)
     persistence.save_references(folder / "a.npz", references)
     command = {"dataset": str(folder / "images.pickle")}
-    persistence.save_json(folder / "a.json", {"command": command, "scores": noted})
+    persistence.save_json(folder / "a.json", {"command": command, "scores": calibration})
     return folder
 
 
@@ -106,12 +106,12 @@ def test_exported_model_gives_what_ours_gives(folder, images, tmp_path, capfd, f
         np.testing.assert_allclose(theirs["reconstruction"], reconstructions, atol=1e-5)
         np.testing.assert_allclose(theirs["error_map"], maps, rtol=1e-3, atol=1e-6)
         np.testing.assert_allclose(theirs["score"], scores, rtol=1e-4)
-        flagged = thresholds.flag(scores, model.noted["threshold"])
+        flagged = thresholds.flag(scores, model.calibration["threshold"])
         np.testing.assert_array_equal(theirs["flagged"], flagged)
 
     about = about_in(form, tmp_path / "it")
     assert about["score"] == score
-    assert about["threshold"] == model.noted["threshold"]
+    assert about["threshold"] == model.calibration["threshold"]
     assert "Benjamini-Hochberg" in about["threshold_rule"]
     assert about["image_shape"] == list(SHAPE)
     assert "R, G, B" in about["preprocessing"][0]
@@ -122,9 +122,12 @@ def test_exported_model_gives_what_ours_gives(folder, images, tmp_path, capfd, f
 def test_exported_model_flags_what_lies_above_the_threshold_of_training(folder, images, tmp_path):
     model = pipeline.open_model(folder / "a.model")
     middle = float(np.median(model.score_images(images)))
-    noted = {**model.noted, "threshold": middle}
+    calibration = {**model.calibration, "threshold": middle}
     export.export(
-        dataclasses.replace(model, noted=noted), "savedmodel", tmp_path / "it", images[:4]
+        dataclasses.replace(model, calibration=calibration),
+        "savedmodel",
+        tmp_path / "it",
+        images[:4],
     )
     flagged = export.read_savedmodel(tmp_path / "it")(images)["flagged"].numpy()
     np.testing.assert_array_equal(flagged, thresholds.flag(model.score_images(images), middle))
@@ -138,7 +141,7 @@ def test_export_that_scores_otherwise_is_refused_and_the_earlier_one_stays(
         # No random number: another test may have set the seed of them all.
         return tf.fill(tf.shape(images)[:3], tf.cast(1 + tf.timestamp() % 1, tf.float32))
 
-    fickle = scoring.Score(by_the_hour, lambda maps, *_: scoring.mean_of_map(maps))
+    fickle = scoring.AnomalyScore(by_the_hour, lambda maps, *_: scoring.mean_of_map(maps))
     monkeypatch.setitem(scoring.SCORES, "fickle", fickle)
     model = pipeline.open_model(folder / "a.model", "fickle")
     (tmp_path / "it").mkdir()

@@ -137,9 +137,9 @@ def test_keys_of_the_settings_beside_a_model(trained):
     assert sorted(about) == names(ABOUT[""])
     for part in [part for part in ABOUT if part]:
         assert sorted(about[part]) == names(ABOUT[part]), part
-    for noted in about["scores"].values():
-        assert sorted(noted) == names(SCORE)
-        assert sorted(noted["trained"]) == sorted(noted["held_out"]) == names(SUMMARY)
+    for calibration in about["scores"].values():
+        assert sorted(calibration) == names(SCORE)
+        assert sorted(calibration["trained"]) == sorted(calibration["held_out"]) == names(SUMMARY)
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,13 @@ def mahalanobis(points, sample):
 
 
 def test_distance_without_contrast_is_that_of_mahalanobis(usual, suspects):
-    found = latent.squared_distance(usual, **latent.contrasted(usual, suspects, 0))
+    found = latent.squared_distance(usual, **latent.relative_mahalanobis(usual, suspects, 0))
     np.testing.assert_allclose(found, mahalanobis(usual, usual), rtol=1e-3)
 
 
 def test_contrasted_distance_is_the_difference_of_two_but_for_a_constant(usual, suspects):
     points = np.concatenate([usual, suspects])
-    found = latent.squared_distance(points, **latent.contrasted(usual, suspects, 0.5))
+    found = latent.squared_distance(points, **latent.relative_mahalanobis(usual, suspects, 0.5))
     difference = mahalanobis(points, usual) - 0.5 * mahalanobis(points, suspects)
     np.testing.assert_allclose(found - found[0], difference - difference[0], rtol=1e-3, atol=1e-2)
 
@@ -40,7 +40,7 @@ def test_odd_in_the_way_opposite_to_a_crowd_of_suspects_is_odd_too(rng, usual):
     away = 20 * usual.std(axis=0)
     crowd = usual.mean(axis=0) + away + rng.standard_normal((80, 3)) / 100
     opposite = [usual.mean(axis=0) - away]
-    fitted = latent.contrasted(usual, crowd, 0.5)
+    fitted = latent.relative_mahalanobis(usual, crowd, 0.5)
     assert (
         latent.squared_distance(opposite, **fitted)[0]
         > latent.squared_distance(usual, **fitted).numpy().max()
@@ -49,7 +49,7 @@ def test_odd_in_the_way_opposite_to_a_crowd_of_suspects_is_odd_too(rng, usual):
 
 def test_distance_of_gaussian_vectors_is_nearly_that_of_mahalanobis(rng):
     vectors = rng.standard_normal((4000, 3)) * [1, 5, 0.2] + [3, 0, -1]
-    found = latent.squared_distance(vectors, **latent.fit(vectors)).numpy()
+    found = latent.squared_distance(vectors, **latent.fit_robust_mahalanobis(vectors)).numpy()
     wanted = (((vectors - [3, 0, -1]) / [1, 5, 0.2]) ** 2).sum(axis=1)
     # Of what is left without the suspects, the variance is a little less; and none of these is
     # exactly as likely on one side as on the other.
@@ -63,17 +63,21 @@ def test_outliers_that_have_a_direction_in_common_stand_out_better_by_contrast(r
     vectors[labels, 0] += rng.normal(3, 2, 200)
 
     def auroc():
-        return roc_auc_score(labels, latent.squared_distance(vectors, **latent.fit(vectors)))
+        return roc_auc_score(
+            labels, latent.squared_distance(vectors, **latent.fit_robust_mahalanobis(vectors))
+        )
 
     found = auroc()
-    monkeypatch.setattr(latent, "THEN", (0.0,) * len(latent.THEN))
+    monkeypatch.setattr(latent, "CONTRASTS", (0.0,) * len(latent.CONTRASTS))
     assert found > auroc() + 0.03
 
 
 def test_some_far_outliers_hardly_change_what_is_usual(rng):
     vectors = rng.standard_normal((1000, 4)) * [1, 5, 0.2, 1]
-    clean = latent.fit(vectors)
-    spoilt = latent.fit(np.concatenate([vectors, rng.standard_normal((50, 4)) * 100]))
+    clean = latent.fit_robust_mahalanobis(vectors)
+    spoilt = latent.fit_robust_mahalanobis(
+        np.concatenate([vectors, rng.standard_normal((50, 4)) * 100])
+    )
     away = np.abs(spoilt["mean"] - clean["mean"]) / [1, 5, 0.2, 1]
     assert away.max() < 1
     np.testing.assert_allclose(np.diag(spoilt["precision"]), np.diag(clean["precision"]), rtol=0.5)
@@ -85,9 +89,11 @@ def test_of_two_crowds_that_is_suspect_which_one_knows_to_be(rng):
     vectors[:200, 0] += 10
     vectors[200:400] += [-10, 1]
     right, left = vectors[:200].mean(axis=0), vectors[200:400].mean(axis=0)
-    unaided = latent.squared_distance([right, left], **latent.fit(vectors)).numpy()
+    unaided = latent.squared_distance(
+        [right, left], **latent.fit_robust_mahalanobis(vectors)
+    ).numpy()
     assert unaided[0] < unaided[1]
-    known = latent.fit(vectors, np.arange(1000) < 200)
+    known = latent.fit_robust_mahalanobis(vectors, np.arange(1000) < 200)
     told = latent.squared_distance([right, left], **known).numpy()
     assert told[0] > told[1]
 
@@ -95,9 +101,13 @@ def test_of_two_crowds_that_is_suspect_which_one_knows_to_be(rng):
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
 def test_few_vectors_give_finite_distances(rng, n):
     vectors = rng.standard_normal((n, 6))
-    assert np.isfinite(latent.squared_distance(vectors, **latent.fit(vectors))).all()
+    assert np.isfinite(
+        latent.squared_distance(vectors, **latent.fit_robust_mahalanobis(vectors))
+    ).all()
 
 
 def test_all_equal_vectors_are_equally_usual():
     vectors = np.full((20, 3), 7.0)
-    np.testing.assert_array_equal(latent.squared_distance(vectors, **latent.fit(vectors)), 0)
+    np.testing.assert_array_equal(
+        latent.squared_distance(vectors, **latent.fit_robust_mahalanobis(vectors)), 0
+    )

@@ -78,18 +78,20 @@ def test_what_is_not_defined_is_none_and_never_nan(labels, flagged, defined):
 
 def test_verdict_in_words_has_every_figure_that_is_defined():
     scores, labels = np.array([0.9, 0.8, 0.1]), np.array([1, 0, 0])
-    words = metrics.in_words(metrics.evaluate(scores, scores > 0.5, labels))
+    words = metrics.format_evaluation(metrics.evaluate(scores, scores > 0.5, labels))
     assert words.startswith("1 anomalies, auroc 1.0000, average precision 1.0000")
-    assert "no anomalies" in metrics.in_words(metrics.evaluate(scores, scores > 0.5, 0 * labels))
+    assert "no anomalies" in metrics.format_evaluation(
+        metrics.evaluate(scores, scores > 0.5, 0 * labels)
+    )
 
 
 def test_verdict_in_words_takes_in_the_figures_of_the_maps():
     scores, labels = np.array([0.9, 0.8, 0.1]), np.array([1, 0, 0])
     verdict = metrics.evaluate(scores, scores > 0.5, labels)
-    words = metrics.in_words({**verdict, "pixel_auroc": 0.75, "aupro": 0.5})
-    assert words == f"{metrics.in_words(verdict)}, pixel auroc 0.7500, aupro 0.5000"
+    words = metrics.format_evaluation({**verdict, "pixel_auroc": 0.75, "aupro": 0.5})
+    assert words == f"{metrics.format_evaluation(verdict)}, pixel auroc 0.7500, aupro 0.5000"
     undefined = {**verdict, "pixel_auroc": None, "aupro": None}
-    assert metrics.in_words(undefined) == metrics.in_words(verdict)
+    assert metrics.format_evaluation(undefined) == metrics.format_evaluation(verdict)
 
 
 def aupro_by_looping(anomaly_maps, masks, limit):

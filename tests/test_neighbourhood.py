@@ -10,16 +10,16 @@ from pyimagesearch import neighbourhood
 
 def test_remoteness_is_the_squared_mean_distance_to_the_nearest_but_one_to_eleven():
     bank = np.arange(100, dtype=np.float32)[:, np.newaxis]
-    found = neighbourhood.remoteness(np.array([[0.0], [-5.0]], np.float32), bank).numpy()
+    found = neighbourhood.knn_distance(np.array([[0.0], [-5.0]], np.float32), bank).numpy()
     # From 0: to 1 ... 10; from -5: to 1 ... 10, each 5 farther.
     np.testing.assert_allclose(found, [5.5**2, 10.5**2], rtol=1e-5)
 
 
 def test_who_has_no_neighbours_is_not_remote():
     alone = np.ones((1, 3), np.float32)
-    assert neighbourhood.remoteness(alone, alone).numpy().tolist() == [0]
+    assert neighbourhood.knn_distance(alone, alone).numpy().tolist() == [0]
     # As after a file from elsewhere.
-    assert neighbourhood.remoteness(alone, alone[:0]).numpy().tolist() == [0]
+    assert neighbourhood.knn_distance(alone, alone[:0]).numpy().tolist() == [0]
 
 
 def test_company_is_told_by_mean_distances_to_shares_of_the_bank(rng):
@@ -27,14 +27,16 @@ def test_company_is_told_by_mean_distances_to_shares_of_the_bank(rng):
     points = np.concatenate([bank[:20], bank[:20] + 3])
     distances = np.sqrt(np.sort(cdist(points, bank), axis=1)[:, 1:] ** 2 + 0.01)
     expected = np.log(np.stack([distances[:, :k].mean(axis=1) for k in (2, 20, 200)], axis=1))
-    np.testing.assert_allclose(neighbourhood.company(points, bank), expected, atol=0.02)
+    np.testing.assert_allclose(
+        neighbourhood.multiscale_knn_distances(points, bank), expected, atol=0.02
+    )
 
 
 @pytest.mark.parametrize("n", [4, 30, 400])
 def test_each_scale_of_company_tells_something_of_its_own_among_few_too(rng, n):
     """Where two were always equal, a distance by them would be made of rounding."""
     points = rng.standard_normal((n, 3)).astype(np.float32)
-    company = neighbourhood.company(points, points).numpy()
+    company = neighbourhood.multiscale_knn_distances(points, points).numpy()
     for one, other in itertools.pairwise(company.T):
         assert (one < other).all()
 
@@ -42,43 +44,43 @@ def test_each_scale_of_company_tells_something_of_its_own_among_few_too(rng, n):
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_company_among_few_is_finite(n):
     points = np.arange(n, dtype=np.float32)[:, np.newaxis]
-    assert np.isfinite(neighbourhood.company(points, points)).all()
+    assert np.isfinite(neighbourhood.multiscale_knn_distances(points, points)).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (45, 33, 3), (128, 96, 3), (1, 300, 1)])
 def test_points_are_of_bounded_length_whatever_the_size(shape):
-    found = neighbourhood.points(np.ones((2, *shape), np.float32))
-    assert found.shape == (2, neighbourhood.length_of_point(shape))
+    found = neighbourhood.embed(np.ones((2, *shape), np.float32))
+    assert found.shape == (2, neighbourhood.embedding_length(shape))
     assert found.shape[1] <= 16 * 16 * shape[2]
     assert np.ptp(found) < 1e-6  # what is alike everywhere stays so, up to the edges
 
 
 def test_points_of_twice_the_brightness_are_half_as_far_again(rng):
     image = (0.4 * rng.random((1, 8, 8, 1)) + 0.1).astype(np.float32)
-    faint, bright = neighbourhood.points(np.concatenate([image, 2 * image])).numpy()
+    faint, bright = neighbourhood.embed(np.concatenate([image, 2 * image])).numpy()
     np.testing.assert_allclose(bright, np.sqrt(2) * faint, rtol=0.01)
 
 
 def test_bank_leaves_out_odd_ones_that_are_like_each_other(rng):
     points = rng.standard_normal((500, 4)).astype(np.float32)
     points[:8] = 20 + 0.01 * rng.standard_normal((8, 4))
-    bank = neighbourhood.bank_of(points, 0.05, 0)
+    bank = neighbourhood.trimmed_memory_bank(points, 0.05, 0)
     assert len(bank) == 475
     assert bank.max() < 10
     # Told that there are none, it leaves nobody out.
-    assert len(neighbourhood.bank_of(points, 0.0, 0)) == 500
+    assert len(neighbourhood.trimmed_memory_bank(points, 0.0, 0)) == 500
 
 
 def test_bank_is_bounded_and_the_same_with_the_same_seed(rng, monkeypatch):
-    monkeypatch.setattr(neighbourhood, "BANK", 500)
-    monkeypatch.setattr(neighbourhood, "BANK_NUMBERS", 40_000)
+    monkeypatch.setattr(neighbourhood, "MAX_BANK", 500)
+    monkeypatch.setattr(neighbourhood, "MAX_BANK_NUMBERS", 40_000)
     points = rng.random((1200, 2)).astype(np.float32)
-    one, same, other = (neighbourhood.bank_of(points, 0.1, seed) for seed in (0, 0, 1))
+    one, same, other = (neighbourhood.trimmed_memory_bank(points, 0.1, seed) for seed in (0, 0, 1))
     assert one.shape == (500, 2)
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
     many_numbers = rng.random((600, 400)).astype(np.float32)
-    assert neighbourhood.bank_of(many_numbers, 0.1, 0).shape == (100, 400)
+    assert neighbourhood.trimmed_memory_bank(many_numbers, 0.1, 0).shape == (100, 400)
 
 
 def crowded(rng, n=1000):
@@ -92,10 +94,10 @@ def crowded(rng, n=1000):
 
 def test_images_like_the_most_suspect_are_found_though_they_are_not_far(rng):
     points, errors = crowded(rng)
-    fitted = neighbourhood.fit(points, errors)
+    fitted = neighbourhood.fit_memory_bank(points, errors)
     assert fitted["suspects"].shape == (11, 8)
-    plain = neighbourhood.remoteness(points, fitted["bank"]).numpy()
-    found = neighbourhood.oddity(points, **fitted).numpy()
+    plain = neighbourhood.knn_distance(points, fitted["bank"]).numpy()
+    found = neighbourhood.relative_knn_distance(points, **fitted).numpy()
     odd = np.arange(len(points)) < 8
     assert roc_auc_score(odd, found) > 0.98
     assert roc_auc_score(odd, plain) < 0.96
@@ -104,23 +106,26 @@ def test_images_like_the_most_suspect_are_found_though_they_are_not_far(rng):
 def test_the_oddest_are_not_among_the_usual(rng):
     points, errors = crowded(rng)
     points[0] = 30
-    assert neighbourhood.fit(points, errors)["bank"].max() < 10
+    assert neighbourhood.fit_memory_bank(points, errors)["bank"].max() < 10
 
 
 @pytest.mark.parametrize("n", [8, 20, 109])
 def test_few_images_are_compared_with_usual_ones_alone(rng, n):
     points, errors = crowded(rng, n)
-    fitted = neighbourhood.fit(points, errors)
+    fitted = neighbourhood.fit_memory_bank(points, errors)
     assert len(fitted["suspects"]) == 0
     np.testing.assert_array_equal(
-        neighbourhood.oddity(points, **fitted), neighbourhood.remoteness(points, fitted["bank"])
+        neighbourhood.relative_knn_distance(points, **fitted),
+        neighbourhood.knn_distance(points, fitted["bank"]),
     )
 
 
 def test_images_that_are_all_the_same_are_not_odd():
-    fitted = neighbourhood.fit(np.ones((200, 3), np.float32), np.ones(200, np.float32))
+    fitted = neighbourhood.fit_memory_bank(np.ones((200, 3), np.float32), np.ones(200, np.float32))
     assert len(fitted["suspects"]) == 11
-    found = neighbourhood.oddity(np.array([[1, 1, 1], [1, 1, 2]], np.float32), **fitted)
+    found = neighbourhood.relative_knn_distance(
+        np.array([[1, 1, 1], [1, 1, 2]], np.float32), **fitted
+    )
     assert found[0] == 0 < found[1] < np.inf
 
 
@@ -135,24 +140,24 @@ def company(rng):
 
 def test_odd_ones_are_found_one_by_the_other_and_a_rare_kind_is_acquitted(rng):
     points, doubtful, suspects = company(rng)
-    found, _ = neighbourhood.innocence(points, doubtful, suspects, points[:0])
+    found, _ = neighbourhood.propagate_outliers(points, doubtful, suspects, points[:0])
     assert found[:20].min() > 0.5
     # Twelve are known, and at least one more is found in each of eight steps.
     assert found[20:40].max() == 0
 
 
 def test_images_beyond_the_sample_are_judged_as_those_in_it(rng, monkeypatch):
-    monkeypatch.setattr(neighbourhood, "AT_ONCE", 30)
+    monkeypatch.setattr(neighbourhood, "CHUNK", 30)
     points, doubtful, suspects = company(rng)
     others = points[doubtful] + np.float32(0.01)
-    inside, outside = neighbourhood.innocence(points, doubtful, suspects, others)
+    inside, outside = neighbourhood.propagate_outliers(points, doubtful, suspects, others)
     # Each of these has one neighbour more, the one that it is a copy of.
     assert np.abs(outside - inside).mean() < 0.05
     assert inside.tolist() != outside.tolist()
 
 
 def test_nobody_is_in_their_own_company(monkeypatch):
-    monkeypatch.setattr(neighbourhood, "KIN", 1)
+    monkeypatch.setattr(neighbourhood, "PROPAGATION_NEIGHBORS", 1)
     points = np.array([[0], [1], [5], [9], [10]], np.float32)
-    found, _ = neighbourhood.innocence(points, np.array([2]), np.array([3, 4]), points[:0])
+    found, _ = neighbourhood.propagate_outliers(points, np.array([2]), np.array([3, 4]), points[:0])
     assert found.tolist() == [0]  # as far from usual ones, 4, as from suspects

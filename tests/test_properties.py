@@ -111,14 +111,14 @@ def test_any_names_lie_in_a_page_as_data_and_never_as_tags(content, tag):
 def test_any_json_is_notes_or_refused(content):
     about = content if isinstance(content, dict) else {"scores": {"mse": content}}
     try:
-        noted, labels = pipeline.notes(about, "mse", "it")
+        calibration, labels = pipeline.notes(about, "mse", "it")
     except InputError:
         return
     # What is let through can be used by every rule, and written down again.
     for rule, value in (("std", 3.0), ("threshold", "trained")):
         with contextlib.suppress(InputError):
-            assert np.isfinite(thresholds.RULES[rule](value, np.zeros(3), noted))
-    json.dumps([noted, labels], allow_nan=False)
+            assert np.isfinite(thresholds.RULES[rule](value, np.zeros(3), calibration))
+    json.dumps([calibration, labels], allow_nan=False)
 
 
 @given(SCORES, st.floats(0, 1))

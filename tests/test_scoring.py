@@ -90,7 +90,9 @@ def gaussian(deviation):
 def test_blur_is_opencvs(deviation, rng):
     images = rng.random((2, 19, 11, 3), np.float32)
     expected = np.stack([gaussian(deviation)(image) for image in images])
-    np.testing.assert_allclose(scoring.blurred(tf.constant(images), deviation), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        scoring.gaussian_blur(tf.constant(images), deviation), expected, atol=1e-5
+    )
 
 
 def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
@@ -163,7 +165,7 @@ def test_ranking_puts_the_highest_first_and_keeps_equals_in_order():
 
 
 def test_summary_says_what_the_scores_are_like():
-    assert scoring.summary(np.array([1.0, 2.0, 6.0], np.float32)) == {
+    assert scoring.summarize(np.array([1.0, 2.0, 6.0], np.float32)) == {
         "n": 3,
         "mean": 3,
         "std": pytest.approx((14 / 3) ** 0.5),
@@ -171,7 +173,7 @@ def test_summary_says_what_the_scores_are_like():
         "median": 2,
         "max": 6,
     }
-    assert scoring.summary(np.array([])) == {"n": 0}
+    assert scoring.summarize(np.array([])) == {"n": 0}
 
 
 def test_batch_size_changes_no_bit_of_a_score(rng):
@@ -258,14 +260,14 @@ def drawn_with_an_error(images, error):
 def test_neighbours_are_odd_if_badly_drawn_and_far_from_the_bank_both(rng):
     usual = rng.random((30, 8, 8, 1)).astype(np.float32)
     parts = [drawn_with_an_error(part, 0.01) for part in (usual[:20], usual[20:])]
-    reference = scoring.fit_neighbours(parts)
+    reference = scoring.fit_knn_score(parts)
     assert reference["bank"].shape == (30, 64)
     assert reference["suspects"].shape == (0, 64)  # of so few images
     strange = np.zeros((1, 8, 8, 1), np.float32)
     strange[0, :2, :2] = 1
     images = np.concatenate([usual[:1], strange])
     well, badly = np.full((2, 2, 8, 8), [[[[0.01]]], [[[0.04]]]], np.float32)
-    found = np.stack([scoring.neighbours(m, images, None, reference) for m in (well, badly)])
+    found = np.stack([scoring.knn_score(m, images, None, reference) for m in (well, badly)])
     np.testing.assert_allclose(found[1] ** 3, 4 * found[0] ** 3, rtol=1e-5)
     energies = np.sqrt(np.mean(images**2, axis=(1, 2, 3)) + 1e-3)
     remoteness = found[0] ** 3 / (0.01 / energies)
@@ -274,21 +276,21 @@ def test_neighbours_are_odd_if_badly_drawn_and_far_from_the_bank_both(rng):
 
 def test_neighbours_need_two_images_at_least():
     one = np.zeros((1, 8, 8, 1), np.float32)
-    assert scoring.fit_neighbours([drawn_with_an_error(one, 0.01)]) == {}
+    assert scoring.fit_knn_score([drawn_with_an_error(one, 0.01)]) == {}
 
 
 @pytest.mark.slow
 def test_bank_of_neighbours_is_taken_from_all_over_the_images(rng):
-    n = 3 * neighbourhood.BANK // 2
+    n = 3 * neighbourhood.MAX_BANK // 2
     usual = np.arange(1, n + 1, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
-    bank = scoring.fit_neighbours([drawn_with_an_error(usual / n, 0.01)])["bank"]
-    assert len(bank) == neighbourhood.BANK
+    bank = scoring.fit_knn_score([drawn_with_an_error(usual / n, 0.01)])["bank"]
+    assert len(bank) == neighbourhood.MAX_BANK
     assert bank[0, 0] < 0.2
     assert bank[-1, 0] > 0.99
 
 
 @pytest.mark.parametrize(
-    "score", [name for name in scoring.SCORES if scoring.SCORES[name].of_codes]
+    "score", [name for name in scoring.SCORES if scoring.SCORES[name].needs_codes]
 )
 def test_scores_of_codes_say_so_where_a_network_has_none(score):
     network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=None, seed=0)[2]
@@ -307,6 +309,6 @@ def test_reference_that_belongs_to_another_network_is_refused(score, rng):
     broken = {name: array[..., :-1] if array.ndim else array for name, array in reference.items()}
     with pytest.raises(InputError, match="does not fit it"):
         scoring.score_images(network, images, score, broken)
-    if scoring.SCORES[score].of_codes:
+    if scoring.SCORES[score].needs_codes:
         with pytest.raises(InputError, match="does not fit it"):
             scoring.score_images(other, images, score, reference)

@@ -124,8 +124,8 @@ def test_json_beside_the_model_says_how_to_get_it_again(trained):
     assert about["fingerprint"] == persistence.fingerprint(images)
     assert about["image_shape"] == [28, 28, 1]
     assert len(about["training"]["loss"]) == about["recipe"]["epochs"]
-    for noted in about["scores"].values():
-        assert noted["trained"]["n"] + noted["held_out"]["n"] == 191
+    for calibration in about["scores"].values():
+        assert calibration["trained"]["n"] + calibration["held_out"]["n"] == 191
 
 
 @pytest.mark.parametrize("name", ["anomalies.png", "errors.png", "recon_vis.png", "plot.png"])

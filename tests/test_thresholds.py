@@ -23,16 +23,16 @@ def test_standard_deviations_are_of_the_images_held_out():
 
 
 def test_standard_deviations_without_images_held_out_are_of_those_trained_on():
-    noted = {**NOTED, "held_out": {"n": 0}}
-    assert thresholds.standard_deviations(2, None, noted) == 27
+    calibration = {**NOTED, "held_out": {"n": 0}}
+    assert thresholds.standard_deviations(2, None, calibration) == 27
 
 
-@pytest.mark.parametrize("noted", [{}, None, {"held_out": {"n": 0}}])
-def test_rules_that_need_the_training_say_so_where_it_has_noted_nothing(noted):
+@pytest.mark.parametrize("calibration", [{}, None, {"held_out": {"n": 0}}])
+def test_rules_that_need_the_training_say_so_where_it_has_noted_nothing(calibration):
     with pytest.raises(InputError, match="--std needs"):
-        thresholds.standard_deviations(3, None, noted)
+        thresholds.standard_deviations(3, None, calibration)
     with pytest.raises(InputError, match="--threshold trained needs"):
-        thresholds.given("trained", None, noted)
+        thresholds.fixed("trained", None, calibration)
 
 
 @pytest.mark.parametrize(("share", "flagged"), [(0.01, 10), (0.0004, 0), (0.5, 500), (0.9999, 999)])
@@ -43,15 +43,15 @@ def test_contamination_flags_the_top_share(share, flagged):
 
 
 def test_given_threshold_is_taken_and_the_trained_one_found():
-    assert thresholds.given(0.25) == 0.25
-    assert thresholds.given("trained", None, {**NOTED, "threshold": 0.125}) == 0.125
+    assert thresholds.fixed(0.25) == 0.25
+    assert thresholds.fixed("trained", None, {**NOTED, "threshold": 0.125}) == 0.125
 
 
 @pytest.mark.parametrize("n_odd", [0, 20, 100, 200, 600])
 def test_automatic_threshold_finds_as_many_as_stand_out(n_odd):
     rng = np.random.default_rng(n_odd)
     scores = np.append(rng.gamma(4, 0.01, 2000 - n_odd), rng.normal(1, 0.1, n_odd))
-    flagged = thresholds.flag(scores, thresholds.automatic(True, scores))
+    flagged = thresholds.flag(scores, thresholds.fdr_controlled(True, scores))
     assert flagged[2000 - n_odd :].all()
     assert flagged[: 2000 - n_odd].mean() < 0.003
 
@@ -60,17 +60,17 @@ def test_automatic_threshold_finds_as_many_as_stand_out(n_odd):
 def test_automatic_threshold_goes_with_the_scale_of_the_scores(factor):
     rng = np.random.default_rng(0)
     scores = np.append(rng.gamma(4, 0.01, 500), [1, 2, 3])
-    plain = thresholds.flag(scores, thresholds.automatic(True, scores))
-    scaled = thresholds.flag(scores * factor, thresholds.automatic(True, scores * factor))
+    plain = thresholds.flag(scores, thresholds.fdr_controlled(True, scores))
+    scaled = thresholds.flag(scores * factor, thresholds.fdr_controlled(True, scores * factor))
     assert plain.tolist() == scaled.tolist()
 
 
 def test_automatic_threshold_of_too_few_scores_flags_nothing():
     for n in (1, 2, 10, 19):
         scores = np.append(np.linspace(1, 2, n - 1), 100)
-        assert not thresholds.flag(scores, thresholds.automatic(True, scores)).any()
+        assert not thresholds.flag(scores, thresholds.fdr_controlled(True, scores)).any()
     scores = np.append(np.linspace(1, 2, 49), 100)
-    assert thresholds.flag(scores, thresholds.automatic(True, scores)).sum() == 1
+    assert thresholds.flag(scores, thresholds.fdr_controlled(True, scores)).sum() == 1
 
 
 @pytest.mark.parametrize("n", [1, 2, 5000])
