@@ -49,7 +49,7 @@ def main(argv=None):
     if source.skipped:
         narrator.warn(f"{len(source.skipped):,} files can't be read, such as {source.skipped[0]}")
     narrator.own_pictures_left_out(source.own_pictures)
-    dataset = datasets.contaminated(
+    dataset = datasets.contaminate(
         source, args.valid_label, args.anomaly_label, args.contam, args.seed
     )
     images = dataset.images
@@ -58,7 +58,7 @@ def main(argv=None):
     # What fits into a pickle fits into memory, and its files are read but once. Of several
     # workers, each reads its own part.
     if pickled and cluster.workers == 1:
-        images = streams.in_memory(images)
+        images = streams.load_into_memory(images)
 
     # The network, and its training on four fifths of the images.
     sizes = "x".join(map(str, image_shape))
@@ -116,7 +116,7 @@ def main(argv=None):
     with atomic.together():
         atomic.remove(manifest, settings, reference)
         if pickled:
-            persistence.save_images(args.dataset, streams.in_memory(images))
+            persistence.save_images(args.dataset, streams.load_into_memory(images))
         else:
             narrator.say(f"too large for a pickle: {manifest} alone stands for the images")
             atomic.remove(args.dataset)

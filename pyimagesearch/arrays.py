@@ -12,9 +12,9 @@ import numpy as np
 from pyimagesearch import InputError
 
 # Bytes of an array on disk that are checked at a time.
-BYTES_AT_ONCE = 2**26
+CHUNK_BYTES = 2**26
 # Bytes that an array in a `.npz` file may unpack to.
-MOST_BYTES = 4_000_000_000
+MAX_ARRAY_BYTES = 4_000_000_000
 
 
 def as_images(array, name):
@@ -37,13 +37,13 @@ def as_images(array, name):
         >>> images.shape, images.max().item(), note
         ((2, 4, 4, 1), 1.0, 'two: 0 to 255 taken as 0 to 1')
     """
-    full = white(array, name)
+    full = pixel_maximum(array, name)
     images = array[..., np.newaxis] if array.ndim == 3 else array
     note = f"{name}: 0 to 255 taken as 0 to 1" if full == 255 else None
     return to_unit(images, full), note
 
 
-def check_claims(archive, names, most=MOST_BYTES):
+def check_unpacked_sizes(archive, names, most=MAX_ARRAY_BYTES):
     """See that arrays in a `.npz` file are not too large, before any is unpacked.
 
     A few bytes on disk can unpack to a thousand times as many.
@@ -62,7 +62,7 @@ def check_claims(archive, names, most=MOST_BYTES):
             raise ValueError(f"{name} would unpack to {claimed:,} bytes; at most {most:,} may be")
 
 
-def white(array, name):
+def pixel_maximum(array, name):
     """Check an array that claims to hold images, some at a time, and tell its value for white.
 
     Args:
@@ -81,12 +81,12 @@ def white(array, name):
         )
     if array.size == 0:
         raise InputError(f"expected at least one image in {name}, found shape {array.shape}")
-    step = max(1, BYTES_AT_ONCE // array[0].nbytes)
+    step = max(1, CHUNK_BYTES // array[0].nbytes)
     bounds = []
     for start in range(0, len(array), step):
         chunk = array[start : start + step]
         bounds.append((chunk.min(), chunk.max()))
-        let_go(array)
+        release_pages(array)
     # NumPy's, unlike Python's, carry a NaN through to the end.
     low, high = float(np.min(bounds)), float(np.max(bounds))
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -108,7 +108,7 @@ def to_unit(images, full):
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MemmapImages:
     """Images in an array on disk that look like one float32 array, read as they are asked for.
 
     Attributes:
@@ -130,11 +130,11 @@ class Mapped:
     def __getitem__(self, indices):
         """The images that `indices` choose, float32 `(n, H, W, C)` in [0, 1], in memory."""
         chosen = np.array(self.array[indices])
-        let_go(self.array)
+        release_pages(self.array)
         return to_unit(chosen, self.full)
 
 
-def let_go(array):
+def release_pages(array):
     """Give back the memory of what was read from an array on disk; another array is left alone.
 
     What is mapped counts as the process's own until the system is short of memory, and would seem

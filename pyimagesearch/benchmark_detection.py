@@ -147,10 +147,10 @@ def images_of(task, source):
             classes=found.classes[:FIRST_IMAGES],
             names=found.names[:FIRST_IMAGES],
         )
-    learnt = datasets.contaminated(found, [task.normal], [task.anomalous], task.contam, task.seed)
+    learnt = datasets.contaminate(found, [task.normal], [task.anomalous], task.contam, task.seed)
     if task.protocol != "one-against-rest":
         return learnt.images, None, learnt.labels
-    judged = datasets.judged(datasets.load(source, "test"), [task.normal])
+    judged = datasets.label_by_class(datasets.load(source, "test"), [task.normal])
     return learnt.images, judged.images, judged.labels
 
 

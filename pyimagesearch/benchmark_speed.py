@@ -187,7 +187,7 @@ def training(args):
 
     from pyimagesearch import architectures, datasets, metrics, pipeline, scoring
 
-    chosen = datasets.contaminated(datasets.load(args.source, "train"))
+    chosen = datasets.contaminate(datasets.load(args.source, "train"))
     images, labels = chosen.images[: args.limit], chosen.labels[: args.limit]
     score = commandline.detection_parser().get_default("score")
     seconds, precision, agreement = [], [], []
@@ -314,10 +314,10 @@ def files(args):
                     rng.integers(0, 256, (*rng.integers(40, 121, 2), 3), np.uint8), (0, 0), 3
                 )
                 cv2.imwrite(f"{folder}/{i}.{'png' if i % 2 else 'jpg'}", image)
-            every = folders.Files(folders.list_images(folder)[0], (28, 28), grayscale=True)
+            every = folders.ImageFiles(folders.list_images(folder)[0], (28, 28), grayscale=True)
 
             def decode(every=every):
-                deque(streams.batches(every, range(len(every)), 256), maxlen=0)
+                deque(streams.iterate_batches(every, range(len(every)), 256), maxlen=0)
 
             # In turns as well, and the mean of each: see `growth`.
             turns = [

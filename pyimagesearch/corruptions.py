@@ -39,7 +39,7 @@ def blur(images, amount, rng=None):
     Returns:
         A new array of the same shape, dtype and range.
     """
-    return each(images, lambda image: cv2.GaussianBlur(image, (0, 0), amount))
+    return map_images(images, lambda image: cv2.GaussianBlur(image, (0, 0), amount))
 
 
 def rotate(images, amount, rng=None):
@@ -63,7 +63,7 @@ def rotate(images, amount, rng=None):
     matrix = cv2.getRotationMatrix2D(middle, amount, 1)
     # Whole quarter turns are to move whole pixels: no rounding error may mix neighbours.
     matrix = np.round(matrix, 9)
-    return each(
+    return map_images(
         images,
         lambda image: cv2.warpAffine(
             image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE
@@ -75,7 +75,7 @@ def rotate(images, amount, rng=None):
 CORRUPTIONS = {"noise": noise, "blur": blur, "rotate": rotate}
 
 
-def each(images, spoil):
+def map_images(images, spoil):
     """Apply a function of one image to each; OpenCV drops a single channel, so it is put back."""
     spoilt = [np.reshape(spoil(image), image.shape) for image in images]
     return np.clip(np.stack(spoilt), 0, 1)
@@ -96,7 +96,7 @@ def corrupt(images, spec, seed):
     return CORRUPTIONS[name](images, amount, np.random.default_rng(seed))
 
 
-def hiss(deviation):
+def additive_noise(deviation):
     """A function from a batch and a seed to the batch with white noise, that is not clipped."""
 
     def spoil(images, seed):
@@ -106,12 +106,12 @@ def hiss(deviation):
     return spoil
 
 
-def spoiler(spec):
+def corruption_fn(spec):
     """The function of images and a seed that `training.fit` spoils its batches with."""
     return lambda images, seed: corrupt(images, spec, seed)
 
 
-class Planted:
+class CorruptedImages:
     """Images of which some are spoilt as they are asked for; it looks like one array.
 
     Args:

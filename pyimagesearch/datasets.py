@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError
-from pyimagesearch.arrays import Mapped, as_images, check_claims, white
-from pyimagesearch.folders import Files, list_images, scan
+from pyimagesearch.arrays import MemmapImages, as_images, check_unpacked_sizes, pixel_maximum
+from pyimagesearch.folders import ImageFiles, find_readable, list_images
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_HINT = (
@@ -24,7 +24,7 @@ MNIST_HINT = (
     "copy with --source PATH/TO/mnist.npz"
 )
 # Seconds of silence after which a network is given up; twice of it at most go by.
-PATIENCE = 8
+DOWNLOAD_TIMEOUT = 8
 # The tutorial's contamination; the few bundled digits need more to have any anomalies at all.
 DEFAULT_CONTAM, DEFAULT_CONTAM_OF_DIGITS = 0.01, 0.05
 
@@ -48,7 +48,7 @@ class Source:
     """
 
     name: str
-    images: "np.ndarray | Files | Mapped"
+    images: "np.ndarray | ImageFiles | MemmapImages"
     classes: np.ndarray | None
     names: list[str]
     labels: np.ndarray | None = None
@@ -58,7 +58,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class Dataset:
     """Images to look for anomalies in, and beside them the hidden truth, for metrics alone.
 
     Attributes:
@@ -68,7 +68,7 @@ class ImageSet:
         masks, skipped, own_pictures: As of a `Source`.
     """
 
-    images: "np.ndarray | Files | Mapped"
+    images: "np.ndarray | ImageFiles | MemmapImages"
     names: list[str]
     labels: np.ndarray
     masks: list[Path | None] | None = None
@@ -76,7 +76,7 @@ class ImageSet:
     own_pictures: Sequence[str] = ()
 
 
-class Unavailable(InputError):
+class SourceUnavailable(InputError):
     """The data can't be had from here just now; others may do instead."""
 
 
@@ -146,10 +146,10 @@ def load_folder(folder, split="train", size=None, grayscale=False, on_progress=N
         str(folder),
         files,
         None,
-        as_names(files.paths),
+        as_text(files.paths),
         np.full(len(files), -1, np.int8),
         skipped=skipped,
-        own_pictures=as_names(own),
+        own_pictures=as_text(own),
     )
 
 
@@ -194,11 +194,11 @@ def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=No
         str(folder),
         files,
         None,
-        as_names(files.paths),
+        as_text(files.paths),
         np.array(labels, np.int8),
         masks if any(masks) else None,
         skipped,
-        as_names(own),
+        as_text(own),
     )
 
 
@@ -236,18 +236,18 @@ def load_files(names, labels, size=None, grayscale=False, on_progress=None):
     if missing := [name for name in names if not Path(name).is_file()]:
         raise InputError(
             f"expected the image {missing[0]}, as the manifest says, found no such file"
-            f"{and_more(missing)}: run in the folder where the manifest was made, or put it back"
+            f"{count_others(missing)}: run in the folder where the manifest was made, or put it back"
         )
     files, skipped = read_files([Path(name) for name in names], size, grayscale, on_progress)
     if skipped:
         raise InputError(
             f"expected an image in {skipped[0]}, as the manifest says, and it can't be decoded"
-            f"{and_more(skipped)}: get it again"
+            f"{count_others(skipped)}: get it again"
         )
     return Source("files", files, None, list(names), labels)
 
 
-def and_more(things):
+def count_others(things):
     """What to say of the things that are not the first one."""
     return f" (nor {len(things) - 1:,} more)" if len(things) > 1 else ""
 
@@ -264,11 +264,11 @@ def read_files(paths, size, grayscale, on_progress):
             on_progress(done, len(paths))
 
     report(0)
-    readable, skipped, size = scan(paths, size, report)
-    return Files(readable, size, grayscale), as_names(skipped)
+    readable, skipped, size = find_readable(paths, size, report)
+    return ImageFiles(readable, size, grayscale), as_text(skipped)
 
 
-def as_names(paths):
+def as_text(paths):
     """The paths as text."""
     return [str(path) for path in paths]
 
@@ -289,18 +289,20 @@ def load_mnist(split="train"):
     import keras
 
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "datasets", "mnist.npz")
-    if not cache.exists() and not answers(MNIST_URL, PATIENCE):
-        raise Unavailable(f"MNIST is not in Keras's cache and can't be downloaded; {MNIST_HINT}")
+    if not cache.exists() and not is_reachable(MNIST_URL, DOWNLOAD_TIMEOUT):
+        raise SourceUnavailable(
+            f"MNIST is not in Keras's cache and can't be downloaded; {MNIST_HINT}"
+        )
     try:
         # Keras prints as it downloads, and would wait for ever on a connection gone silent.
         with (
             Path(os.devnull).open("w") as nowhere,
             redirect_stdout(nowhere),
-            socket_timeout(PATIENCE),
+            socket_timeout(DOWNLOAD_TIMEOUT),
         ):
             train, test = keras.datasets.mnist.load_data()
     except Exception as fault:
-        raise Unavailable(f"Keras could not load MNIST ({fault}); {MNIST_HINT}") from fault
+        raise SourceUnavailable(f"Keras could not load MNIST ({fault}); {MNIST_HINT}") from fault
     arrays = {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
     return from_arrays("mnist", arrays, split)
 
@@ -309,7 +311,7 @@ def load_auto(split="train"):
     """MNIST where it can be had, else the bundled digits; `Source.name` says which."""
     try:
         return load_mnist(split)
-    except Unavailable:
+    except SourceUnavailable:
         return load_digits(split)
 
 
@@ -328,7 +330,7 @@ def load_npz(path, split="train"):
                     f"expected the arrays {', '.join(wanted)} in {path}, found "
                     f"{', '.join(archive.files) or 'none'}"
                 )
-            check_claims(archive, wanted)
+            check_unpacked_sizes(archive, wanted)
             # What is no array comes as bytes, which are then refused for what they hold.
             arrays = {key: np.asarray(archive[key]) for key in wanted}
     except FileNotFoundError:
@@ -364,8 +366,8 @@ def load_npy(path):
         raise InputError(
             f"{path} is not a whole .npy file of numbers ({fault}): save it again with np.save"
         ) from None
-    full = white(array, path)
-    images = Mapped(array if array.ndim == 4 else array[..., np.newaxis], full)
+    full = pixel_maximum(array, path)
+    images = MemmapImages(array if array.ndim == 4 else array[..., np.newaxis], full)
     names = [str(i) for i in range(len(images))]
     return Source(str(path), images, None, names, np.full(len(images), -1, np.int8))
 
@@ -452,7 +454,7 @@ def as_list(label):
     return list(label) if isinstance(label, list | tuple | np.ndarray) else [label]
 
 
-def contaminated(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
+def contaminate(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
     """Make the set to be learnt from: the source's normal images and a few others.
 
     Args:
@@ -462,13 +464,13 @@ def contaminated(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
             is `DEFAULT_CONTAM`, or `DEFAULT_CONTAM_OF_DIGITS` for the digits, if `None`.
 
     Returns:
-        An `ImageSet`.
+        An `Dataset`.
 
     Raises:
         InputError: As `build_unsupervised_dataset` does, or if a contamination is asked for of a
             source without classes.
     """
-    everything = judged(source, valid_label)
+    everything = label_by_class(source, valid_label)
     if source.classes is None:
         if contam is not None:
             raise InputError(
@@ -482,18 +484,18 @@ def contaminated(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
         np.arange(len(source.images)), source.classes, valid_label, anomaly_label, contam, seed
     )
     names = [source.names[i] for i in picked]
-    return ImageSet(source.images[picked], names, everything.labels[picked])
+    return Dataset(source.images[picked], names, everything.labels[picked])
 
 
-def judged(source, valid_label):
-    """Turn a source into an `ImageSet`: some classes are normal, all others are anomalies.
+def label_by_class(source, valid_label):
+    """Turn a source into an `Dataset`: some classes are normal, all others are anomalies.
 
     Args:
         source: A `Source`. If it has no classes, its own labels are taken.
         valid_label: The classes that are normal; `None` where nobody has said.
 
     Returns:
-        An `ImageSet` of all the images, in their order.
+        An `Dataset` of all the images, in their order.
     """
     if source.classes is None:
         labels = source.labels
@@ -502,10 +504,10 @@ def judged(source, valid_label):
     else:
         labels = (~np.isin(source.classes, valid_label)).astype(np.int8)
     beside = source.masks, source.skipped, source.own_pictures
-    return ImageSet(source.images, source.names, labels, *beside)
+    return Dataset(source.images, source.names, labels, *beside)
 
 
-def answers(url, seconds):
+def is_reachable(url, seconds):
     """Whether a server answers at all, found out in at most so many seconds.
 
     A thread of its own, because looking a name up can hang where no timeout reaches.

@@ -286,7 +286,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         if self.scaler_ is not None:
             return arrays.to_unit(self.scaler_.transform(X).reshape(-1, *self.image_shape_), 1)
         images = X.reshape(-1, *self.image_shape_)
-        white = arrays.white(images, "X")
+        white = arrays.pixel_maximum(images, "X")
         if fitting:
             if white == 255 and images.dtype != np.uint8 and images.max() < DARKEST_WHITE:
                 raise InputError(

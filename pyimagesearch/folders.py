@@ -17,9 +17,9 @@ from pyimagesearch.silence import standard_error_silenced
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # Height and width for a folder of images of many sizes, if nobody says another.
-COMMON_SIZE = (128, 128)
+DEFAULT_SIZE = (128, 128)
 # Files that a thread checks in a row: threads that ask for each small file wait for each other.
-FILES_AT_ONCE = 16
+FILES_PER_TASK = 16
 
 
 def list_images(folder):
@@ -124,7 +124,7 @@ def read_image(path, size=None, grayscale=False):
     return image.reshape(*image.shape[:2], -1)
 
 
-def scan(paths, size=None, on_file=None):
+def find_readable(paths, size=None, on_file=None):
     """Find out which files can be decoded and how large they are, without keeping their pixels.
 
     Args:
@@ -135,7 +135,7 @@ def scan(paths, size=None, on_file=None):
     Returns:
         A tuple: the list of the paths that can be decoded; the list of the others; and the height
         and width to use: `size`, else the images' own if they all have the same, else
-        `COMMON_SIZE`.
+        `DEFAULT_SIZE`.
 
     Raises:
         InputError: If none can be decoded.
@@ -146,8 +146,8 @@ def scan(paths, size=None, on_file=None):
         ...     _ = cv2.imwrite(f"{folder}/black.png", np.zeros((4, 6, 3), np.uint8))
         ...     _ = Path(folder, "empty.jpg").write_bytes(b"")
         ...     images, _ = list_images(folder)
-        ...     readable, skipped, size = scan(images)
-        ...     Files(readable, size)[:].shape, len(skipped)
+        ...     readable, skipped, size = find_readable(images)
+        ...     ImageFiles(readable, size)[:].shape, len(skipped)
         ((1, 4, 6, 3), 1)
     """
 
@@ -158,7 +158,7 @@ def scan(paths, size=None, on_file=None):
 
     sizes = []
     threads = os.cpu_count()
-    rows = [paths[i : i + FILES_AT_ONCE] for i in range(0, len(paths), FILES_AT_ONCE)]
+    rows = [paths[i : i + FILES_PER_TASK] for i in range(0, len(paths), FILES_PER_TASK)]
     with ThreadPoolExecutor(threads) as pool:  # decoding lets go of Python's lock
         for start in range(0, len(rows), threads):
             with standard_error_silenced():
@@ -175,16 +175,16 @@ def scan(paths, size=None, on_file=None):
         )
     if size is None:
         own = set(sizes) - {None}
-        size = own.pop() if len(own) == 1 else COMMON_SIZE
+        size = own.pop() if len(own) == 1 else DEFAULT_SIZE
     return readable, skipped, tuple(size)
 
 
 @dataclass(frozen=True)
-class Files:
+class ImageFiles:
     """Image files that look like one float32 array `(N, H, W, C)`, read as they are asked for.
 
     Attributes:
-        paths: N paths of image files that can be decoded, as `scan` returns them.
+        paths: N paths of image files that can be decoded, as `find_readable` returns them.
         size: Height and width in pixels that they are resized to.
         grayscale: Whether they have one channel instead of three.
     """
@@ -215,7 +215,7 @@ class Files:
         """
         chosen = np.arange(len(self))[indices]
         pixels = np.empty((chosen.size, *self.shape[1:]), np.float32)
-        # One after the other: `streams.batches` has several batches read at once.
+        # One after the other: `streams.iterate_batches` has several batches read at once.
         for place, index in enumerate(chosen.ravel()):
             path = self.paths[index]
             image = read_image(path, self.size, self.grayscale)

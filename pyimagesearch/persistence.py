@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError, ownership
-from pyimagesearch.arrays import check_claims
+from pyimagesearch.arrays import check_unpacked_sizes
 from pyimagesearch.atomic import atomic_path, new_folder, save_bytes, temporary_beside
 from pyimagesearch.safemodel import read_model
 from pyimagesearch.safepickle import load_array
-from pyimagesearch.streams import batches
+from pyimagesearch.streams import iterate_batches
 
 # Fixed, so that the same images give the same bytes under any Python.
 PICKLE_PROTOCOL = 4
@@ -78,13 +78,13 @@ def fingerprint(images):
     """SHA-256 of images' shape and values, to recognise a set of them by.
 
     Args:
-        images: float32 array `(N, H, W, C)`, or anything that `streams.batches` takes.
+        images: float32 array `(N, H, W, C)`, or anything that `streams.iterate_batches` takes.
 
     Returns:
         64 hexadecimal digits.
     """
     digest = hashlib.sha256(str(tuple(images.shape)).encode())
-    for _, some in batches(images, np.arange(len(images)), 256):
+    for _, some in iterate_batches(images, np.arange(len(images)), 256):
         digest.update(np.ascontiguousarray(some, np.float32).data)
     return digest.hexdigest()
 
@@ -243,7 +243,7 @@ def load_reference(path, score, image_shape):
             most = MOST_BYTES_OF_REFERENCE + 256 * depth**2 * height * width
             with np.load(file, allow_pickle=False) as archive:
                 names = [name for name in archive.files if name.startswith(f"{score}/")]
-                check_claims(archive, names, most)
+                check_unpacked_sizes(archive, names, most)
                 reference = {name.split("/", 1)[1]: archive[name] for name in names}
             if not all(np.isfinite(array).all() for array in reference.values()):
                 raise ValueError("NaN or infinity")
@@ -312,7 +312,7 @@ def unpack_state(data, path, settings):
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            check_claims(archive, archive.files)
+            check_unpacked_sizes(archive, archive.files)
             state = dict(archive)
         then = json.loads(state.pop("settings").tobytes())
         now = json.loads(json.dumps(settings))

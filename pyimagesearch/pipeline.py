@@ -23,7 +23,7 @@ from pyimagesearch import (
     training,
 )
 from pyimagesearch.distribution import Cluster
-from pyimagesearch.streams import batches
+from pyimagesearch.streams import iterate_batches
 
 # Images that the notes about scores are made from, at most: the rest would not change them.
 ENOUGH = 5000
@@ -64,7 +64,7 @@ def train(
     """Build the network of a recipe and fit it to four fifths of the images.
 
     Args:
-        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.batches` takes.
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.iterate_batches` takes.
         recipe: A `recipes.Recipe`.
         loss: A key of `training.LOSSES`.
         corrupt: What the network is to restore: a pair of a key of `corruptions.CORRUPTIONS` and
@@ -90,16 +90,16 @@ def train(
     trained, held_out = training.split(len(images), seed=seed)
     centre = None
     if recipe.centred:
-        some = [batch for _, batch in batches(images, enough(trained, seed, 1000), 256)]
+        some = [batch for _, batch in iterate_batches(images, enough(trained, seed, 1000), 256)]
         centre = centring.centre_of(np.concatenate(some), recipe.even_contrast)
     autoencoder = architectures.build(recipe, images.shape[1:], seed, centre)
     epochs = training.number_of_epochs(
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
     )
 
-    spoil = corrupt and corruptions.spoiler(corrupt)
+    spoil = corrupt and corruptions.corruption_fn(corrupt)
     if recipe.noise and not corrupt:
-        spoil = corruptions.hiss(recipe.noise * (centre.deviation if centre else 1))
+        spoil = corruptions.additive_noise(recipe.noise * (centre.deviation if centre else 1))
 
     def tell(epoch, **figures):
         if on_epoch is not None:
@@ -143,7 +143,7 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
     count in full is compared with the most suspect of all and with the usual ones.
 
     Args:
-        images: Anything that `streams.batches` takes.
+        images: Anything that `streams.iterate_batches` takes.
         trained: int array `(n,)` of indices, ascending: which images are trained on.
         recipe: A `recipes.Recipe`.
         seed: Of the choice of the images to compare with.
@@ -162,7 +162,7 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
 
     def points_of(indices):
         nothing = np.zeros((0, neighbourhood.embedding_length(images.shape[1:])), np.float32)
-        some = (look(tf.constant(batch)) for _, batch in batches(images, indices, 256))
+        some = (look(tf.constant(batch)) for _, batch in iterate_batches(images, indices, 256))
         return np.concatenate([nothing, *some])
 
     sample = np.searchsorted(trained, enough(trained, seed))
@@ -177,7 +177,9 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
         return neighbourhood.relative_error(far, batch)
 
     doubts = np.zeros(n, np.float32)
-    parts = [doubts_of(tf.constant(batch)) for _, batch in batches(images, trained[own], 256)]
+    parts = [
+        doubts_of(tf.constant(batch)) for _, batch in iterate_batches(images, trained[own], 256)
+    ]
     doubts[own] = np.concatenate([doubts[:0], *parts])
 
     def weigh(suspicion):
@@ -366,7 +368,7 @@ def open_dataset(path, split="test", image_shape=None, valid_label=None, on_prog
         source = datasets.load_npy(path)
         told = source.images.full == 255
         remark = f"{path}: 0 to 255 taken as 0 to 1" if told else None
-        return datasets.judged(source, valid_label), remark
+        return datasets.label_by_class(source, valid_label), remark
     elif Path(path).suffix == ".csv":
         names, labels = persistence.load_manifest(path)
         grayscale = image_shape[2] == 1
@@ -374,8 +376,8 @@ def open_dataset(path, split="test", image_shape=None, valid_label=None, on_prog
     else:
         images, remark = arrays.as_images(persistence.load_images(path), path)
         names, labels = persistence.load_manifest(persistence.manifest_path(path), len(images))
-        return datasets.ImageSet(images, names, labels), remark
-    return datasets.judged(source, valid_label), None
+        return datasets.Dataset(images, names, labels), remark
+    return datasets.label_by_class(source, valid_label), None
 
 
 def plant(dataset, spec, share, seed):
@@ -396,10 +398,10 @@ def plant(dataset, spec, share, seed):
     planted = np.zeros(n, bool)
     planted[rng.choice(n, max(1, round(share * n)), replace=False)] = True
     labels = np.where(planted, 1, np.maximum(dataset.labels, 0)).astype(np.int8)
-    images = corruptions.Planted(dataset.images, planted, spec, seed)
+    images = corruptions.CorruptedImages(dataset.images, planted, spec, seed)
     # Masks say what was wrong before, and nothing of what was planted.
     beside = None, dataset.skipped, dataset.own_pictures
-    return datasets.ImageSet(images, dataset.names, labels, *beside), planted
+    return datasets.Dataset(images, dataset.names, labels, *beside), planted
 
 
 def note_scores(fitted, images, seed=42):
@@ -513,7 +515,7 @@ def note_restoration(fitted, images, spec, seed=42):
     if not len(fitted.held_out):
         return None
     errors = {"spoilt": [], "restored": []}
-    for number, (_, clean) in enumerate(batches(images, fitted.held_out[:ENOUGH], 256)):
+    for number, (_, clean) in enumerate(iterate_batches(images, fitted.held_out[:ENOUGH], 256)):
         spoilt = corruptions.corrupt(clean, spec, [seed, number])
         restored = fitted.autoencoder(spoilt, training=False).numpy()
         for name, given in (("spoilt", spoilt), ("restored", restored)):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from pyimagesearch import InputError, latent, neighbourhood
 from pyimagesearch.centring import wanted_by
 from pyimagesearch.distribution import Cluster
-from pyimagesearch.streams import batches
+from pyimagesearch.streams import iterate_batches
 
 
 def squared_error(images, reconstructions, reference=None):
@@ -306,7 +306,7 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        images: Anything that `streams.batches` takes.
+        images: Anything that `streams.iterate_batches` takes.
         order: int array: which of the images to learn from, at least one.
         score: A key of `SCORES`.
         batch_size: Images per call of the network.
@@ -324,7 +324,9 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
         seen, given, codes = steps(batch)
         return seen, seen - given, tf.zeros(()) if codes is None else codes
 
-    return chosen.fit(look(tf.constant(batch)) for _, batch in batches(images, order, batch_size))
+    return chosen.fit(
+        look(tf.constant(batch)) for _, batch in iterate_batches(images, order, batch_size)
+    )
 
 
 # Images that go through a network at once, at least.
@@ -354,7 +356,7 @@ def score_images(
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.batches` takes.
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.iterate_batches` takes.
         score: A key of `SCORES`.
         reference: What `fit_reference` returned for that score and model.
         order: int array `(n,)`: which images to score; all N unless given.
@@ -418,7 +420,7 @@ def score_images(
     threads = 1 if on_gpu or cluster.devices > cluster.workers else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         place = slice(0, 0)
-        for indices, batch in batches(images, order[own], batch_size):
+        for indices, batch in iterate_batches(images, order[own], batch_size):
             place = slice(place.stop, place.stop + len(indices))
             # Every batch has the same shape, so that the function is compiled once.
             if len(batch) < rows:
@@ -486,7 +488,7 @@ def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_s
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        images: Anything that `streams.batches` takes.
+        images: Anything that `streams.iterate_batches` takes.
         order: int array `(n,)`: which images, at least one.
         score: A key of `SCORES`.
         reference: What `fit_reference` returned for that score and model.
@@ -498,7 +500,7 @@ def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_s
     """
     judged = make_scorer(autoencoder, score, reference)
     originals, reconstructions, maps = [], [], []
-    for _, batch in batches(images, order, batch_size):
+    for _, batch in iterate_batches(images, order, batch_size):
         given, some_maps, _ = judged(batch)
         originals.append(batch)
         # Those of images of evened contrast may go a little beyond.

@@ -8,10 +8,10 @@ import tensorflow as tf
 from pyimagesearch import InputError
 
 # Batches that are read at once, at most: each is held in memory.
-READERS = max(2, min(8, os.cpu_count()))
+MAX_READERS = max(2, min(8, os.cpu_count()))
 
 
-def batches(images, order, batch_size):
+def iterate_batches(images, order, batch_size):
     """Go through images in a given order.
 
     Args:
@@ -28,7 +28,7 @@ def batches(images, order, batch_size):
 
     Example:
         >>> images = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)
-        >>> [pixels.ravel().tolist() for _, pixels in batches(images, [2, 0, 1], 2)]
+        >>> [pixels.ravel().tolist() for _, pixels in iterate_batches(images, [2, 0, 1], 2)]
         [[2.0, 0.0], [1.0]]
     """
     order = np.asarray(order, np.int64)
@@ -55,7 +55,7 @@ def batches(images, order, batch_size):
     stream = (
         tf.data.Dataset.from_tensor_slices(order)
         .batch(batch_size)
-        .map(read, num_parallel_calls=READERS, deterministic=True)
+        .map(read, num_parallel_calls=MAX_READERS, deterministic=True)
         .prefetch(2)
     )
     try:
@@ -66,11 +66,11 @@ def batches(images, order, batch_size):
         raise
 
 
-def in_memory(images):
+def load_into_memory(images):
     """Read all images: an array stays what it is.
 
     Args:
-        images: As for `batches`.
+        images: As for `iterate_batches`.
 
     Returns:
         float32 array `(N, H, W, C)`.
@@ -79,12 +79,12 @@ def in_memory(images):
         InputError: If an image can no longer be read.
 
     Example:
-        >>> in_memory(np.zeros((3, 1, 1, 1), np.float32)).shape
+        >>> load_into_memory(np.zeros((3, 1, 1, 1), np.float32)).shape
         (3, 1, 1, 1)
     """
     if isinstance(images, np.ndarray):
         return images
     pixels = np.empty(images.shape, np.float32)
-    for indices, some in batches(images, np.arange(len(pixels)), 64):
+    for indices, some in iterate_batches(images, np.arange(len(pixels)), 64):
         pixels[indices] = some
     return pixels

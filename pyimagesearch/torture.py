@@ -93,7 +93,7 @@ def loaders():
     from pyimagesearch import datasets, folders, persistence, pipeline
 
     def image(path):
-        folders.scan([path])
+        folders.find_readable([path])
 
     return {
         ".pickle": persistence.load_images,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pyimagesearch import InputError
 from pyimagesearch.centring import has_even_contrast, network_of, wanted_by
 from pyimagesearch.distribution import Cluster
-from pyimagesearch.streams import batches
+from pyimagesearch.streams import iterate_batches
 
 
 def cosine(rate, steps, epochs):
@@ -203,7 +203,7 @@ def fit(
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same, built within the scope of the
             cluster's strategy; trained in place.
-        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.batches` takes.
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `streams.iterate_batches` takes.
         trained: int array of the indices to train on; all unless given.
         held_out: int array of the indices for the validation loss; may be empty.
         epochs: Passes over the images.
@@ -377,7 +377,7 @@ def own_batches(images, order, batch_size, cluster):
     """Go through images in an order, each process of a cluster through its part of each batch.
 
     Args:
-        images: Anything that `streams.batches` takes.
+        images: Anything that `streams.iterate_batches` takes.
         order: int array of indices, the same in every process.
         batch_size: Images in each batch of the cluster but the last.
         cluster: A `distribution.Cluster`.
@@ -396,7 +396,9 @@ def own_batches(images, order, batch_size, cluster):
     parts = [slice(start, min(start + batch_size, len(order))) for start in starts]
     owned = [cluster.local_slice(part.stop - part.start) for part in parts]
     mine = [order[part][own] for part, own in zip(parts, owned, strict=True)]
-    pixels = batches(images, np.concatenate([order[:0], *mine]), max(map(len, mine), default=1))
+    pixels = iterate_batches(
+        images, np.concatenate([order[:0], *mine]), max(map(len, mine), default=1)
+    )
     nothing = np.zeros((0, *images.shape[1:]), np.float32)
     for part, own, indices in zip(parts, owned, mine, strict=True):
         # The last batch may be too small for everybody to have a part.

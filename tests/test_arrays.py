@@ -53,8 +53,8 @@ def test_arrays_that_are_no_images_are_refused(array, message):
 def test_array_on_disk_is_let_go_of_and_read_again(tmp_path, rng):
     array = rng.integers(0, 256, (50, 4, 4, 1), np.uint8)
     np.save(tmp_path / "a.npy", array)
-    mapped = arrays.Mapped(np.load(tmp_path / "a.npy", mmap_mode="r"), 255)
+    mapped = arrays.MemmapImages(np.load(tmp_path / "a.npy", mmap_mode="r"), 255)
     for _ in range(2):
         np.testing.assert_array_equal(mapped[[3, 7]], array[[3, 7]] / np.float32(255))
-    arrays.let_go(array)
+    arrays.release_pages(array)
     assert array.sum() > 0

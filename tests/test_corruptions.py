@@ -74,7 +74,7 @@ def test_what_turns_in_from_beyond_the_edge_has_its_colour():
 def test_planted_images_alone_are_spoilt_and_alike_in_any_batch(rng):
     images = rng.random((10, 8, 8, 1), np.float32)
     planted = np.isin(np.arange(10), [2, 5])
-    spoilt = corruptions.Planted(images, planted, ("noise", 0.3), seed=4)
+    spoilt = corruptions.CorruptedImages(images, planted, ("noise", 0.3), seed=4)
     together = spoilt[np.arange(10)]
     assert spoilt.shape == images.shape
     assert len(spoilt) == 10

@@ -71,7 +71,7 @@ def test_contaminating_in_an_impossible_way_says_why(settings, message):
 
 def test_contaminated_source_keeps_images_names_and_labels_together():
     source = datasets.load("digits")
-    dataset = datasets.contaminated(source, contam=0.05, seed=1)
+    dataset = datasets.contaminate(source, contam=0.05, seed=1)
     assert dataset.labels.sum() == 9
     for image, name, label in zip(dataset.images, dataset.names, dataset.labels, strict=True):
         index = int(name.removeprefix("digits/"))
@@ -81,13 +81,13 @@ def test_contaminated_source_keeps_images_names_and_labels_together():
 
 def test_default_contamination_is_the_tutorials_and_more_for_the_few_digits():
     digits = datasets.load("digits")
-    assert datasets.contaminated(digits).labels.sum() == int(0.05 * (digits.classes == 1).sum())
+    assert datasets.contaminate(digits).labels.sum() == int(0.05 * (digits.classes == 1).sum())
     other = SimpleNamespace(**{**vars(digits), "name": "other"})
-    assert datasets.contaminated(other).labels.sum() == int(0.01 * (digits.classes == 1).sum())
+    assert datasets.contaminate(other).labels.sum() == int(0.01 * (digits.classes == 1).sum())
 
 
 def test_images_judged_without_known_classes_have_unknown_labels():
-    assert set(datasets.judged(datasets.load("digits"), None).labels.tolist()) == {-1}
+    assert set(datasets.label_by_class(datasets.load("digits"), None).labels.tolist()) == {-1}
 
 
 def test_digits_are_scaled_and_enlarged():
@@ -203,9 +203,9 @@ def test_folder_is_read_in_the_size_and_the_channels_asked_for(photos):
 def test_folder_with_classes_unknown_is_taken_as_it_is(photos):
     source = datasets.load(photos)
     for dataset in (
-        datasets.contaminated(source, valid_label=5, anomaly_label=5),
-        datasets.judged(source, [5]),
-        datasets.judged(source, None),
+        datasets.contaminate(source, valid_label=5, anomaly_label=5),
+        datasets.label_by_class(source, [5]),
+        datasets.label_by_class(source, None),
     ):
         assert dataset.images is source.images
         assert dataset.names == source.names
@@ -215,7 +215,7 @@ def test_folder_with_classes_unknown_is_taken_as_it_is(photos):
 
 def test_contamination_of_a_folder_is_refused_and_not_ignored(photos):
     with pytest.raises(InputError, match="leave --contam out"):
-        datasets.contaminated(datasets.load(photos), contam=0.1)
+        datasets.contaminate(datasets.load(photos), contam=0.1)
 
 
 def test_folder_tells_how_far_its_check_has_got(photos):
@@ -285,8 +285,8 @@ def test_mvtec_masks_are_paired_by_name(screws):
     assert datasets.load(screws, "test").masks == test
     both = datasets.load(screws, "all")
     assert both.masks == [None, None, *test]
-    assert datasets.judged(both, None).masks == both.masks
-    assert datasets.contaminated(both).masks == both.masks
+    assert datasets.label_by_class(both, None).masks == both.masks
+    assert datasets.contaminate(both).masks == both.masks
 
 
 def test_mvtec_image_without_its_mask_is_named_with_the_mask_expected(screws):
@@ -338,7 +338,7 @@ def test_files_of_a_manifest_are_taken_in_its_order_with_its_labels(photos):
     assert source.names == names
     assert source.images.shape == (2, 3, 3, 1)
     np.testing.assert_allclose(source.images[:].mean((1, 2, 3)), [0.2, 0.4], atol=1e-6)
-    assert datasets.judged(source, None).labels.tolist() == [1, 0]
+    assert datasets.label_by_class(source, None).labels.tolist() == [1, 0]
 
 
 def test_files_of_a_manifest_that_are_missing_or_broken_are_named(photos):
@@ -391,7 +391,7 @@ def test_npy_gives_batch_by_batch_what_the_array_is_in_the_common_form(tmp_path,
     ],
 )
 def test_npy_of_no_images_is_refused_wherever_the_fault_lies(tmp_path, monkeypatch, array, message):
-    monkeypatch.setattr(arrays, "BYTES_AT_ONCE", 64)
+    monkeypatch.setattr(arrays, "CHUNK_BYTES", 64)
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(InputError, match=message):
         datasets.load_npy(tmp_path / "a.npy")
@@ -419,7 +419,7 @@ def silent_server():
 
 
 def test_server_that_never_answers_is_given_up(silent_server):
-    assert not datasets.answers(silent_server, seconds=0.2)
+    assert not datasets.is_reachable(silent_server, seconds=0.2)
 
 
 def test_name_look_up_that_hangs_is_given_up(monkeypatch):
@@ -430,7 +430,7 @@ def test_name_look_up_that_hangs_is_given_up(monkeypatch):
         raise socket.gaierror("at last")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    assert not datasets.answers("http://nowhere.invalid/", seconds=0.2)
+    assert not datasets.is_reachable("http://nowhere.invalid/", seconds=0.2)
     forever.set()
 
 
@@ -439,9 +439,9 @@ def test_auto_without_a_network_is_the_digits_and_mnist_says_how_to_get_it(
 ):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(datasets, "MNIST_URL", silent_server)
-    monkeypatch.setattr(datasets, "PATIENCE", 0.2)
+    monkeypatch.setattr(datasets, "DOWNLOAD_TIMEOUT", 0.2)
     assert datasets.load("auto").name == "digits"
-    with pytest.raises(datasets.Unavailable, match=r"--source PATH/TO/mnist\.npz"):
+    with pytest.raises(datasets.SourceUnavailable, match=r"--source PATH/TO/mnist\.npz"):
         datasets.load("mnist")
 
 

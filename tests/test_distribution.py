@@ -30,7 +30,7 @@ if cpus > 1:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
 cluster = distribution.connect(strategy)
-images = datasets.contaminated(datasets.load("digits")).images
+images = datasets.contaminate(datasets.load("digits")).images
 chosen = recipe("tutorial", filters=(4, 8), epochs=3, trim=0.1, **changes)
 clusters = {"many": cluster} | ({"one": distribution.Cluster()} if cluster.workers == 1 else {})
 for name, cluster in clusters.items():

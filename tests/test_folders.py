@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError, folders
-from pyimagesearch.folders import COMMON_SIZE, Files, list_images, load_masks, read_image, scan
+from pyimagesearch.folders import (
+    DEFAULT_SIZE,
+    ImageFiles,
+    find_readable,
+    list_images,
+    load_masks,
+    read_image,
+)
 
 RED, GREY = (255, 0, 0), 100
 
@@ -122,7 +129,7 @@ def test_camera_held_upright_gives_an_upright_image(write):
     assert image.shape == (32, 16, 3)
     assert image[:, 8:].mean() > 250
     assert image[:, :8].mean() < 5
-    assert scan([path])[2] == (32, 16)
+    assert find_readable([path])[2] == (32, 16)
 
 
 def test_shrinking_averages_and_does_not_pick(write):
@@ -189,7 +196,7 @@ def test_scan_parts_the_readable_from_the_others_in_order(write, tmp_path):
     paths = [write(f"{i:02}.png", plain(GREY)) for i in range(40)]
     for i in (3, 39):
         paths[i].write_bytes(paths[i].read_bytes()[:30])
-    readable, skipped, size = scan(paths)
+    readable, skipped, size = find_readable(paths)
     assert skipped == [paths[3], paths[39]]
     assert readable == [path for path in paths if path not in skipped]
     assert size == (6, 4)
@@ -198,20 +205,20 @@ def test_scan_parts_the_readable_from_the_others_in_order(write, tmp_path):
 def test_size_is_the_given_one_or_the_files_own_or_the_common_one(write):
     same = [write(f"same/{i}.png", plain(GREY, 9, 7)) for i in range(3)]
     other = write("other.png", plain(GREY, 7, 9))
-    assert scan(same)[2] == (9, 7)
-    assert scan([*same, other])[2] == COMMON_SIZE
-    assert scan(same, size=(5, 3))[2] == (5, 3)
+    assert find_readable(same)[2] == (9, 7)
+    assert find_readable([*same, other])[2] == DEFAULT_SIZE
+    assert find_readable(same, size=(5, 3))[2] == (5, 3)
 
 
 def test_file_that_cannot_be_read_has_no_say_in_the_size(write, tmp_path):
     (tmp_path / "broken.png").touch()
-    assert scan([write("a.png", plain(GREY, 9, 7)), tmp_path / "broken.png"])[2] == (9, 7)
+    assert find_readable([write("a.png", plain(GREY, 9, 7)), tmp_path / "broken.png"])[2] == (9, 7)
 
 
 def test_scan_tells_how_far_it_has_got(write):
     path = write("a.png", plain(GREY))
     told = []
-    scan([path] * 40, on_file=told.append)
+    find_readable([path] * 40, on_file=told.append)
     assert told == sorted(set(told))
     assert len(told) > 1
     assert told[-1] == 40
@@ -220,7 +227,7 @@ def test_scan_tells_how_far_it_has_got(write):
 def test_scan_without_any_readable_file_is_refused_and_names_some(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(InputError, match=r"none of 1 files can be decoded .*a\.png"):
-        scan([tmp_path / "a.png"])
+        find_readable([tmp_path / "a.png"])
 
 
 def test_decoders_do_not_complain_on_the_screen_and_others_still_can(write, rng, capfd):
@@ -230,14 +237,14 @@ def test_decoders_do_not_complain_on_the_screen_and_others_still_can(write, rng,
     ]
     for file in cut:
         file.write_bytes(file.read_bytes()[:-100])
-    scan([path, *cut], on_file=lambda done: os.write(2, b"told"))
+    find_readable([path, *cut], on_file=lambda done: os.write(2, b"told"))
     assert capfd.readouterr().err == "told"
 
 
 @pytest.fixture
 def files(write):
     """Ten files whose images are 10, 20, ... 100 all over."""
-    return Files([write(f"{i:02}.png", plain(10 * i + 10)) for i in range(10)], (6, 4))
+    return ImageFiles([write(f"{i:02}.png", plain(10 * i + 10)) for i in range(10)], (6, 4))
 
 
 @pytest.mark.parametrize(
@@ -276,13 +283,13 @@ def test_index_beyond_the_files_is_an_index_error_so_that_loops_end(files):
 
 
 def test_files_are_resized_and_made_gray_as_asked(files):
-    small = Files(files.paths, (3, 5), grayscale=True)
+    small = ImageFiles(files.paths, (3, 5), grayscale=True)
     assert small.shape == (10, 3, 5, 1)
     assert small[:].shape == small.shape
 
 
 def test_files_reach_from_0_to_1(write):
-    ends = Files([write("0.png", plain(0)), write("1.png", plain(255))], (6, 4))[:]
+    ends = ImageFiles([write("0.png", plain(0)), write("1.png", plain(255))], (6, 4))[:]
     assert set(ends[0].ravel().tolist()) == {0.0}
     assert set(ends[1].ravel().tolist()) == {1.0}
 

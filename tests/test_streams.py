@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.streams import batches, in_memory
+from pyimagesearch.streams import iterate_batches, load_into_memory
 
 
 class Lazy:
@@ -24,7 +24,7 @@ class Lazy:
 def test_batches_come_in_order_whole_and_with_the_right_pixels(wrap, batch_size, rng):
     images = rng.random((12, 2, 3, 1), np.float32)
     order = rng.permutation(12)
-    parts = list(batches(wrap(images), order, batch_size))
+    parts = list(iterate_batches(wrap(images), order, batch_size))
     assert [len(indices) for indices, _ in parts[:-1]] == [batch_size] * (len(parts) - 1)
     np.testing.assert_array_equal(np.concatenate([i for i, _ in parts]), order)
     np.testing.assert_array_equal(np.concatenate([p for _, p in parts]), images[order])
@@ -33,7 +33,7 @@ def test_batches_come_in_order_whole_and_with_the_right_pixels(wrap, batch_size,
 def test_error_while_reading_comes_out_as_it_was():
     images = Lazy(np.zeros((20, 2, 2, 1), np.float32))
     with pytest.raises(InputError, match="^the image 13 has gone$"):
-        list(batches(images, np.arange(20), 5))
+        list(iterate_batches(images, np.arange(20), 5))
 
 
 def test_several_batches_are_read_at_once():
@@ -44,7 +44,9 @@ def test_several_batches_are_read_at_once():
             together.wait(timeout=10)  # for another reader
             return super().__getitem__(indices)
 
-    assert len(list(batches(Slow(np.zeros((4, 2, 2, 1), np.float32)), np.arange(4), 1))) == 4
+    assert (
+        len(list(iterate_batches(Slow(np.zeros((4, 2, 2, 1), np.float32)), np.arange(4), 1))) == 4
+    )
 
 
 def test_images_are_read_into_memory_once_each(rng):
@@ -55,6 +57,6 @@ def test_images_are_read_into_memory_once_each(rng):
             read.extend(indices.tolist())
             return self.array[indices]
 
-    np.testing.assert_array_equal(in_memory(Counted(images)), images)
+    np.testing.assert_array_equal(load_into_memory(Counted(images)), images)
     assert sorted(read) == list(range(150))
-    assert in_memory(images) is images
+    assert load_into_memory(images) is images
