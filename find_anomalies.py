@@ -40,7 +40,7 @@ def main(argv=None):
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
-    model = pipeline.open_model(args.model, args.score, args.precision, cluster)
+    model = pipeline.load_trained_model(args.model, args.score, args.precision, cluster)
     shape = model.autoencoder.input_shape[1:]
     dataset, remark = pipeline.open_dataset(
         args.dataset, args.split, shape, model.valid_label, narrator.files_checked
@@ -50,7 +50,9 @@ def main(argv=None):
     narrator.own_pictures_left_out(dataset.own_pictures)
     planted = masked = None
     if args.corrupt:
-        dataset, planted = pipeline.plant(dataset, args.corrupt, args.corrupt_fraction, seed=42)
+        dataset, planted = pipeline.inject_anomalies(
+            dataset, args.corrupt, args.corrupt_fraction, seed=42
+        )
         narrator.say(f"planted {planted.sum():,} anomalies; the others count as what they were")
 
     # How odd is each image? Of several workers each scores its part, and the chief goes on alone.

@@ -66,7 +66,7 @@ def main(argv=None):
     how = {name: getattr(args, name) for name in ("loss", "corrupt", "seed", "precision")}
     fingerprint = persistence.fingerprint(images)
     asked = pipeline.training_settings(recipe, fingerprint, **how)
-    state = pipeline.unfinished(unfinished, asked, cluster) if args.resume else None
+    state = pipeline.load_checkpoint(unfinished, asked, cluster) if args.resume else None
     if args.resume:
         done = len(state["loss"]) if state is not None else 0
         narrator.say(
@@ -90,7 +90,7 @@ def main(argv=None):
         narrator.say("trained; the chief, worker 0, writes the results")
         return
     narrator.say(f"trained in {history.seconds:.1f} s; noting what is normal...")
-    calibration, references = pipeline.note_scores(fitted, images, args.seed)
+    calibration, references = pipeline.calibrate(fitted, images, args.seed)
 
     # Two pictures, of images that the network was not trained on if there are any.
     few = images[(fitted.held_out if len(fitted.held_out) else fitted.trained)[:16]]
@@ -109,8 +109,10 @@ def main(argv=None):
         "scores": calibration,
     }
     if args.corrupt:
-        about["restoration"] = pipeline.note_restoration(fitted, images, args.corrupt, args.seed)
-        narrator.say(pipeline.restoration_in_words(about["restoration"]))
+        about["restoration"] = pipeline.evaluate_restoration(
+            fitted, images, args.corrupt, args.seed
+        )
+        narrator.say(pipeline.format_restoration(about["restoration"]))
 
     # All files at once. First those go that must never lie beside what they don't belong to.
     with atomic.together():

@@ -2,7 +2,7 @@
 
 import keras
 
-from pyimagesearch.centring import contrast
+from pyimagesearch.centring import contrast_normalization
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.denseautoencoder import DenseAutoencoder
 
@@ -15,7 +15,7 @@ BUILDERS = {
 }
 
 # What --precision calls it -> what Keras does. The weights are float32 in either.
-POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
+PRECISION_POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
 
 def build(recipe, image_shape, seed=None, centre=None):
@@ -25,14 +25,14 @@ def build(recipe, image_shape, seed=None, centre=None):
         recipe: A `recipes.Recipe`.
         image_shape: `(height, width, depth)` of the images.
         seed: Of the initial weights.
-        centre: A `centring.Centre` of the images to come, or `None`.
+        centre: A `centring.Normalization` of the images to come, or `None`.
 
     Returns:
         A Keras model from `(N, height, width, depth)` to the same.
 
     Example:
-        >>> from pyimagesearch.recipes import recipe
-        >>> build(recipe("robust", "cnn"), (28, 28, 1)).output_shape
+        >>> from pyimagesearch.recipes import make_recipe
+        >>> build(make_recipe("robust", "cnn"), (28, 28, 1)).output_shape
         (None, 28, 28, 1)
     """
     height, width, depth = image_shape
@@ -49,27 +49,27 @@ def build(recipe, image_shape, seed=None, centre=None):
     )
     if centre is not None and centre.norm is not None:
         image = keras.Input(image_shape, name="image")
-        evened = contrast(image_shape, centre.norm)(image)
+        evened = contrast_normalization(image_shape, centre.norm)(image)
         autoencoder = keras.Model(image, decoder(encoder(evened)), name="autoencoder")
     return autoencoder
 
 
-def copied(autoencoder, precision="float32"):
+def clone_with_precision(autoencoder, precision="float32"):
     """A copy of a network with the same weights, which may calculate in another precision.
 
     Its variables are its own: copy within the scope of a strategy to have them on all its devices.
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        precision: A key of `POLICIES`. The last layer calculates in float32 whatever it says:
+        precision: A key of `PRECISION_POLICIES`. The last layer calculates in float32 whatever it says:
             pixels in steps of 1/256 would drown small errors.
 
     Returns:
         A Keras model of the same layers.
 
     Example:
-        >>> from pyimagesearch.recipes import recipe
-        >>> network = copied(build(recipe(), (28, 28, 1)), "bf16")
+        >>> from pyimagesearch.recipes import make_recipe
+        >>> network = clone_with_precision(build(make_recipe(), (28, 28, 1)), "bf16")
         >>> network.layers[1].layers[1].compute_dtype, network.compute_dtype
         ('bfloat16', 'float32')
     """
@@ -78,7 +78,7 @@ def copied(autoencoder, precision="float32"):
         last = last.layers[-1]
 
     def copy(layer):
-        policy = "float32" if layer is last else POLICIES[precision]
+        policy = "float32" if layer is last else PRECISION_POLICIES[precision]
         return type(layer).from_config({**layer.get_config(), "dtype": policy})
 
     model = keras.models.clone_model(autoencoder, clone_function=copy, recursive=True)

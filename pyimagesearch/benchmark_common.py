@@ -5,7 +5,7 @@ imported inside the functions.
 """
 
 from pyimagesearch import InputError, commandline
-from pyimagesearch.recipes import recipe
+from pyimagesearch.recipes import make_recipe
 
 
 def open_source(source, seed):
@@ -49,7 +49,7 @@ def recipe_of(args, arch, **changes):
     """The recipe of an architecture, with changes; `--epochs`, where given, means just so many."""
     if args.epochs is not None:
         changes |= {"epochs": args.epochs, "min_steps": 0}
-    return recipe("robust", arch, **changes)
+    return make_recipe("robust", arch, **changes)
 
 
 def train(what, images, chosen, args, narrator, loss="mse"):
@@ -64,7 +64,7 @@ def train(what, images, chosen, args, narrator, loss="mse"):
         loss: A key of `training.LOSSES`.
 
     Returns:
-        A tuple of a `pipeline.Fitted` and the images that it was fitted to.
+        A tuple of a `pipeline.TrainingResult` and the images that it was fitted to.
     """
     import numpy as np
 

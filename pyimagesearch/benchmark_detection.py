@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from pyimagesearch import InputError, atomic, commandline, ownership
-from pyimagesearch.recipes import RECIPES, recipe
+from pyimagesearch.recipes import RECIPES, make_recipe
 
 HELP = "find images of other classes, beside methods without a network"
 # Pairs of digits that settings were chosen on, the normal one first; no pair below is among them,
@@ -176,7 +176,7 @@ def scores_by(methods, task, learnt, judged, narrator):
         started = time.monotonic()
         fitted = pipeline.train(
             learnt,
-            recipe(name, trim=None if task.contam else 0.0),
+            make_recipe(name, trim=None if task.contam else 0.0),
             seed=task.seed,
             on_epoch=functools.partial(narrator.progress, f"{name}: epoch"),
         )

@@ -103,7 +103,7 @@ def flagger(what, images, changes, args, narrator):
 
     chosen = recipe_of(args, "dense", **changes)
     fitted, seen = train(what, images, chosen, args, narrator, loss="bce")
-    calibration, _ = pipeline.note_scores(fitted, seen, args.seed)
+    calibration, _ = pipeline.calibrate(fitted, seen, args.seed)
     threshold = thresholds.standard_deviations(DEVIATIONS, None, calibration["mse"])
 
     def share(images):

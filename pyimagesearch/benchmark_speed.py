@@ -16,7 +16,7 @@ from collections import deque
 from pathlib import Path
 
 from pyimagesearch import commandline
-from pyimagesearch.recipes import RECIPES, recipe
+from pyimagesearch.recipes import RECIPES, make_recipe
 
 HELP = "measure training, scoring, start-up and growth"
 COLUMNS = ("part", "what", "images", "here", "there", "unit", "ratio", "there_is")
@@ -193,11 +193,13 @@ def training(args):
     seconds, precision, agreement = [], [], []
     for name in ("robust", "tutorial"):
         started = time.perf_counter()
-        fitted = pipeline.train(images, recipe(name))
+        fitted = pipeline.train(images, make_recipe(name))
         seconds.append(time.perf_counter() - started)
         by = score if name == "robust" else "mse"
         reference = pipeline.fit_reference(fitted, images, by)
-        networks = [architectures.copied(fitted.autoencoder, p) for p in ("float32", "bf16")]
+        networks = [
+            architectures.clone_with_precision(fitted.autoencoder, p) for p in ("float32", "bf16")
+        ]
         scores = [scoring.score_images(network, images, by, reference) for network in networks]
         verdict = metrics.evaluate(scores[0], np.zeros(len(images), bool), labels)
         precision.append(verdict["average_precision"])
@@ -227,15 +229,17 @@ def scoring(args):
     from pyimagesearch import architectures, datasets, scoring
 
     pixels = datasets.load(args.source, "train").images
-    most = operations(architectures.build(recipe("tutorial"), pixels.shape[1:]))
+    most = operations(architectures.build(make_recipe("tutorial"), pixels.shape[1:]))
     for name in RECIPES:
-        network = architectures.build(recipe(name), pixels.shape[1:], seed=0)
+        network = architectures.build(make_recipe(name), pixels.shape[1:], seed=0)
         ceiling = 0
         for n in args.sizes:
             images = pixels[np.arange(n) % len(pixels)]
             seconds = [float("inf")] * 3
             for _ in range(2):  # in turns, so that each finds the machine at its best
-                reduced, same = (architectures.copied(network, p) for p in ("bf16", "float32"))
+                reduced, same = (
+                    architectures.clone_with_precision(network, p) for p in ("bf16", "float32")
+                )
                 calls = (
                     functools.partial(scoring.score_images, network, images),
                     functools.partial(tutorials_way, same, images),

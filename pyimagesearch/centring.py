@@ -13,13 +13,13 @@ from keras import layers
 
 # Of more numbers than this (295x295 pixels in colour) the mean of each channel has to do: what a
 # layer knows of them is written out in the description of the network.
-MOST_NUMBERS = 2**18
+MAX_NUMBERS = 2**18
 # Where all images are black or white, the sigmoid starts out this near to it.
-NEAREST = 0.004
+MIN_DISTANCE_TO_BOUNDS = 0.004
 
 
 @dataclass(frozen=True)
-class Centre:
+class Normalization:
     """What images have in common.
 
     Attributes:
@@ -35,7 +35,7 @@ class Centre:
     norm: float | None = None
 
 
-def centre_of(images, even_contrast=False):
+def fit_normalization(images, even_contrast=False):
     """The centre of some images.
 
     Args:
@@ -43,36 +43,36 @@ def centre_of(images, even_contrast=False):
         even_contrast: Whether it is to be that of the images with their contrast evened.
 
     Returns:
-        A `Centre`.
+        A `Normalization`.
 
     Example:
         >>> images = np.array([0.0, 1.0]).reshape(2, 1, 1, 1)
-        >>> centre_of(images)
+        >>> fit_normalization(images)
         Centre(mean=array([[[0.5]]]), deviation=0.5, norm=None)
     """
     norm = None
     if even_contrast:
         image = keras.Input(images.shape[1:])
-        smooth = keras.Model(image, blurred(image)).predict(images, verbose=0)
+        smooth = keras.Model(image, blur(image)).predict(images, verbose=0)
         norm = float(np.median(np.linalg.norm(smooth.reshape(len(images), -1), axis=1))) or 1.0
-        images = contrast(images.shape[1:], norm).predict(images, verbose=0)
-    per_pixel = np.prod(images.shape[1:]) <= MOST_NUMBERS
+        images = contrast_normalization(images.shape[1:], norm).predict(images, verbose=0)
+    per_pixel = np.prod(images.shape[1:]) <= MAX_NUMBERS
     mean = np.mean(images, axis=0 if per_pixel else (0, 1, 2), dtype=np.float64)
     # Four digits are as fine as pixels of 8 bits need it.
     mean = mean.round(4)
     deviation = float(np.sqrt(np.mean(np.square(images - mean), dtype=np.float64)))
     # Images that are all the same have nothing to be scaled.
-    return Centre(mean, deviation or 1.0, norm)
+    return Normalization(mean, deviation or 1.0, norm)
 
 
-def blurred(x):
+def blur(x):
     """Two boxes of 3x3 pixels, one after the other: nearly a Gaussian of 1.2 pixels."""
     for _ in range(2):
         x = layers.AveragePooling2D(3, strides=1, padding="same")(x)
     return x
 
 
-def contrast(image_shape, norm):
+def contrast_normalization(image_shape, norm):
     """Blur images slightly and bring their contrast half-way to the usual one.
 
     What is drawn in thick or bright strokes costs more squared error than the same in thin ones
@@ -86,10 +86,10 @@ def contrast(image_shape, norm):
         norm: The usual length of a blurred image, taken as a row of numbers; above 0.
 
     Returns:
-        A Keras model `contrast`, from `(N, H, W, C)` to the same.
+        A Keras model `contrast_normalization`, from `(N, H, W, C)` to the same.
     """
     image = keras.Input(image_shape)
-    x = blurred(image)
+    x = blur(image)
     unit = layers.UnitNormalization(axis=(1, 2, 3))(x)
     evened = layers.Add()([layers.Rescaling(0.5)(x), layers.Rescaling(0.5 * norm)(unit)])
     return keras.Model(image, evened, name="contrast")
@@ -122,12 +122,12 @@ def network_of(autoencoder):
     return lambda seen, training: decoder(encoder(seen, training=training), training=training)
 
 
-def standardised(x, centre):
+def standardize(x, centre):
     """Take the mean away and bring what is left to a standard deviation of 1.
 
     Args:
         x: Keras tensor `(N, H, W, C)`.
-        centre: A `Centre`; `None` leaves `x` as it is.
+        centre: A `Normalization`; `None` leaves `x` as it is.
     """
     if centre is None:
         return x
@@ -135,12 +135,12 @@ def standardised(x, centre):
     return layers.Rescaling(1 / centre.deviation, offset.tolist(), name="standardised")(x)
 
 
-def pixels(x, centre):
+def to_pixels(x, centre):
     """Bring what a decoder ends with to pixels: to [0, 1], by a sigmoid.
 
     Args:
         x: Keras tensor `(N, H, W, C)`.
-        centre: A `Centre`: where `x` is 0, the mean image comes out; `None`: 0.5 does. Images of
+        centre: A `Normalization`: where `x` is 0, the mean image comes out; `None`: 0.5 does. Images of
             evened contrast have no bounds, and no sigmoid: then everything is linear.
     """
     if centre is not None and centre.norm is not None:
@@ -149,7 +149,7 @@ def pixels(x, centre):
         )
         return last(x)
     if centre is not None:
-        mean = np.clip(centre.mean, NEAREST, 1 - NEAREST)
+        mean = np.clip(centre.mean, MIN_DISTANCE_TO_BOUNDS, 1 - MIN_DISTANCE_TO_BOUNDS)
         offset = np.round(np.log(mean / (1 - mean)), 4)
         x = layers.Rescaling(1.0, offset.tolist(), name="around_the_mean")(x)
     return layers.Activation("sigmoid", dtype="float32", name="pixels")(x)

@@ -13,7 +13,7 @@ import time
 import traceback
 
 from pyimagesearch import InputError
-from pyimagesearch.recipes import ARCHITECTURES, RECIPES, recipe
+from pyimagesearch.recipes import ARCHITECTURES, RECIPES, make_recipe
 
 # The names in the tables of `corruptions`, `scoring`, `training` and others, which --help can't wait for.
 CORRUPTIONS = ("noise", "blur", "rotate")
@@ -394,7 +394,7 @@ def add_machine_flags(parser):
 
 def chosen_recipe(args):
     """The recipe that the flags of the training script name, with what else they say."""
-    return recipe(
+    return make_recipe(
         args.recipe,
         args.arch,
         filters=args.filters and tuple(args.filters),

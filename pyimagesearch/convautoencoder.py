@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import pixels, standardised
+from pyimagesearch.centring import standardize, to_pixels
 
 
 class ConvAutoencoder:
@@ -43,7 +43,7 @@ class ConvAutoencoder:
                 hundreds of steps before the averages mean anything; use 0.9 for short training.
             seed: Seed of the initial weights. `None` draws from Keras's global generator, so
                 that `keras.utils.set_random_seed` works as usual.
-            centre: A `centring.Centre` of the images to come; `None`, as in the tutorial: the
+            centre: A `centring.Normalization` of the images to come; `None`, as in the tutorial: the
                 network finds out by itself what they look like on average.
 
         Returns:
@@ -83,7 +83,7 @@ class ConvAutoencoder:
         # The encoder; `sizes` remembers (height, width) before each halving.
         sizes = []
         image = keras.Input((height, width, depth), name="image")
-        x = standardised(image, centre)
+        x = standardize(image, centre)
         for f in filters:
             sizes.append(x.shape[1:3])
             x = layers.Conv2D(f, 3, strides=2, padding="same", kernel_initializer=weights())(x)
@@ -108,7 +108,7 @@ class ConvAutoencoder:
                 x = layers.Cropping2D(((0, surplus[0]), (0, surplus[1])))(x)
             x = activate(x)
         x = layers.Conv2DTranspose(depth, 3, padding="same", kernel_initializer=weights())(x)
-        decoder = keras.Model(latent, pixels(x, centre), name="decoder")
+        decoder = keras.Model(latent, to_pixels(x, centre), name="decoder")
 
         autoencoder = keras.Model(image, decoder(encoder(image)), name="autoencoder")
         return encoder, decoder, autoencoder

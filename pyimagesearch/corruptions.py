@@ -107,7 +107,7 @@ def additive_noise(deviation):
 
 
 def corruption_fn(spec):
-    """The function of images and a seed that `training.fit` spoils its batches with."""
+    """The function of images and a seed that `training.fit_autoencoder` spoils its batches with."""
     return lambda images, seed: corrupt(images, spec, seed)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import pixels, standardised
+from pyimagesearch.centring import standardize, to_pixels
 
 
 class DenseAutoencoder:
@@ -39,7 +39,7 @@ class DenseAutoencoder:
             batchNorm: Whether batch normalisation follows each layer but the code and the last.
             momentum: Of the moving averages of batch normalisation.
             seed: Seed of the initial weights. `None` draws from Keras's global generator.
-            centre: A `centring.Centre` of the images to come; `None`, as in the tutorial: the
+            centre: A `centring.Normalization` of the images to come; `None`, as in the tutorial: the
                 network finds out by itself what they look like on average.
 
         Returns:
@@ -72,7 +72,7 @@ class DenseAutoencoder:
             return layers.BatchNormalization(momentum=momentum)(x) if batchNorm else x
 
         image = keras.Input((height, width, depth), name="image")
-        x = layers.Flatten()(standardised(image, centre))
+        x = layers.Flatten()(standardize(image, centre))
         for size in units:
             x = hidden(x, size)
         encoder = keras.Model(image, dense(latentDim, name="code")(x), name="encoder")
@@ -82,5 +82,5 @@ class DenseAutoencoder:
             x = hidden(x, size)
         x = dense(height * width * depth)(x)
         x = layers.Reshape((height, width, depth))(x)
-        decoder = keras.Model(latent, pixels(x, centre), name="decoder")
+        decoder = keras.Model(latent, to_pixels(x, centre), name="decoder")
         return encoder, decoder, keras.Model(image, decoder(encoder(image)), name="autoencoder")

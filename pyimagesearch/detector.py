@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pyimagesearch import InputError, arrays, persistence, pipeline, scoring, thresholds, training
-from pyimagesearch.recipes import ARCHITECTURES, RECIPES, recipe
+from pyimagesearch.recipes import ARCHITECTURES, RECIPES, make_recipe
 from pyimagesearch.silence import retracing_untold
 
 # Pixels that go to 255 reach at least this somewhere in a whole set of images.
@@ -204,7 +204,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _score(self, images):
-        model = pipeline.Trained(self.model_, self.scored_by, {}, self.reference_, None, {})
+        model = pipeline.TrainedModel(self.model_, self.scored_by, {}, self.reference_, None, {})
         with retracing_untold():
             return model.score_images(images).astype(np.float64)
 
@@ -240,7 +240,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     def _chosen_recipe(self):
         table = self.scaler_ is not None
-        chosen = recipe(
+        chosen = make_recipe(
             self.recipe,
             self.arch or ("dense" if table else None),
             filters=None if self.filters is None else tuple(self.filters),

@@ -37,7 +37,7 @@ def network(model):
     """One network from images to all there is to know about them.
 
     Args:
-        model: A `pipeline.Trained`.
+        model: A `pipeline.TrainedModel`.
 
     Returns:
         A Keras model from `images`, float32 `(N, H, W, C)` in [0, 1], to a dict: `reconstruction`
@@ -171,7 +171,7 @@ def about(model, form):
     """What somebody who has only the exported model needs to know about it.
 
     Args:
-        model: A `pipeline.Trained`.
+        model: A `pipeline.TrainedModel`.
         form: A key of `FORMATS`.
 
     Returns:
@@ -238,7 +238,7 @@ def export(model, form, path, images):
     """Write a model in another format, and see whether it scores as before.
 
     Args:
-        model: A `pipeline.Trained`.
+        model: A `pipeline.TrainedModel`.
         form: A key of `FORMATS`.
         path: Where to. What was exported there earlier is replaced.
         images: float32 array `(N, H, W, C)` in [0, 1], to compare the scores of; at least one.
@@ -384,7 +384,7 @@ def main(argv=None):
 
     # The model, and some of the images that it is to be checked on, from end to end.
     narrator.say("loading autoencoder and images...")
-    model = pipeline.open_model(args.model, args.score)
+    model = pipeline.load_trained_model(args.model, args.score)
     shape = model.autoencoder.input_shape[1:]
     dataset, _ = pipeline.open_dataset(
         source,

@@ -26,13 +26,13 @@ from pyimagesearch.distribution import Cluster
 from pyimagesearch.streams import iterate_batches
 
 # Images that the notes about scores are made from, at most: the rest would not change them.
-ENOUGH = 5000
+MAX_CALIBRATION_IMAGES = 5000
 # Share of the pixels of held-out images that may lie above the threshold for a single pixel.
-PIXELS_ABOVE = 0.001
+PIXEL_FALSE_ALARM_RATE = 0.001
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainingResult:
     """A network fresh from its training.
 
     Attributes:
@@ -70,28 +70,28 @@ def train(
         corrupt: What the network is to restore: a pair of a key of `corruptions.CORRUPTIONS` and
             an amount; `None`: the images as they are.
         seed: Of the choice of images, the weights, the order and what is spoilt.
-        precision: A key of `architectures.POLICIES`.
+        precision: A key of `architectures.PRECISION_POLICIES`.
         cluster: A `distribution.Cluster`; the one device unless given.
-        state, keep: As for `training.fit`.
+        state, keep: As for `training.fit_autoencoder`.
         on_epoch: Called as `on_epoch(epoch, epochs, **figures)`: once before the first epoch, with
             the number of those that are done and no figures, and after each with the figures of
-            `training.fit`.
+            `training.fit_autoencoder`.
 
     Returns:
-        A `Fitted`. Its network is a float32 one and this process's own, however it was trained.
+        A `TrainingResult`. Its network is a float32 one and this process's own, however it was trained.
 
     Example:
-        >>> from pyimagesearch.recipes import recipe
+        >>> from pyimagesearch.recipes import make_recipe
         >>> images = np.zeros((10, 8, 8, 1), "float32")
-        >>> fitted = train(images, recipe(filters=(4,), epochs=1))
+        >>> fitted = train(images, make_recipe(filters=(4,), epochs=1))
         >>> len(fitted.trained), len(fitted.held_out), len(fitted.history.loss)
         (8, 2, 1)
     """
     trained, held_out = training.split(len(images), seed=seed)
     centre = None
     if recipe.centred:
-        some = [batch for _, batch in iterate_batches(images, enough(trained, seed, 1000), 256)]
-        centre = centring.centre_of(np.concatenate(some), recipe.even_contrast)
+        some = [batch for _, batch in iterate_batches(images, subsample(trained, seed, 1000), 256)]
+        centre = centring.fit_normalization(np.concatenate(some), recipe.even_contrast)
     autoencoder = architectures.build(recipe, images.shape[1:], seed, centre)
     epochs = training.number_of_epochs(
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
@@ -107,10 +107,12 @@ def train(
 
     cluster = cluster or Cluster()
     with cluster.scope():
-        learner = architectures.copied(autoencoder, precision)
-    doubts, weigh = whom_to_suspect(images, trained, recipe, seed, cluster)
+        learner = architectures.clone_with_precision(autoencoder, precision)
+    initial_outlier_scores, sample_weight_fn = make_sample_weighting(
+        images, trained, recipe, seed, cluster
+    )
     tell(0 if state is None else len(state["loss"]))
-    history = training.fit(
+    history = training.fit_autoencoder(
         learner,
         images,
         trained,
@@ -120,8 +122,8 @@ def train(
         learning_rate=recipe.learning_rate,
         schedule=recipe.schedule,
         trim=recipe.trim,
-        doubts=doubts,
-        weigh=weigh,
+        initial_outlier_scores=initial_outlier_scores,
+        sample_weight_fn=sample_weight_fn,
         loss=loss,
         corrupt=spoil,
         seed=seed,
@@ -132,10 +134,10 @@ def train(
         keep=keep if cluster.is_chief else None,
     )
     autoencoder.set_weights(learner.get_weights())
-    return Fitted(autoencoder, trained, held_out, history)
+    return TrainingResult(autoencoder, trained, held_out, history)
 
 
-def whom_to_suspect(images, trained, recipe, seed, cluster):
+def make_sample_weighting(images, trained, recipe, seed, cluster):
     """How doubtful images are before anything is learnt, and how much who is suspected counts.
 
     The farther an image is from those that it is most like, and the less there is to be drawn, so
@@ -150,7 +152,7 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
         cluster: A `distribution.Cluster`: each process looks at its part of the images.
 
     Returns:
-        A tuple of `doubts`, float32 array `(n,)`, and `weigh`, as `training.fit` takes them; two
+        A tuple of `initial_outlier_scores`, float32 array `(n,)`, and `sample_weight_fn`, as `training.fit_autoencoder` takes them; two
         `None` where nobody is to be suspected, or by the loss alone: where contrast is evened, the
         outliers are meant to be many, and many have many neighbours.
     """
@@ -165,10 +167,10 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
         some = (look(tf.constant(batch)) for _, batch in iterate_batches(images, indices, 256))
         return np.concatenate([nothing, *some])
 
-    sample = np.searchsorted(trained, enough(trained, seed))
+    sample = np.searchsorted(trained, subsample(trained, seed))
     points = points_of(trained[sample])
     # Who counts for nothing in training is not to be compared with either.
-    odd = recipe.trim - training.edge_of(n, recipe.trim)
+    odd = recipe.trim - training.ramp_half_width(n, recipe.trim)
     bank = tf.constant(neighbourhood.trimmed_memory_bank(points, odd, seed))
 
     @tf.function(reduce_retracing=True)
@@ -176,14 +178,14 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
         far = neighbourhood.knn_distance(neighbourhood.embed(batch), bank)
         return neighbourhood.relative_error(far, batch)
 
-    doubts = np.zeros(n, np.float32)
+    initial_outlier_scores = np.zeros(n, np.float32)
     parts = [
         doubts_of(tf.constant(batch)) for _, batch in iterate_batches(images, trained[own], 256)
     ]
-    doubts[own] = np.concatenate([doubts[:0], *parts])
+    initial_outlier_scores[own] = np.concatenate([initial_outlier_scores[:0], *parts])
 
-    def weigh(suspicion):
-        weights = training.weights_of(suspicion, recipe.trim)
+    def sample_weight_fn(suspicion):
+        weights = training.trimmed_sample_weights(suspicion, recipe.trim)
         order = np.argsort(-suspicion, kind="stable")
         most = np.count_nonzero(weights < 1)  # no more than the trim allows
         suspects = order[: min(neighbourhood.n_top_outliers(n), most)]
@@ -202,7 +204,7 @@ def whom_to_suspect(images, trained, recipe, seed, cluster):
         agreed[own] = weights[own]
         return cluster.all_reduce_sum(agreed)
 
-    return cluster.all_reduce_sum(doubts), weigh
+    return cluster.all_reduce_sum(initial_outlier_scores), sample_weight_fn
 
 
 def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):
@@ -219,7 +221,7 @@ def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):
     return {**dataclasses.asdict(recipe), **settings, "fingerprint of the images": fingerprint}
 
 
-def unfinished(path, settings, cluster):
+def load_checkpoint(path, settings, cluster):
     """Where a training that was cut off can go on.
 
     Args:
@@ -228,7 +230,7 @@ def unfinished(path, settings, cluster):
         cluster: A `distribution.Cluster`.
 
     Returns:
-        What `training.fit` takes as a state; `None` where there is none.
+        What `training.fit_autoencoder` takes as a state; `None` where there is none.
 
     Raises:
         InputError: If it belongs to other settings or other images.
@@ -238,13 +240,13 @@ def unfinished(path, settings, cluster):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A trained model, with what training has noted down beside it.
 
     Attributes:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
         score: The score to judge by, a key of `scoring.SCORES`.
-        calibration: What `note_scores` noted for that score; empty for a model from elsewhere.
+        calibration: What `calibrate` noted for that score; empty for a model from elsewhere.
         reference: What that score knows about normal images; may be empty.
         valid_label: The classes that were normal in training, or `None`.
         about: All that training has noted down; empty for a model from elsewhere.
@@ -268,21 +270,21 @@ class Trained:
         return scoring.reconstruct(self.autoencoder, images, order, self.score, self.reference)
 
 
-def open_model(path, score="mse", precision="float32", cluster=None):
-    """Load a model and what lies beside it, to calculate in some precision; see `Trained`."""
+def load_trained_model(path, score="mse", precision="float32", cluster=None):
+    """Load a model and what lies beside it, to calculate in some precision; see `TrainedModel`."""
     settings = persistence.settings_path(path)
     about = persistence.load_json(settings)
-    calibration, valid_label = notes(about, score, settings)
+    calibration, valid_label = parse_calibration(about, score, settings)
     autoencoder = persistence.load_model(path)
     reference = persistence.load_reference(
         persistence.reference_path(path), score, autoencoder.input_shape[1:]
     )
     with (cluster or Cluster()).scope():
-        autoencoder = architectures.copied(autoencoder, precision)
-    return Trained(autoencoder, score, calibration, reference, valid_label, about)
+        autoencoder = architectures.clone_with_precision(autoencoder, precision)
+    return TrainedModel(autoencoder, score, calibration, reference, valid_label, about)
 
 
-def notes(about, score, name):
+def parse_calibration(about, score, name):
     """What training has noted down for a score, and its normal classes, once they are checked.
 
     Args:
@@ -291,13 +293,13 @@ def notes(about, score, name):
         name: What to call it in messages.
 
     Returns:
-        What `note_scores` noted for that score, empty if nothing; and a list of labels, or `None`.
+        What `calibrate` noted for that score, empty if nothing; and a list of labels, or `None`.
 
     Raises:
         InputError: If it is not as training writes it.
 
     Example:
-        >>> notes({"command": {"valid_label": [1, "cat"]}}, "mse", "a.json")
+        >>> parse_calibration({"command": {"valid_label": [1, "cat"]}}, "mse", "a.json")
         ({}, [1, 'cat'])
     """
 
@@ -380,7 +382,7 @@ def open_dataset(path, split="test", image_shape=None, valid_label=None, on_prog
     return datasets.label_by_class(source, valid_label), None
 
 
-def plant(dataset, spec, share, seed):
+def inject_anomalies(dataset, spec, share, seed):
     """Spoil some of the images, to see whether they would be found.
 
     Args:
@@ -404,13 +406,13 @@ def plant(dataset, spec, share, seed):
     return datasets.Dataset(images, dataset.names, labels, *beside), planted
 
 
-def note_scores(fitted, images, seed=42):
+def calibrate(fitted, images, seed=42):
     """What training notes down about scores, so that other images can be judged by it.
 
     Args:
-        fitted: A `Fitted`.
+        fitted: A `TrainingResult`.
         images: What it was fitted to.
-        seed: Of the choice among more than `ENOUGH` images.
+        seed: Of the choice among more than `MAX_CALIBRATION_IMAGES` images.
 
     Returns:
         A tuple of two dicts by score: plain numbers, to be kept as JSON (`trained` and `held_out`
@@ -418,7 +420,7 @@ def note_scores(fitted, images, seed=42):
         `scoring.fit_reference` has them.
     """
     autoencoder = fitted.autoencoder
-    trained, held_out = enough(fitted.trained, seed), enough(fitted.held_out, seed)
+    trained, held_out = subsample(fitted.trained, seed), subsample(fitted.held_out, seed)
     unseen = held_out if len(held_out) else trained
     seen = np.concatenate([trained, held_out])
     calibration, references, pixel_thresholds = {}, {}, {}
@@ -434,7 +436,7 @@ def note_scores(fitted, images, seed=42):
         if chosen.maps not in pixel_thresholds:
             # A few hundred images have pixels enough.
             *_, maps = scoring.reconstruct(autoencoder, images, unseen[:500], score, reference)
-            pixel_thresholds[chosen.maps] = float(np.quantile(maps, 1 - PIXELS_ABOVE))
+            pixel_thresholds[chosen.maps] = float(np.quantile(maps, 1 - PIXEL_FALSE_ALARM_RATE))
         calibration[score] = {
             "trained": scoring.summarize(of_trained),
             "held_out": scoring.summarize(of_held_out),
@@ -453,19 +455,19 @@ def fit_reference(fitted, images, score, seed=42):
     """Learn what a score needs to know, from the images that training trusted or from all.
 
     Args:
-        fitted, images, seed: As for `note_scores`.
+        fitted, images, seed: As for `calibrate`.
         score: A key of `scoring.SCORES`.
 
     Returns:
         A dict of arrays as `scoring.fit_reference` has it.
     """
-    chosen = enough(fitted.trained, seed)
+    chosen = subsample(fitted.trained, seed)
     if scoring.SCORES[score].fit_on_inliers:
         chosen = np.setdiff1d(chosen, fitted.history.suspects)
     return scoring.fit_reference(fitted.autoencoder, images, chosen, score)
 
 
-def enough(indices, seed, n=ENOUGH):
+def subsample(indices, seed, n=MAX_CALIBRATION_IMAGES):
     """All of the indices, or `n` of them chosen at random, ascending."""
     if len(indices) <= n:
         return indices
@@ -476,7 +478,7 @@ def describe(fitted, recipe, dataset, source, fingerprint):
     """All that decided what a training has led to, and how it went.
 
     Args:
-        fitted: A `Fitted`.
+        fitted: A `TrainingResult`.
         recipe: The `recipes.Recipe` that it was trained by.
         dataset: The `ImageSet` that it was trained on.
         source: What to call the source of the images.
@@ -497,12 +499,12 @@ def describe(fitted, recipe, dataset, source, fingerprint):
     }
 
 
-def note_restoration(fitted, images, spec, seed=42):
+def evaluate_restoration(fitted, images, spec, seed=42):
     """How much nearer to the clean images the restored ones are than the spoilt ones.
 
     Args:
-        fitted: A `Fitted` that was trained to restore. Of the images that were held out, at most
-            `ENOUGH` are looked at; without any, nothing is noted.
+        fitted: A `TrainingResult` that was trained to restore. Of the images that were held out, at most
+            `MAX_CALIBRATION_IMAGES` are looked at; without any, nothing is noted.
         images: What it was fitted to.
         spec: How they are spoilt: a pair of a key of `corruptions.CORRUPTIONS` and an amount.
         seed: Of the spoiling.
@@ -515,7 +517,9 @@ def note_restoration(fitted, images, spec, seed=42):
     if not len(fitted.held_out):
         return None
     errors = {"spoilt": [], "restored": []}
-    for number, (_, clean) in enumerate(iterate_batches(images, fitted.held_out[:ENOUGH], 256)):
+    for number, (_, clean) in enumerate(
+        iterate_batches(images, fitted.held_out[:MAX_CALIBRATION_IMAGES], 256)
+    ):
         spoilt = corruptions.corrupt(clean, spec, [seed, number])
         restored = fitted.autoencoder(spoilt, training=False).numpy()
         for name, given in (("spoilt", spoilt), ("restored", restored)):
@@ -532,8 +536,8 @@ def note_restoration(fitted, images, spec, seed=42):
     }
 
 
-def restoration_in_words(calibration):
-    """What `note_restoration` returns, as one line."""
+def format_restoration(calibration):
+    """What `evaluate_restoration` returns, as one line."""
     if calibration is None:
         return "no images held out to see how well they are restored"
     spoilt, restored = calibration["spoilt"], calibration["restored"]

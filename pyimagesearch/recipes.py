@@ -114,7 +114,7 @@ ARCHITECTURES = {
 }
 
 
-def recipe(name="robust", arch=None, **changes):
+def make_recipe(name="robust", arch=None, **changes):
     """A recipe by its name, for one of the architectures, with some settings changed.
 
     Args:
@@ -127,7 +127,7 @@ def recipe(name="robust", arch=None, **changes):
         A `Recipe`.
 
     Example:
-        >>> recipe("tutorial", "dense", epochs=3).filters
+        >>> make_recipe("tutorial", "dense", epochs=3).filters
         (128, 64)
     """
     given = {name: value for name, value in changes.items() if value is not None}

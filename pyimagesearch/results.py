@@ -21,7 +21,7 @@ def predict_masks(model, dataset):
     """Where all images of a set with masks are odd, and where they truly are.
 
     Args:
-        model: A `pipeline.Trained` with notes.
+        model: A `pipeline.TrainedModel` with notes.
         dataset: An `ImageSet` with masks.
 
     Returns:
@@ -44,7 +44,7 @@ def anomalies_table(dataset, scores, ranking, flagged, calibration):
         scores: float32 array `(N,)`.
         ranking: int array `(N,)`, the highest score first.
         flagged: bool array `(N,)`.
-        calibration: What `pipeline.note_scores` noted for this score; may be empty.
+        calibration: What `pipeline.calibrate` noted for this score; may be empty.
 
     Returns:
         A list of N + 1 tuples.
@@ -93,7 +93,7 @@ def results_page(model, dataset, scores, ranking, threshold, *, top, scale, comm
     """What `report.html` says.
 
     Args:
-        model: A `pipeline.Trained`.
+        model: A `pipeline.TrainedModel`.
         dataset, scores, ranking: As for `table`.
         threshold: The number above which an image is flagged.
         top: How many images to picture at least, if the page has room for them.
@@ -150,7 +150,7 @@ def picture_columns(model, dataset, order, scale=None):
     """Pictures of images, of their reconstructions, error maps and, if known, true masks.
 
     Args:
-        model: A `pipeline.Trained`.
+        model: A `pipeline.TrainedModel`.
         dataset: An `ImageSet`.
         order: int array: which of the images.
         scale: As for `page`.

@@ -101,7 +101,7 @@ def loaders():
         ".npz": lambda path: datasets.load(str(path)),
         ".npy": datasets.load_npy,
         ".csv": lambda path: datasets.load_files(*persistence.load_manifest(path)),
-        ".json": lambda path: pipeline.notes(persistence.load_json(path), "mse", path),
+        ".json": lambda path: pipeline.parse_calibration(persistence.load_json(path), "mse", path),
         **dict.fromkeys((".png", ".jpg", ".bmp"), image),
     }
 

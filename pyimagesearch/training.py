@@ -106,11 +106,11 @@ def number_of_epochs(n, epochs, batch_size, min_steps):
 
 
 # How far to either side of the trim the weights go from 0 to 1, of the ranks by suspicion among very
-# many images; among `FEW`, half as far.
-EDGE, FEW = 0.04, 1000
+# many images; among `RAMP_HALF_IMAGES`, half as far.
+MAX_RAMP, RAMP_HALF_IMAGES = 0.04, 1000
 
 
-def edge_of(n, trim):
+def ramp_half_width(n, trim):
     """How soft the limit between suspects and others is.
 
     Nobody knows how many outliers there are. Past a hard limit, a rare kind of normal image would
@@ -125,13 +125,13 @@ def edge_of(n, trim):
         By how much the share of images that count in part reaches to either side of the trim.
 
     Example:
-        >>> [round(edge_of(n, trim=0.05), 3) for n in (100, 1000, 10_000)]
+        >>> [round(ramp_half_width(n, trim=0.05), 3) for n in (100, 1000, 10_000)]
         [0.004, 0.02, 0.036]
     """
-    return min(EDGE * n / (n + FEW), trim, 1 - trim)
+    return min(MAX_RAMP * n / (n + RAMP_HALF_IMAGES), trim, 1 - trim)
 
 
-def weights_of(suspicion, trim):
+def trimmed_sample_weights(suspicion, trim):
     """How much each image counts.
 
     Args:
@@ -143,19 +143,19 @@ def weights_of(suspicion, trim):
         in between; about `(1 - trim) n` in sum.
 
     Example:
-        >>> weights_of([4, 3, 2, 1], trim=0.5).tolist()
+        >>> trimmed_sample_weights([4, 3, 2, 1], trim=0.5).tolist()
         [0.0, 0.5, 1.0, 1.0]
     """
     n = len(suspicion)
     ranks = np.empty(n)
     ranks[np.argsort(-np.asarray(suspicion), kind="stable")] = np.arange(1, n + 1) / n
-    edge = edge_of(n, trim)
+    edge = ramp_half_width(n, trim)
     if not edge:
         return np.ones(n, np.float32)
     return np.clip((ranks - trim + edge) / (2 * edge), 0, 1).astype(np.float32)
 
 
-def fit(
+def fit_autoencoder(
     autoencoder,
     images,
     trained=None,
@@ -166,8 +166,8 @@ def fit(
     learning_rate,
     schedule="cosine",
     trim=0.0,
-    doubts=None,
-    weigh=None,
+    initial_outlier_scores=None,
+    sample_weight_fn=None,
     loss="mse",
     corrupt=None,
     seed=42,
@@ -179,15 +179,15 @@ def fit(
     """Fit an autoencoder to images some of which it should not learn.
 
     After the first epoch, the images whose loss was among the largest `trim` of the whole set when
-    they were last seen count for less, and the worst of them for nothing (`weights_of`). Each epoch
+    they were last seen count for less, and the worst of them for nothing (`trimmed_sample_weights`). Each epoch
     judges anew, so that an image can clear itself. An outlier is thus not learnt, and stays badly
     reconstructed however long the training. (Iterative trimmed loss minimisation, here with a soft
     limit: Shen and Sanghavi, "Learning with bad training data via iterative trimmed loss
     minimization", ICML 2019.)
 
-    What the loss can't tell as long as little is learnt may be known beforehand: with `doubts` the
+    What the loss can't tell as long as little is learnt may be known beforehand: with `initial_outlier_scores` the
     most doubtful are suspects in the first epoch, and later those of whom the product of doubt and
-    loss is largest. With `weigh`, it is not their rank alone that decides how much they count.
+    loss is largest. With `sample_weight_fn`, it is not their rank alone that decides how much they count.
 
     With `corrupt`, the network sees spoilt images and is to give back the clean ones (denoising
     autoencoder: Vincent et al., "Extracting and composing robust features with denoising
@@ -212,10 +212,10 @@ def fit(
         schedule: A key of `SCHEDULES`.
         trim: Share of the images' weight to take from the most suspect, in [0, 1). 0 is plain
             training.
-        doubts: float array `(n,)`, at least 0: how doubtful each of the n images to train on is, in
+        initial_outlier_scores: float array `(n,)`, at least 0: how doubtful each of the n images to train on is, in
             any unit. Unless given, all are suspected by their loss alone.
-        weigh: Function from float array `(n,)`, how suspect each of them is, to float32 array
-            `(n,)` in [0, 1], how much it counts; `weights_of` with the trim unless given.
+        sample_weight_fn: Function from float array `(n,)`, how suspect each of them is, to float32 array
+            `(n,)` in [0, 1], how much it counts; `trimmed_sample_weights` with the trim unless given.
         loss: A key of `LOSSES`.
         corrupt: Function from a batch, float32 array `(B, H, W, C)`, and a seed, a list of whole
             numbers, to the spoilt batch; `None` leaves the images as they are.
@@ -240,7 +240,7 @@ def fit(
         >>> from pyimagesearch.convautoencoder import ConvAutoencoder
         >>> images = np.zeros((20, 8, 8, 1), "float32")
         >>> autoencoder = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-        >>> history = fit(autoencoder, images, epochs=3, batch_size=10, learning_rate=0.01)
+        >>> history = fit_autoencoder(autoencoder, images, epochs=3, batch_size=10, learning_rate=0.01)
         >>> history.loss[0] > history.loss[2]
         True
     """
@@ -254,13 +254,13 @@ def fit(
     trained = np.arange(len(images)) if trained is None else np.asarray(trained)
     held_out = np.asarray(held_out, np.int64)
     n = len(trained)
-    weigh = weigh or functools.partial(weights_of, trim=trim)
+    sample_weight_fn = sample_weight_fn or functools.partial(trimmed_sample_weights, trim=trim)
     steps = epochs * -(-n // batch_size)
     with cluster.scope():
         rate = SCHEDULES[schedule](learning_rate, steps, epochs)
         optimizer = keras.optimizers.Adam(rate)
         optimizer.build(autoencoder.trainable_variables)
-    normalise_together(autoencoder, cluster.devices > 1)
+    synchronize_batch_norm(autoencoder, cluster.devices > 1)
     evened = has_even_contrast(autoencoder)
     see, network = wanted_by(autoencoder), network_of(autoencoder)
 
@@ -292,7 +292,7 @@ def fit(
         found = np.zeros(len(order), np.float32)
         shape = images.shape[1:]
         for count, (batch, own, wanted) in enumerate(
-            own_batches(images, order, batch_size, cluster)
+            local_batches(images, order, batch_size, cluster)
         ):
             indices, given = order[batch], wanted
             if corrupt is not None:
@@ -312,8 +312,8 @@ def fit(
 
     variables = [*autoencoder.variables, *optimizer.variables]
     weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
-    if doubts is not None:
-        weights[trained] = weigh(doubts)
+    if initial_outlier_scores is not None:
+        weights[trained] = sample_weight_fn(initial_outlier_scores)
     last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was
     curve, val_curve, before, interrupted = [], [], 0.0, False
 
@@ -343,8 +343,10 @@ def fit(
                 val_curve.append(trimmed_mean(each_batch(held_out, look, 0), trim))
             trimmed = 1 - weights[trained].mean(dtype=np.float64)
             if epoch < epochs:
-                suspicion = last_seen[trained] * (1 if doubts is None else doubts)
-                weights[trained] = weigh(suspicion)
+                suspicion = last_seen[trained] * (
+                    1 if initial_outlier_scores is None else initial_outlier_scores
+                )
+                weights[trained] = sample_weight_fn(suspicion)
             state = {
                 "loss": np.array(curve),
                 "val_loss": np.array(val_curve),
@@ -373,7 +375,7 @@ def fit(
     return History(curve, val_curve, seconds, np.flatnonzero(weights == 0), interrupted)
 
 
-def own_batches(images, order, batch_size, cluster):
+def local_batches(images, order, batch_size, cluster):
     """Go through images in an order, each process of a cluster through its part of each batch.
 
     Args:
@@ -389,7 +391,7 @@ def own_batches(images, order, batch_size, cluster):
     Example:
         >>> from pyimagesearch.distribution import Cluster
         >>> images = np.zeros((3, 1, 1, 1), np.float32)
-        >>> [pixels.shape for *_, pixels in own_batches(images, np.arange(3), 2, Cluster())]
+        >>> [pixels.shape for *_, pixels in local_batches(images, np.arange(3), 2, Cluster())]
         [(2, 1, 1, 1), (1, 1, 1, 1)]
     """
     starts = range(0, len(order), batch_size)
@@ -405,11 +407,11 @@ def own_batches(images, order, batch_size, cluster):
         yield part, own, next(pixels)[1] if len(indices) else nothing
 
 
-def normalise_together(model, together):
+def synchronize_batch_norm(model, together):
     """Say whether batch normalisation takes its statistics over the slices of all devices."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            normalise_together(layer, together)
+            synchronize_batch_norm(layer, together)
         elif isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = together
 

@@ -240,14 +240,14 @@ def test_every_part_of_speed_can_be_measured(tmp_path, monkeypatch):
 
 def test_operations_are_counted_from_the_layers():
     from pyimagesearch.architectures import build
-    from pyimagesearch.recipes import recipe
+    from pyimagesearch.recipes import make_recipe
 
     # 784-4-2 and back, on paper.
-    network = build(recipe(arch="dense", filters=(4,), latent_dim=2), (28, 28, 1))
+    network = build(make_recipe(arch="dense", filters=(4,), latent_dim=2), (28, 28, 1))
     assert benchmark_speed.operations(network) == 2 * 2 * (784 * 4 + 4 * 2)
     # A convolution of 5 filters at 4x4 places, and back to as many channels from as many places,
     # then at 8x8 places to a single one.
-    network = build(recipe(arch="cnn", filters=(5,), batch_norm=False), (8, 8, 1))
+    network = build(make_recipe(arch="cnn", filters=(5,), batch_norm=False), (8, 8, 1))
     assert benchmark_speed.operations(network) == 2 * 9 * (16 * 5 + 16 * 25 + 64 * 5)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import architectures, centring
-from pyimagesearch.recipes import ARCHITECTURES, recipe
+from pyimagesearch.recipes import ARCHITECTURES, make_recipe
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def images(rng):
 
 def test_standardised_images_have_mean_0_and_deviation_1(images):
     image = keras.Input(images.shape[1:])
-    centre = centring.centre_of(images)
-    given = keras.Model(image, centring.standardised(image, centre))(images).numpy()
+    centre = centring.fit_normalization(images)
+    given = keras.Model(image, centring.standardize(image, centre))(images).numpy()
     np.testing.assert_allclose(given.mean(axis=0), 0, atol=1e-3)
     assert given.std() == pytest.approx(1, abs=1e-3)
 
@@ -24,27 +24,27 @@ def test_standardised_images_have_mean_0_and_deviation_1(images):
 def test_pixels_given_0_are_those_of_the_mean_image(images):
     x = keras.Input(images.shape[1:])
     for even_contrast in (False, True):
-        centre = centring.centre_of(images, even_contrast)
-        given = keras.Model(x, centring.pixels(x, centre))(np.zeros_like(images[:1])).numpy()
+        centre = centring.fit_normalization(images, even_contrast)
+        given = keras.Model(x, centring.to_pixels(x, centre))(np.zeros_like(images[:1])).numpy()
         np.testing.assert_allclose(given[0], centre.mean, atol=1e-3)
 
 
 def test_centre_of_black_images_neither_divides_by_nothing_nor_saturates():
-    centre = centring.centre_of(np.zeros((3, 4, 4, 1), np.float32))
+    centre = centring.fit_normalization(np.zeros((3, 4, 4, 1), np.float32))
     assert centre.deviation == 1
     x = keras.Input((4, 4, 1))
-    given = keras.Model(x, centring.pixels(x, centre))(np.zeros((1, 4, 4, 1))).numpy()
-    np.testing.assert_allclose(given, centring.NEAREST, rtol=1e-2)
+    given = keras.Model(x, centring.to_pixels(x, centre))(np.zeros((1, 4, 4, 1))).numpy()
+    np.testing.assert_allclose(given, centring.MIN_DISTANCE_TO_BOUNDS, rtol=1e-2)
 
 
 def test_centre_of_very_many_pixels_is_the_mean_of_each_channel(images, monkeypatch):
-    monkeypatch.setattr(centring, "MOST_NUMBERS", 100)
-    centre = centring.centre_of(images)
+    monkeypatch.setattr(centring, "MAX_NUMBERS", 100)
+    centre = centring.fit_normalization(images)
     np.testing.assert_allclose(centre.mean, images.mean(axis=(0, 1, 2)), atol=1e-4)
 
 
 def test_contrast_given_images_twice_as_bright_makes_them_half_as_much_brighter(images):
-    even = centring.contrast(images.shape[1:], norm=1.0)
+    even = centring.contrast_normalization(images.shape[1:], norm=1.0)
     once = even(images[:1]).numpy()
     length = np.linalg.norm(keras.ops.convert_to_numpy(blurred(images[:1])))
     usual, twice = (even(images[:1] * factor / length).numpy() for factor in (1, 2))
@@ -56,7 +56,7 @@ def test_contrast_given_images_twice_as_bright_makes_them_half_as_much_brighter(
 
 def blurred(images):
     x = keras.Input(images.shape[1:])
-    return keras.Model(x, centring.blurred(x))(images)
+    return keras.Model(x, centring.blur(x))(images)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -64,8 +64,8 @@ def blurred(images):
 def test_networks_of_any_kind_can_be_centred_and_are_from_images_to_images(
     images, arch, even_contrast
 ):
-    chosen = recipe("shapes", arch, filters=(4,), even_contrast=even_contrast)
-    centre = centring.centre_of(images, even_contrast)
+    chosen = make_recipe("shapes", arch, filters=(4,), even_contrast=even_contrast)
+    centre = centring.fit_normalization(images, even_contrast)
     network = architectures.build(chosen, images.shape[1:], 0, centre)
     assert network(images).shape == images.shape
     assert centring.has_even_contrast(network) == even_contrast

@@ -245,4 +245,4 @@ def test_command_line_knows_every_score_and_loss():
 
     assert set(commandline.SCORES) == set(scoring.SCORES)
     assert set(commandline.LOSSES) == set(training.LOSSES)
-    assert set(commandline.PRECISIONS) == set(architectures.POLICIES)
+    assert set(commandline.PRECISIONS) == set(architectures.PRECISION_POLICIES)

@@ -51,7 +51,7 @@ def test_scikit_learn_finds_its_conventions_kept(estimator, check):
 def test_scores_are_those_of_the_scripts(trained):
     """The same images, the same seed: the same network and threshold, to the bit."""
     images = persistence.load_images(trained / "images.pickle")
-    model = pipeline.open_model(trained / "autoencoder.model", "local")
+    model = pipeline.load_trained_model(trained / "autoencoder.model", "local")
     detector = AutoencoderDetector(scored_by="local", random_state=42).fit(images)
     np.testing.assert_array_equal(detector.anomaly_score(images), model.score_images(images))
 

@@ -38,7 +38,7 @@ for name, cluster in clusters.items():
         images, chosen, cluster=cluster, corrupt=corrupt, keep=lambda state: None
     )
     with cluster.scope():
-        network = architectures.copied(fitted.autoencoder)
+        network = architectures.clone_with_precision(fitted.autoencoder)
     weights = fitted.autoencoder.get_weights()
     np.savez(
         f"{out}/{name}{cluster.worker}.npz",

@@ -19,7 +19,7 @@ from pyimagesearch import (
     scoring,
     thresholds,
 )
-from pyimagesearch.recipes import recipe
+from pyimagesearch.recipes import make_recipe
 
 SHAPE = (9, 12, 3)
 QUICKEST = ("savedmodel", "mse")
@@ -37,8 +37,8 @@ def images():
 def folder(tmp_path_factory, images):
     """A model with all that training leaves beside it."""
     folder = tmp_path_factory.mktemp("model")
-    fitted = pipeline.train(images, recipe(filters=(4,), epochs=2, min_steps=0))
-    calibration, references = pipeline.note_scores(fitted, images)
+    fitted = pipeline.train(images, make_recipe(filters=(4,), epochs=2, min_steps=0))
+    calibration, references = pipeline.calibrate(fitted, images)
     persistence.save_images(folder / "images.pickle", images)
     persistence.save_model(folder / "a.model", fitted.autoencoder)
     persistence.save_references(folder / "a.npz", references)
@@ -97,7 +97,7 @@ def test_exported_model_gives_what_ours_gives(folder, images, tmp_path, capfd, f
     assert said.err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
-    model = pipeline.open_model(folder / "a.model", score)
+    model = pipeline.load_trained_model(folder / "a.model", score)
     run = export.FORMATS[form].read(tmp_path / "it")
     for order in ([5], [3, 1, 4, 1, 5]):
         theirs = run(images[order])
@@ -120,7 +120,7 @@ def test_exported_model_gives_what_ours_gives(folder, images, tmp_path, capfd, f
 
 @pytest.mark.slow
 def test_exported_model_flags_what_lies_above_the_threshold_of_training(folder, images, tmp_path):
-    model = pipeline.open_model(folder / "a.model")
+    model = pipeline.load_trained_model(folder / "a.model")
     middle = float(np.median(model.score_images(images)))
     calibration = {**model.calibration, "threshold": middle}
     export.export(
@@ -143,7 +143,7 @@ def test_export_that_scores_otherwise_is_refused_and_the_earlier_one_stays(
 
     fickle = scoring.AnomalyScore(by_the_hour, lambda maps, *_: scoring.mean_of_map(maps))
     monkeypatch.setitem(scoring.SCORES, "fickle", fickle)
-    model = pipeline.open_model(folder / "a.model", "fickle")
+    model = pipeline.load_trained_model(folder / "a.model", "fickle")
     (tmp_path / "it").mkdir()
     (tmp_path / "it" / "saved_model.pb").write_text("earlier")
     with pytest.raises(InputError, match="differ by at most 0.0001 from ours, found 0"):
@@ -209,7 +209,7 @@ def test_file_that_appears_while_a_model_is_exported_stays(folder, images, tmp_p
         path.write_text("network")
         (tmp_path / "it").write_text("mine")
 
-    model = pipeline.open_model(folder / "a.model")
+    model = pipeline.load_trained_model(folder / "a.model")
     form = export.Format(write, lambda path: lambda x: {"score": model.score_images(x)}, "m")
     monkeypatch.setitem(export.FORMATS, "tflite", form)
     with pytest.raises(InputError, match="it, which it has not written"):
@@ -221,7 +221,7 @@ def test_file_that_appears_while_a_model_is_exported_stays(folder, images, tmp_p
 @pytest.mark.slow
 def test_model_without_notes_is_exported_without_a_threshold(images, folder, tmp_path):
     atomic.save_bytes(tmp_path / "b.model", (folder / "a.model").read_bytes())
-    model = pipeline.open_model(tmp_path / "b.model")
+    model = pipeline.load_trained_model(tmp_path / "b.model")
     assert export.export(model, "savedmodel", tmp_path / "it", images) <= 1e-4
     assert "flagged" not in export.read_savedmodel(tmp_path / "it")(images)
     about = about_in("savedmodel", tmp_path / "it")

@@ -177,7 +177,7 @@ def test_names_of_layers(trained, shapes):
     model = persistence.load_model(shapes / "autoencoder.model")
     assert {"autoencoder", "image", "contrast", "encoder", "decoder"} <= layer_names(model)
     assert [layer.name for layer in model.layers] == ["image", "contrast", "encoder", "decoder"]
-    dense = architectures.build(recipes.recipe(arch="dense"), (8, 8, 1))
+    dense = architectures.build(recipes.make_recipe(arch="dense"), (8, 8, 1))
     assert sorted(layer_names(dense)) == names(
         "autoencoder encoder decoder image latent code pixels"
     )

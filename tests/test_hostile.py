@@ -18,7 +18,7 @@ from pyimagesearch import (
     persistence,
     torture,
 )
-from pyimagesearch.recipes import ARCHITECTURES, recipe
+from pyimagesearch.recipes import ARCHITECTURES, make_recipe
 
 SCRIPTS = {"train": train.main, "find": find_anomalies.main}
 INPUTS = [("train", name) for name in mistakes.TRAINING_INPUTS]
@@ -57,7 +57,7 @@ def test_model_that_is_only_packed_anew_is_taken(trained, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_network_of_ours_is_taken_with_all_its_weights(arch, tmp_path):
-    made = architectures.build(recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
+    made = architectures.build(make_recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
     persistence.save_model(tmp_path / "a.model", made)
     loaded = persistence.load_model(tmp_path / "a.model")
     for one, other in zip(made.get_weights(), loaded.get_weights(), strict=True):

@@ -6,7 +6,7 @@ import pytest
 from pyimagesearch import pipeline, scoring, training
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.distribution import Cluster
-from pyimagesearch.recipes import recipe
+from pyimagesearch.recipes import make_recipe
 
 
 @pytest.mark.parametrize("score", [name for name in scoring.SCORES if scoring.SCORES[name].fit])
@@ -16,7 +16,7 @@ def test_suspects_are_not_learnt_from_by_a_score_that_wants_trusted_images(score
     network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
     trained, suspects = np.arange(25), np.arange(10)
     history = training.History([1.0], [], 0.0, suspects)
-    fitted = pipeline.Fitted(network, trained, np.arange(25, 30), history)
+    fitted = pipeline.TrainingResult(network, trained, np.arange(25, 30), history)
     found = pipeline.fit_reference(fitted, images, score)
     by_all = scoring.fit_reference(network, images, trained, score)
     by_trusted = scoring.fit_reference(network, images, trained[10:], score)
@@ -36,38 +36,46 @@ def bars(rng, n=600, n_odd=20):
 
 def compare_with_some(monkeypatch):
     """Let the images to compare with be two thirds of them."""
-    monkeypatch.setattr(pipeline, "enough", functools.partial(pipeline.enough, n=400))
+    monkeypatch.setattr(pipeline, "subsample", functools.partial(pipeline.subsample, n=400))
 
 
 def test_who_is_suspected_and_unlike_the_suspects_counts(rng, monkeypatch):
     compare_with_some(monkeypatch)
     images, suspicion = bars(rng)
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Cluster())
-    assert np.flatnonzero(weigh(suspicion) == 0).tolist() == list(range(580, 600))
-    by_rank = training.weights_of(suspicion, recipe().trim)
+    _, sample_weight_fn = pipeline.make_sample_weighting(
+        images, np.arange(600), make_recipe(), 0, Cluster()
+    )
+    assert np.flatnonzero(sample_weight_fn(suspicion) == 0).tolist() == list(range(580, 600))
+    by_rank = training.trimmed_sample_weights(suspicion, make_recipe().trim)
     assert by_rank[562:580].max() < 1  # by their rank alone they would count in part
-    assert weigh(suspicion)[562:580].min() > 0.9
+    assert sample_weight_fn(suspicion)[562:580].min() > 0.9
 
 
 def test_most_suspect_count_for_nothing_whatever_they_are_like(rng):
     images, suspicion = bars(rng)
     images[-1] = images[0]
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, Cluster())
-    assert np.flatnonzero(weigh(suspicion) == 0).tolist() == list(range(580, 600))
+    _, sample_weight_fn = pipeline.make_sample_weighting(
+        images, np.arange(600), make_recipe(), 0, Cluster()
+    )
+    assert np.flatnonzero(sample_weight_fn(suspicion) == 0).tolist() == list(range(580, 600))
 
 
 def test_no_more_are_ignored_than_the_trim_allows(rng):
     images, suspicion = bars(rng)
-    chosen = recipe(trim=0.008)
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Cluster())
-    assert 0 < np.count_nonzero(weigh(suspicion) < 1) <= 2 * 0.008 * 600
+    chosen = make_recipe(trim=0.008)
+    _, sample_weight_fn = pipeline.make_sample_weighting(
+        images, np.arange(600), chosen, 0, Cluster()
+    )
+    assert 0 < np.count_nonzero(sample_weight_fn(suspicion) < 1) <= 2 * 0.008 * 600
 
 
 @pytest.mark.parametrize("trim", [0.5, 0.9, 0.999])
 def test_where_most_are_in_doubt_somebody_counts(rng, trim):
     images = rng.random((150, 8, 8, 1), np.float32)
-    _, weigh = pipeline.whom_to_suspect(images, np.arange(150), recipe(trim=trim), 0, Cluster())
-    weights = weigh(np.arange(150))
+    _, sample_weight_fn = pipeline.make_sample_weighting(
+        images, np.arange(150), make_recipe(trim=trim), 0, Cluster()
+    )
+    weights = sample_weight_fn(np.arange(150))
     assert 0 <= weights.min() < weights.max() <= 1
 
 
@@ -80,8 +88,10 @@ def test_processes_that_share_the_work_agree_with_one_that_does_it_all(rng, monk
             self.local_slice, self.all_reduce_sum = (lambda n: part), (lambda array: array)
 
     def both(cluster):
-        doubts, weigh = pipeline.whom_to_suspect(images, np.arange(600), recipe(), 0, cluster)
-        return np.stack([doubts, weigh(suspicion)])
+        initial_outlier_scores, sample_weight_fn = pipeline.make_sample_weighting(
+            images, np.arange(600), make_recipe(), 0, cluster
+        )
+        return np.stack([initial_outlier_scores, sample_weight_fn(suspicion)])
 
     parts = [both(Half(slice(0, 350))), both(Half(slice(350, 600)))]
     np.testing.assert_allclose(sum(parts), both(Cluster()), rtol=1e-5)
@@ -89,6 +99,6 @@ def test_processes_that_share_the_work_agree_with_one_that_does_it_all(rng, monk
 
 def test_nobody_is_suspected_where_nothing_is_trimmed(rng):
     images, _ = bars(rng)
-    for chosen in (recipe(trim=0), recipe("shapes"), recipe("tutorial")):
-        found = pipeline.whom_to_suspect(images, np.arange(600), chosen, 0, Cluster())
+    for chosen in (make_recipe(trim=0), make_recipe("shapes"), make_recipe("tutorial")):
+        found = pipeline.make_sample_weighting(images, np.arange(600), chosen, 0, Cluster())
         assert found == (None, None)

@@ -111,7 +111,7 @@ def test_any_names_lie_in_a_page_as_data_and_never_as_tags(content, tag):
 def test_any_json_is_notes_or_refused(content):
     about = content if isinstance(content, dict) else {"scores": {"mse": content}}
     try:
-        calibration, labels = pipeline.notes(about, "mse", "it")
+        calibration, labels = pipeline.parse_calibration(about, "mse", "it")
     except InputError:
         return
     # What is let through can be used by every rule, and written down again.
@@ -171,9 +171,11 @@ def test_contamination_is_what_was_asked_for_and_the_seed_decides(seed, normal, 
 )
 def test_networks_give_back_the_size_they_take(height, width, depth, arch):
     from pyimagesearch import architectures
-    from pyimagesearch.recipes import recipe
+    from pyimagesearch.recipes import make_recipe
 
-    built = architectures.build(recipe("robust", arch, filters=(3, 2)), (height, width, depth), 0)
+    built = architectures.build(
+        make_recipe("robust", arch, filters=(3, 2)), (height, width, depth), 0
+    )
     assert built.output_shape == (None, height, width, depth)
 
 

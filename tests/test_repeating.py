@@ -105,7 +105,7 @@ def test_run_that_failed_after_its_training_is_resumed_without_training_again(
     assert len(list((tmp_path / "log").iterdir())) == 1
     assert "[INFO] nothing to resume: beginning anew\n" in capfd.readouterr().out
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "note_scores", lambda *_: 1 / 0)
+        patch.setattr(pipeline, "calibrate", lambda *_: 1 / 0)
         assert train.main(training_flags(tmp_path / "cut", "--quiet")) == 1
     assert "ZeroDivisionError" in capfd.readouterr().err
     assert "found epochs 2 then and 3 now" in complaint(

@@ -178,10 +178,10 @@ def test_summary_says_what_the_scores_are_like():
 
 def test_batch_size_changes_no_bit_of_a_score(rng):
     from pyimagesearch import architectures
-    from pyimagesearch.recipes import recipe
+    from pyimagesearch.recipes import make_recipe
 
     images = rng.random((40, 12, 12, 1), np.float32)
-    autoencoder = architectures.build(recipe("robust", "dense"), (12, 12, 1), 0)
+    autoencoder = architectures.build(make_recipe("robust", "dense"), (12, 12, 1), 0)
     expected = scoring.score_images(autoencoder, images)
     for batch_size in (1, 2, 7, 39):
         scores = scoring.score_images(autoencoder, images, batch_size=batch_size)

@@ -44,7 +44,7 @@ def test_trimmed_mean_leaves_out_the_largest():
 @pytest.mark.parametrize("trim", [0.01, 0.05, 0.25, 0.5, 0.98])
 def test_weights_rise_with_rank_from_nothing_to_all_and_take_away_the_trim(trim, rng):
     suspicion = rng.permutation(1000).astype(float)
-    weights = training.weights_of(suspicion, trim)
+    weights = training.trimmed_sample_weights(suspicion, trim)
     by_rank = weights[np.argsort(-suspicion)]
     assert (np.diff(by_rank) >= 0).all()
     assert by_rank[0] == pytest.approx(0, abs=0.1)
@@ -55,15 +55,15 @@ def test_weights_rise_with_rank_from_nothing_to_all_and_take_away_the_trim(trim,
 
 
 def test_equally_suspect_images_are_told_apart_by_their_order():
-    assert training.weights_of(np.ones(4), 0.5).tolist() == [0, 0.5, 1, 1]
+    assert training.trimmed_sample_weights(np.ones(4), 0.5).tolist() == [0, 0.5, 1, 1]
 
 
 @pytest.mark.parametrize("n", [1, 2, 30])
 @pytest.mark.parametrize("trim", [0, 0.001, 0.05, 0.5, 0.999])
 def test_somebody_always_counts(n, trim):
-    assert training.weights_of(np.arange(n), trim).max() > 0
+    assert training.trimmed_sample_weights(np.arange(n), trim).max() > 0
     if not trim:
-        assert training.weights_of(np.arange(n), trim).tolist() == [1] * n
+        assert training.trimmed_sample_weights(np.arange(n), trim).tolist() == [1] * n
 
 
 def test_inverse_time_schedule_is_keras_2s_decay():
@@ -105,7 +105,7 @@ def fitted(images, trained=None, held_out=(), **settings):
     build = ConvAutoencoder.build
     autoencoder = build(8, 8, 1, filters=(8,), latentDim=4, batchNorm=False, seed=0)[2]
     settings = {"epochs": 20, "batch_size": 20, "learning_rate": 0.01, **settings}
-    return autoencoder, training.fit(autoencoder, images, trained, held_out, **settings)
+    return autoencoder, training.fit_autoencoder(autoencoder, images, trained, held_out, **settings)
 
 
 def assert_same(one, other):
@@ -130,20 +130,24 @@ def test_thick_strokes_are_suspected_no_sooner_than_thin_ones(rng):
     images += 0.02 * rng.standard_normal(images.shape, np.float32)
     images[0, 4:, 4:6] = 1
     images[20, 4:, 6:] = 1
-    doubts = neighbourhood.relative_error(np.ones(40, np.float32), images).numpy()
-    _, history = fitted(images, trim=0.027, epochs=30, batch_size=40, doubts=doubts)
+    initial_outlier_scores = neighbourhood.relative_error(np.ones(40, np.float32), images).numpy()
+    _, history = fitted(
+        images, trim=0.027, epochs=30, batch_size=40, initial_outlier_scores=initial_outlier_scores
+    )
     assert history.suspects.tolist() == [0]
 
 
 def test_doubtful_images_are_suspects_from_the_first_epoch_on(rng):
     """What the first epoch must not learn makes no difference to it."""
     images, outliers = contaminated_images(rng)
-    doubts = np.ones(len(images), np.float32)
-    doubts[outliers] = 1000
+    initial_outlier_scores = np.ones(len(images), np.float32)
+    initial_outlier_scores[outliers] = 1000
     networks = []
     for spoilt in (images[outliers], 1 - images[outliers]):
         images[outliers] = spoilt
-        autoencoder, history = fitted(images, trim=TRIM, epochs=1, doubts=doubts)
+        autoencoder, history = fitted(
+            images, trim=TRIM, epochs=1, initial_outlier_scores=initial_outlier_scores
+        )
         assert history.suspects.tolist() == outliers.tolist()
         networks.append(autoencoder)
     assert_same(*networks)
@@ -153,9 +157,9 @@ def test_suspicion_is_loss_times_doubt(rng):
     """Of the same image twice, the more doubtful is suspected in the end."""
     images, outliers = contaminated_images(rng)
     images[0] = images[outliers[0]]
-    doubts = np.ones(len(images), np.float32)
-    doubts[0] = 1.5
-    _, history = fitted(images, trim=0.012, epochs=6, doubts=doubts)
+    initial_outlier_scores = np.ones(len(images), np.float32)
+    initial_outlier_scores[0] = 1.5
+    _, history = fitted(images, trim=0.012, epochs=6, initial_outlier_scores=initial_outlier_scores)
     assert history.suspects.tolist() == [0]
 
 
@@ -163,13 +167,13 @@ def test_more_than_their_rank_can_decide_how_much_suspects_count(rng):
     images, outliers = contaminated_images(rng)
     told = []
 
-    def weigh(suspicion):
+    def sample_weight_fn(suspicion):
         told.append(suspicion)
         weights = np.ones(len(images), np.float32)
         weights[outliers[:3]] = 0
         return weights
 
-    _, history = fitted(images, trim=TRIM, epochs=3, weigh=weigh)
+    _, history = fitted(images, trim=TRIM, epochs=3, sample_weight_fn=sample_weight_fn)
     assert history.suspects.tolist() == outliers[:3].tolist()
     assert len(told) == 2  # without doubts, nobody is suspected before the first epoch
     assert told[1].argmax() in outliers
@@ -307,7 +311,7 @@ def test_training_that_goes_on_ends_as_if_it_had_never_stopped(batch_norm, epoch
     states, ends = [], []
     for state in (None, epochs_before - 1):
         autoencoder = build(8, 8, 1, filters=(4,), latentDim=2, batchNorm=batch_norm, seed=0)[2]
-        history = training.fit(
+        history = training.fit_autoencoder(
             autoencoder,
             images,
             np.arange(50),
