@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from pyimagesearch import commandline
-from pyimagesearch.silence import tensorflow_silenced
+from pyimagesearch.silence import quiet_tensorflow
 
 
 @commandline.exit_status
@@ -19,7 +19,7 @@ def main(argv=None):
     narrator = commandline.Narrator(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
-    with tensorflow_silenced():
+    with quiet_tensorflow():
         from pyimagesearch import (
             atomic,
             distribution,
@@ -36,7 +36,7 @@ def main(argv=None):
     gallery, histogram, heatmaps, table, report, page = targets
     cluster = distribution.connect(args.strategy)
     if cluster.is_chief:
-        atomic.check_targets(*targets, inputs=pipeline.files_read(args.dataset, args.model))
+        atomic.check_writable(*targets, inputs=pipeline.files_read(args.dataset, args.model))
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
@@ -127,7 +127,7 @@ def main(argv=None):
         metrics=verdict,
     )
     # All files at once.
-    with atomic.together():
+    with atomic.transaction():
         persistence.save_picture(gallery, montage)
         persistence.save_picture(histogram, bars)
         atomic.remove(heatmaps)

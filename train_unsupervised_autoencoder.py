@@ -7,7 +7,7 @@ import functools
 import sys
 
 from pyimagesearch import commandline
-from pyimagesearch.silence import tensorflow_silenced
+from pyimagesearch.silence import quiet_tensorflow
 
 
 @commandline.exit_status
@@ -18,7 +18,7 @@ def main(argv=None):
     narrator = commandline.Narrator(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
-    with tensorflow_silenced():
+    with quiet_tensorflow():
         from pyimagesearch import (
             atomic,
             corruptions,
@@ -33,12 +33,12 @@ def main(argv=None):
     manifest = persistence.manifest_path(args.dataset)
     settings = persistence.settings_path(args.model)
     reference = persistence.reference_path(args.model)
-    unfinished = persistence.state_path(args.model)
+    unfinished = persistence.checkpoint_path(args.model)
     cluster = distribution.connect(args.strategy)
     if cluster.is_chief:
         results = args.dataset, manifest, args.model, settings, reference, args.vis, args.plot
         read = () if args.source in datasets.SOURCES else (args.source,)
-        atomic.check_targets(*results, unfinished, inputs=read)
+        atomic.check_writable(*results, unfinished, inputs=read)
 
     # The images: mostly normal ones, contaminated with a few others. Their labels ride beside
     # them into the manifest, and nothing below looks at them.
@@ -54,7 +54,7 @@ def main(argv=None):
     )
     images = dataset.images
     n, *image_shape = images.shape
-    pickled = source.classes is not None or persistence.mebibytes(images) <= args.max_pickle_mib
+    pickled = source.classes is not None or persistence.size_in_mib(images) <= args.max_pickle_mib
     # What fits into a pickle fits into memory, and its files are read but once. Of several
     # workers, each reads its own part.
     if pickled and cluster.workers == 1:
@@ -73,14 +73,14 @@ def main(argv=None):
             f"going on after epoch {done}" if done else "nothing to resume: beginning anew"
         )
     if args.logdir and cluster.is_chief:
-        narrator.log = persistence.summaries(args.logdir)
+        narrator.log = persistence.tensorboard_writer(args.logdir)
     fitted = pipeline.train(
         images,
         recipe,
         **how,
         cluster=cluster,
         state=state,
-        keep=functools.partial(persistence.save_state, unfinished, asked),
+        keep=functools.partial(persistence.save_checkpoint, unfinished, asked),
         on_epoch=narrator.epoch,
     )
     history = fitted.history
@@ -115,7 +115,7 @@ def main(argv=None):
         narrator.say(pipeline.format_restoration(about["restoration"]))
 
     # All files at once. First those go that must never lie beside what they don't belong to.
-    with atomic.together():
+    with atomic.transaction():
         atomic.remove(manifest, settings, reference)
         if pickled:
             persistence.save_images(args.dataset, streams.load_into_memory(images))

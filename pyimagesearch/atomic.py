@@ -17,7 +17,7 @@ except ImportError:  # not on Windows
 from pyimagesearch import InputError, ownership
 
 
-def check_targets(*paths, inputs=()):
+def check_writable(*paths, inputs=()):
     """Make sure that files may be written at these paths, before any long work is done for them.
 
     Args:
@@ -92,7 +92,7 @@ def _listed(paths):
     return ", ".join(map(str, paths[:3])) + more
 
 
-# What is to be done at the end of `together`, if one is under way: functions, in their order.
+# What is to be done at the end of `transaction`, if one is under way: functions, in their order.
 _put_off = None
 
 
@@ -101,7 +101,7 @@ def atomic_path(path, suffix=".tmp"):
     """Write a file as a whole: at the end it has replaced the old one, or nothing has happened.
 
     Args:
-        path: The path that the file is to have. Inside `together` it gets it only at the end of
+        path: The path that the file is to have. Inside `transaction` it gets it only at the end of
             that.
         suffix: What the name of the temporary file is to end with.
 
@@ -150,7 +150,7 @@ def temporary_beside(path, suffix, make=new_file):
     made_here = re.compile(f"{re.escape(prefix)}[0-9a-f]{{16}}{re.escape(suffix)}")
     for other in path.parent.iterdir():
         if made_here.fullmatch(other.name):
-            with _held(other, wait=False) as left_over:
+            with _locked(other, wait=False) as left_over:
                 if left_over:
                     _discard(other)
     with ExitStack() as stack:
@@ -159,7 +159,7 @@ def temporary_beside(path, suffix, make=new_file):
             temporary = path.with_name(f"{prefix}{secrets.token_hex(8)}{suffix}")
             make(temporary)
             stack.callback(_discard, temporary)
-            stack.enter_context(_held(temporary, wait=True))
+            stack.enter_context(_locked(temporary, wait=True))
             # Another may have taken it for left over before it was locked.
             if temporary.exists():
                 break
@@ -176,7 +176,7 @@ def _discard(path):
 
 
 @contextmanager
-def _held(path, wait):
+def _locked(path, wait):
     """Keep a file or folder locked, against others who do the same; yields whether it is."""
     with ExitStack() as stack:
         locked = False
@@ -190,7 +190,7 @@ def _held(path, wait):
 
 
 @contextmanager
-def together():
+def transaction():
     """Let all files that are written or removed inside be so at once, at the end, or not at all.
 
     What belongs together then never comes from two runs: a run that fails half-way, for a full
@@ -204,7 +204,7 @@ def together():
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with together():
+        ...     with transaction():
         ...         save_bytes(Path(folder, "one"), b"1")
         ...         os.path.exists(Path(folder, "one"))
         ...     os.path.exists(Path(folder, "one"))
@@ -221,8 +221,8 @@ def together():
             _put_off = None
         # In one order, so that no two runs wait for each other.
         for folder in sorted({path.parent.resolve() for path, _ in steps}):
-            stack.enter_context(_held(folder, wait=True))
-        # Again: much may have happened since `check_targets`.
+            stack.enter_context(_locked(folder, wait=True))
+        # Again: much may have happened since `check_writable`.
         check_ours(*dict.fromkeys(path for path, _ in steps))
         for path, step in steps:
             try:

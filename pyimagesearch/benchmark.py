@@ -18,7 +18,7 @@ from pyimagesearch import (
     commandline,
 )
 from pyimagesearch.benchmark_common import add_output, write
-from pyimagesearch.silence import tensorflow_silenced
+from pyimagesearch.silence import quiet_tensorflow
 
 # Name -> module with `HELP`, `add_arguments(parser)`, and `table(args, narrator)`, which returns a
 # list of tuples of text, the names of the columns first. `FILES`, if it has it, are the names of
@@ -51,14 +51,14 @@ def main(argv=None):
     narrator = commandline.Narrator()
 
     # Imported here, so that --help and a wrong flag are answered at once.
-    with tensorflow_silenced():
+    with quiet_tensorflow():
         import tensorflow as tf
 
     # Every network has functions of its own to be compiled; TensorFlow would warn of so many.
     tf.get_logger().setLevel("ERROR")
     path = Path(args.output, f"{args.table}.csv")
     beside = [path.with_name(name) for name in getattr(TABLES[args.table], "FILES", ())]
-    atomic.check_targets(path, *beside, inputs=[args.source])
+    atomic.check_writable(path, *beside, inputs=[args.source])
     write(path, TABLES[args.table].table(args, narrator), narrator)
 
 

@@ -331,7 +331,7 @@ def load_runs(path):
 
     if not path.exists():
         return {}
-    with persistence.opened(path) as file:
+    with persistence.open_for_reading(path) as file:
         try:
             found = list(csv.DictReader(io.StringIO(file.read().decode()), strict=True))
             return {

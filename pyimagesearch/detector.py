@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pyimagesearch import InputError, arrays, persistence, pipeline, scoring, thresholds, training
 from pyimagesearch.recipes import ARCHITECTURES, RECIPES, make_recipe
-from pyimagesearch.silence import retracing_untold
+from pyimagesearch.silence import quiet_retracing
 
 # Pixels that go to 255 reach at least this somewhere in a whole set of images.
 DARKEST_WHITE = 64
@@ -145,7 +145,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         # A whole number is the seed itself, so that the scripts give the same with `--seed`.
         given = isinstance(self.random_state, Integral)
         seed = int(self.random_state if given else generator.randint(2**31 - 1))
-        with retracing_untold():
+        with quiet_retracing():
             fitted = pipeline.train(images, self._chosen_recipe(), loss=self.loss, seed=seed)
             self.reference_ = pipeline.fit_reference(fitted, images, self.scored_by, seed)
         self.model_ = fitted.autoencoder
@@ -205,7 +205,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     def _score(self, images):
         model = pipeline.TrainedModel(self.model_, self.scored_by, {}, self.reference_, None, {})
-        with retracing_untold():
+        with quiet_retracing():
             return model.score_images(images).astype(np.float64)
 
     def _check_parameters(self):

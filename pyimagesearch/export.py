@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyimagesearch import InputError, atomic, commandline, ownership
-from pyimagesearch.silence import standard_error_silenced, tensorflow_silenced
+from pyimagesearch.silence import quiet_stderr, quiet_tensorflow
 
 # Largest relative difference of a score that is put down to rounding.
 LARGEST_DIFFERENCE = 1e-4
@@ -229,7 +229,7 @@ def largest_difference(ours, theirs):
 @contextlib.contextmanager
 def libraries_silenced():
     """Keep what converters say to each other off the screen: there is nothing to be done."""
-    with standard_error_silenced(), warnings.catch_warnings():
+    with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
@@ -290,7 +290,7 @@ def check_place(path, form, inputs=()):
     """
     path = Path(path)
     if form != "savedmodel":
-        atomic.check_targets(path, inputs=inputs)
+        atomic.check_writable(path, inputs=inputs)
         return
     if os.path.lexists(path) and not is_exported_folder(path):
         raise InputError(
@@ -374,7 +374,7 @@ def main(argv=None):
     narrator = commandline.Narrator()
 
     # Imported here, so that --help and a wrong flag are answered at once.
-    with tensorflow_silenced():
+    with quiet_tensorflow():
         import numpy as np
 
         from pyimagesearch import pipeline

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError, ownership
-from pyimagesearch.silence import standard_error_silenced
+from pyimagesearch.silence import quiet_stderr
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # Height and width for a folder of images of many sizes, if nobody says another.
@@ -161,7 +161,7 @@ def find_readable(paths, size=None, on_file=None):
     rows = [paths[i : i + FILES_PER_TASK] for i in range(0, len(paths), FILES_PER_TASK)]
     with ThreadPoolExecutor(threads) as pool:  # decoding lets go of Python's lock
         for start in range(0, len(rows), threads):
-            with standard_error_silenced():
+            with quiet_stderr():
                 for found in pool.map(sizes_of, rows[start : start + threads]):
                     sizes += found
             if on_file is not None:

@@ -26,11 +26,11 @@ from pyimagesearch.streams import iterate_batches
 # Fixed, so that the same images give the same bytes under any Python.
 PICKLE_PROTOCOL = 4
 # Bytes of a JSON file that are read at most; the settings beside a model take a few thousand.
-MOST_BYTES_OF_JSON = 2**26
+MAX_JSON_BYTES = 2**26
 # Bytes of one array that a score may know about normal images, and 256 more for each pixel.
-MOST_BYTES_OF_REFERENCE = 2**24
+MAX_REFERENCE_BYTES = 2**24
 # A fourth of the bytes that OpenCV writes otherwise.
-SMALLEST = (cv2.IMWRITE_PNG_COMPRESSION, 9)
+PNG_COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 9)
 MANIFEST_FIELDS = ("index", "name", "label")
 
 
@@ -56,12 +56,12 @@ def load_images(path):
     Raises:
         InputError: If the file can't be read or is anything but a pickled array of numbers.
     """
-    with opened(path) as file:
+    with open_for_reading(path) as file:
         return load_array(file, path)
 
 
 @contextmanager
-def opened(path):
+def open_for_reading(path):
     """Open a file for reading in binary; say in one line what stands against it."""
     try:
         with Path(path).open("rb") as file:
@@ -89,7 +89,7 @@ def fingerprint(images):
     return digest.hexdigest()
 
 
-def mebibytes(images):
+def size_in_mib(images):
     """What images take as float32 in memory or in a pickle, in MiB."""
     return math.prod(images.shape) * 4 / 2**20
 
@@ -131,7 +131,7 @@ def load_manifest(path, n=None):
     """
     if n is not None and not Path(path).exists():
         return [str(i) for i in range(n)], np.full(n, -1, np.int8)
-    with opened(path) as file:
+    with open_for_reading(path) as file:
         try:
             text = file.read().decode("utf-8", "surrogateescape")
             rows = list(csv.DictReader(io.StringIO(text), strict=True))
@@ -191,10 +191,10 @@ def load_json(path):
     """
     if not Path(path).exists():
         return {}
-    with opened(path) as file:
+    with open_for_reading(path) as file:
         try:
             # Read only so far: one that is cut off there is no JSON either.
-            content = json.loads(file.read(MOST_BYTES_OF_JSON))
+            content = json.loads(file.read(MAX_JSON_BYTES))
         except (ValueError, RecursionError):
             content = None
     if not isinstance(content, dict):
@@ -237,10 +237,10 @@ def load_reference(path, score, image_shape):
     """
     if not Path(path).exists():
         return {}
-    with opened(path) as file:
+    with open_for_reading(path) as file:
         try:
             height, width, depth = image_shape
-            most = MOST_BYTES_OF_REFERENCE + 256 * depth**2 * height * width
+            most = MAX_REFERENCE_BYTES + 256 * depth**2 * height * width
             with np.load(file, allow_pickle=False) as archive:
                 names = [name for name in archive.files if name.startswith(f"{score}/")]
                 check_unpacked_sizes(archive, names, most)
@@ -256,12 +256,12 @@ def load_reference(path, score, image_shape):
             ) from None
 
 
-def state_path(model):
+def checkpoint_path(model):
     """Where the state of an unfinished training lies: beside its model, hidden."""
     return Path(model).with_name(f".{Path(model).name}.resume")
 
 
-def save_state(path, settings, state):
+def save_checkpoint(path, settings, state):
     """Write how far a training has got, so that it can go on after it was cut off.
 
     Args:
@@ -276,19 +276,19 @@ def save_state(path, settings, state):
         ownership.mark_zip(temporary)
 
 
-def read_state(path):
-    """The bytes that `save_state` wrote; none where there is no such file."""
+def read_checkpoint(path):
+    """The bytes that `save_checkpoint` wrote; none where there is no such file."""
     if not Path(path).exists():
         return b""
-    with opened(path) as file:
+    with open_for_reading(path) as file:
         return file.read()
 
 
-def unpack_state(data, path, settings):
+def parse_checkpoint(data, path, settings):
     """Check that a training can go on where another has ended.
 
     Args:
-        data: What `read_state` returned.
+        data: What `read_checkpoint` returned.
         path: What to call it in messages.
         settings: What the training is started with now.
 
@@ -300,11 +300,11 @@ def unpack_state(data, path, settings):
 
     Example:
         >>> folder = tempfile.TemporaryDirectory()
-        >>> path = state_path(Path(folder.name, "a.model"))
-        >>> save_state(path, {"seed": 1}, {"loss": np.array([0.5])})
-        >>> unpack_state(read_state(path), path, {"seed": 1})["loss"].tolist()
+        >>> path = checkpoint_path(Path(folder.name, "a.model"))
+        >>> save_checkpoint(path, {"seed": 1}, {"loss": np.array([0.5])})
+        >>> parse_checkpoint(read_checkpoint(path), path, {"seed": 1})["loss"].tolist()
         [0.5]
-        >>> unpack_state(read_state(path), "it", {"seed": 2})
+        >>> parse_checkpoint(read_checkpoint(path), "it", {"seed": 2})
         Traceback (most recent call last):
         ...
         pyimagesearch.InputError: expected the settings of the training that it shall go on with, found seed 1 then and 2 now: give the same, or leave --resume out to begin anew
@@ -335,7 +335,7 @@ def unpack_state(data, path, settings):
     return state
 
 
-def summaries(folder):
+def tensorboard_writer(folder):
     """Write the figures of each epoch where TensorBoard finds them.
 
     Args:
@@ -405,7 +405,7 @@ def load_model(path):
             "to get one"
         )
     scratch = Path(tempfile.gettempdir(), "pyimagesearch")
-    with opened(path) as file, temporary_beside(scratch, ".tmp", new_folder) as folder:
+    with open_for_reading(path) as file, temporary_beside(scratch, ".tmp", new_folder) as folder:
         model = read_model(file, path, folder / "model.weights.h5")
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if not is_autoencoder(*shapes):
@@ -434,5 +434,5 @@ def save_picture(path, picture):
         path: Where to; the format is PNG whatever the suffix.
         picture: uint8 array `(H, W, 3)`, RGB.
     """
-    encoded = cv2.imencode(".png", picture[..., ::-1], SMALLEST)[1].tobytes()
+    encoded = cv2.imencode(".png", picture[..., ::-1], PNG_COMPRESSION)[1].tobytes()
     save_bytes(path, ownership.mark_png(encoded))

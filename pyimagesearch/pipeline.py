@@ -225,7 +225,7 @@ def load_checkpoint(path, settings, cluster):
     """Where a training that was cut off can go on.
 
     Args:
-        path: Where `persistence.save_state` has written; only the chief looks.
+        path: Where `persistence.save_checkpoint` has written; only the chief looks.
         settings: What `training_settings` returns.
         cluster: A `distribution.Cluster`.
 
@@ -235,8 +235,8 @@ def load_checkpoint(path, settings, cluster):
     Raises:
         InputError: If it belongs to other settings or other images.
     """
-    data = cluster.broadcast(persistence.read_state(path) if cluster.is_chief else b"")
-    return persistence.unpack_state(data, path, settings) if data else None
+    data = cluster.broadcast(persistence.read_checkpoint(path) if cluster.is_chief else b"")
+    return persistence.parse_checkpoint(data, path, settings) if data else None
 
 
 @dataclass(frozen=True)

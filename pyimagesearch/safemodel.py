@@ -18,7 +18,7 @@ WEIGHTS = "model.weights.h5"
 # What Keras puts into an archive, with the number of bytes that it may have at most.
 MEMBERS = {"metadata.json": 2**16, "config.json": 2**24, WEIGHTS: 2**34}
 # Numbers that a layer may make of one image, at most: 64 channels of 1024x1024 pixels.
-MOST_OUTPUTS = 2**26
+MAX_OUTPUTS = 2**26
 
 # Layers of autoencoders, with the arguments that say how their weights start out.
 _OF_WEIGHTS = ("kernel_initializer", "bias_initializer")
@@ -263,7 +263,7 @@ def _build(description, weights):
         raise _Unsafe(f"a single {type(model).__name__}")
     for layer in _layers(model):
         for tensor in layer.output if isinstance(layer.output, list) else [layer.output]:
-            if math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUTS:
+            if math.prod(size or 1 for size in tensor.shape) > MAX_OUTPUTS:
                 raise _Unsafe(f"{tensor.shape} numbers of the layer {layer.name}")
     model.load_weights(weights)
     for layer in _layers(model):

@@ -14,8 +14,8 @@ import numpy as np
 from pyimagesearch import InputError
 
 # NumPy's own bounds: letters of the name of an element type, and dimensions.
-LONGEST_DTYPE = 8
-MOST_DIMENSIONS = 64
+MAX_DTYPE_LENGTH = 8
+MAX_DIMENSIONS = 64
 
 
 class _Unsafe(Exception):
@@ -183,7 +183,7 @@ def _build(parts):
     if type(parts.dtype) is not _Dtype or parts.dtype.byteorder not in ("<", ">", "|", "="):
         raise _Unsafe("an unknown element type")
     # As short as they are: what these are was written by a stranger, be it a tower of tuples.
-    if type(parts.dtype.name) is not str or len(parts.dtype.name) > LONGEST_DTYPE:
+    if type(parts.dtype.name) is not str or len(parts.dtype.name) > MAX_DTYPE_LENGTH:
         raise _Unsafe("an unknown element type")
     dtype = np.dtype(parts.dtype.name)
     if dtype.kind not in "buif":
@@ -193,7 +193,7 @@ def _build(parts):
     shape = parts.shape
     if (
         type(shape) is not tuple
-        or len(shape) > MOST_DIMENSIONS
+        or len(shape) > MAX_DIMENSIONS
         or any(type(size) is not int or not 0 <= size < 2**63 for size in shape)
     ):
         raise _Unsafe("a shape that is no tuple of sizes")

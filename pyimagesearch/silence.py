@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def standard_error_silenced():
+def quiet_stderr():
     """Throw away what is written to standard error meanwhile, also by libraries in C.
 
     These write straight to the file descriptor. It is the whole process's: keep this for moments
@@ -26,18 +26,18 @@ def standard_error_silenced():
 
 
 @contextmanager
-def tensorflow_silenced():
+def quiet_tensorflow():
     """Keep TensorFlow's start-up lines off the screen while it is imported.
 
     It writes some of them before any setting of its own is read.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with standard_error_silenced():
+    with quiet_stderr():
         yield
 
 
 @contextmanager
-def retracing_untold():
+def quiet_retracing():
     """Keep TensorFlow from complaining of functions that are compiled again and again.
 
     Each network has functions of its own, so that a search over many of them compiles many.

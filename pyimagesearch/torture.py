@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pyimagesearch import InputError, atomic, commandline, forking
 from pyimagesearch.benchmark_common import add_output, write
-from pyimagesearch.silence import tensorflow_silenced
+from pyimagesearch.silence import quiet_tensorflow
 
 FIELDS = ("what was tried", "times", "as promised", "executed", "tracebacks", "half-written")
 # What no file may make the program do.
@@ -542,13 +542,13 @@ def main(argv=None):
         raise InputError("expected a system that can fork processes, found none: take Linux")
 
     # Imported here, so that --help and a wrong flag are answered at once.
-    with tensorflow_silenced():
+    with quiet_tensorflow():
         import tensorflow  # noqa: F401
 
         from pyimagesearch import metrics, pipeline  # noqa: F401
 
     path = Path(args.output, "torture.csv")
-    atomic.check_targets(path)
+    atomic.check_writable(path)
     tallies = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyimagesearch.silence import tensorflow_silenced
+from pyimagesearch.silence import quiet_tensorflow
 
-with tensorflow_silenced():
+with quiet_tensorflow():
     import tensorflow  # noqa: F401  (first here, so that its start-up lines are caught)
 
 ROOT = Path(__file__).parent.parent

@@ -76,7 +76,7 @@ def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path
     (tmp_path / "result").write_text(OLD)
     kill_meanwhile(
         tmp_path,
-        "group = atomic.together(); group.__enter__()\n"
+        "group = atomic.transaction(); group.__enter__()\n"
         "atomic.save_bytes(folder / 'result', b'new')\n"
         "atomic.save_bytes(folder / 'other', b'new')",
     )
@@ -113,7 +113,7 @@ def test_temporary_file_in_use_is_left_alone_by_another_write(tmp_path):
 
 def test_files_written_together_appear_together_or_not_at_all(tmp_path):
     (tmp_path / "gone").write_text(OLD)
-    with atomic.together():
+    with atomic.transaction():
         atomic.save_bytes(tmp_path / "one", b"1")
         atomic.remove(tmp_path / "gone")
         atomic.save_bytes(tmp_path / "below" / "two", b"2")
@@ -123,7 +123,7 @@ def test_files_written_together_appear_together_or_not_at_all(tmp_path):
     assert files_in(tmp_path / "below") == ["two"]
 
     def fail():
-        with atomic.together():
+        with atomic.transaction():
             atomic.save_bytes(tmp_path / "one", b"new")
             atomic.remove(tmp_path / "below" / "two")
             raise RuntimeError("power cut")
@@ -156,19 +156,19 @@ def test_full_disk_is_told_in_one_line(tmp_path):
 
 
 def test_targets_that_can_be_written_make_their_folders_and_nothing_else(tmp_path):
-    atomic.check_targets(tmp_path / "a" / "one.png", tmp_path / "two.png")
+    atomic.check_writable(tmp_path / "a" / "one.png", tmp_path / "two.png")
     assert files_in(tmp_path) == ["a"]
     assert files_in(tmp_path / "a") == []
 
 
 def test_targets_that_can_not_be_written_are_refused(tmp_path):
     with pytest.raises(InputError, match="found a folder"):
-        atomic.check_targets(tmp_path)
+        atomic.check_writable(tmp_path)
     with pytest.raises(InputError, match="two results"):
-        atomic.check_targets(tmp_path / "one", tmp_path / "." / "one")
+        atomic.check_writable(tmp_path / "one", tmp_path / "." / "one")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write to the folder"):
-        atomic.check_targets(tmp_path / "file" / "below")
+        atomic.check_writable(tmp_path / "file" / "below")
 
 
 def test_target_that_is_read_is_refused_by_whatever_name(tmp_path):
@@ -178,11 +178,11 @@ def test_target_that_is_read_is_refused_by_whatever_name(tmp_path):
     (tmp_path / "hard").hardlink_to(tmp_path / "read")
     for name in ("read", "below/../read", "soft", "hard"):
         with pytest.raises(InputError, match=f"over nothing that is read, found .*{name} among"):
-            atomic.check_targets(tmp_path / name, tmp_path / "new", inputs=[tmp_path / "read"])
+            atomic.check_writable(tmp_path / name, tmp_path / "new", inputs=[tmp_path / "read"])
     # What is not there yet would be read the next time.
     with pytest.raises(InputError, match="over nothing that is read"):
-        atomic.check_targets(tmp_path / "a.json", inputs=[tmp_path / "other", tmp_path / "a.json"])
-    atomic.check_targets(tmp_path / "read", inputs=[tmp_path / "other", tmp_path])
+        atomic.check_writable(tmp_path / "a.json", inputs=[tmp_path / "other", tmp_path / "a.json"])
+    atomic.check_writable(tmp_path / "read", inputs=[tmp_path / "other", tmp_path])
 
 
 def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_made(tmp_path):
@@ -193,13 +193,13 @@ def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_
     os.mkfifo(tmp_path / "pipe")
     for name in ("a", "dangling", "loop", "pipe"):
         with pytest.raises(InputError, match=f"earlier results .*{name}, which it has not written"):
-            atomic.check_targets(tmp_path / "new" / "result", tmp_path / name)
+            atomic.check_writable(tmp_path / "new" / "result", tmp_path / name)
         with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
             atomic.save_bytes(tmp_path / name, b"new")
         with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
             atomic.remove(tmp_path / name)
     with pytest.raises(InputError, match="found .*a, .*b, .*c and 2 more, which"):
-        atomic.check_targets(*(tmp_path / name for name in "abcde"))
+        atomic.check_writable(*(tmp_path / name for name in "abcde"))
     assert files_in(tmp_path) == ["a", "b", "c", "d", "dangling", "e", "loop", "pipe"]
     assert (tmp_path / "a").read_text() == "mine"
 
@@ -208,10 +208,10 @@ def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_
 def test_file_that_appears_between_check_and_commit_stays_and_nothing_is_changed(tmp_path, step):
     (tmp_path / "gone").write_text(OLD)
     targets = [tmp_path / name for name in ("gone", "one", "two")]
-    atomic.check_targets(*targets)
+    atomic.check_writable(*targets)
 
     def write():
-        with atomic.together():
+        with atomic.transaction():
             atomic.remove(targets[0])
             atomic.save_bytes(targets[1], b"1")
             if step == "written":

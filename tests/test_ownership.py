@@ -53,7 +53,7 @@ def test_every_file_that_the_scripts_write_is_recognized(trained, name):
 
 
 def test_checkpoint_and_heatmaps_are_recognized(tmp_path):
-    persistence.save_state(tmp_path / "state", {}, {"loss": np.zeros(9)})
+    persistence.save_checkpoint(tmp_path / "state", {}, {"loss": np.zeros(9)})
     persistence.save_picture(tmp_path / "heatmaps.png", np.zeros((4, 4, 3), np.uint8))
     assert ownership.is_ours(tmp_path / "state")
     assert ownership.is_ours(tmp_path / "heatmaps.png")
@@ -331,7 +331,7 @@ def test_link_to_a_file_of_a_person_is_not_replaced(tmp_path, capfd):
 def test_same_commands_run_again_over_their_own_results(trained, tmp_path):
     for name in WRITTEN:
         shutil.copy(trained / name, tmp_path)
-    persistence.save_state(tmp_path / CHECKPOINT, {}, {})
+    persistence.save_checkpoint(tmp_path / CHECKPOINT, {}, {})
     before = contents(tmp_path)
     assert train.main(training_flags(tmp_path, "--quiet")) == 0
     assert find_anomalies.main(detection_flags(tmp_path, tmp_path, "--quiet")) == 0

@@ -229,16 +229,16 @@ def test_versions_can_be_written_down():
 
 
 def test_state_of_a_training_comes_back_to_the_bit(tmp_path, rng):
-    path = persistence.state_path(tmp_path / "a.model")
-    assert persistence.read_state(path) == b""
+    path = persistence.checkpoint_path(tmp_path / "a.model")
+    assert persistence.read_checkpoint(path) == b""
     state = {
         "loss": rng.random(3),
         "weights": np.array([0, 0.5, 1]),
         "variable/0": rng.random((2, 3)),
     }
     settings = {"epochs": 3, "lr": 0.1, "corrupt": ("noise", 0.5), "filters": (8, 4)}
-    persistence.save_state(path, settings, state)
-    again = persistence.unpack_state(persistence.read_state(path), path, settings)
+    persistence.save_checkpoint(path, settings, state)
+    again = persistence.parse_checkpoint(persistence.read_checkpoint(path), path, settings)
     assert again.keys() == state.keys()
     for name, array in state.items():
         np.testing.assert_array_equal(again[name], array)
@@ -246,20 +246,20 @@ def test_state_of_a_training_comes_back_to_the_bit(tmp_path, rng):
 
 
 def test_state_of_other_settings_is_refused_with_what_differs(tmp_path):
-    path = persistence.state_path(tmp_path / "a.model")
-    persistence.save_state(path, {"epochs": 3, "seed": 1, "loss": "mse"}, {})
-    data = persistence.read_state(path)
+    path = persistence.checkpoint_path(tmp_path / "a.model")
+    persistence.save_checkpoint(path, {"epochs": 3, "seed": 1, "loss": "mse"}, {})
+    data = persistence.read_checkpoint(path)
     with pytest.raises(InputError, match="found epochs 3 then and 5 now, seed 1 then and 2 now:"):
-        persistence.unpack_state(data, path, {"epochs": 5, "seed": 2, "loss": "mse"})
+        persistence.parse_checkpoint(data, path, {"epochs": 5, "seed": 2, "loss": "mse"})
 
 
 @pytest.mark.parametrize("end", [0.1, 0.5, 0.99])
 def test_broken_state_is_refused(tmp_path, end):
-    path = persistence.state_path(tmp_path / "a.model")
-    persistence.save_state(path, {}, {"loss": np.zeros(1000)})
-    data = persistence.read_state(path)
+    path = persistence.checkpoint_path(tmp_path / "a.model")
+    persistence.save_checkpoint(path, {}, {"loss": np.zeros(1000)})
+    data = persistence.read_checkpoint(path)
     with pytest.raises(InputError, match="not the whole state of a training"):
-        persistence.unpack_state(data[: int(end * len(data))], path, {})
+        persistence.parse_checkpoint(data[: int(end * len(data))], path, {})
 
 
 def test_pickle_in_a_state_is_refused(tmp_path):
@@ -267,11 +267,11 @@ def test_pickle_in_a_state_is_refused(tmp_path):
     with path.open("wb") as file:
         np.savez(file, settings=np.array([{}], object))
     with pytest.raises(InputError, match="not the whole state of a training"):
-        persistence.unpack_state(persistence.read_state(path), path, {})
+        persistence.parse_checkpoint(persistence.read_checkpoint(path), path, {})
 
 
 def test_summaries_are_what_tensorboard_reads(tmp_path):
-    write = persistence.summaries(tmp_path / "new" / "log")
+    write = persistence.tensorboard_writer(tmp_path / "new" / "log")
     write(1, loss=0.5, val_loss=None)
     write(2, loss=0.25, val_loss=0.125)
     (path,) = (tmp_path / "new" / "log").iterdir()
@@ -287,4 +287,4 @@ def test_summaries_are_what_tensorboard_reads(tmp_path):
 def test_summaries_in_a_file_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write to the folder"):
-        persistence.summaries(tmp_path / "file")
+        persistence.tensorboard_writer(tmp_path / "file")

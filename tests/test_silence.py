@@ -4,13 +4,13 @@ import os
 import pytest
 
 from pyimagesearch.silence import (
-    retracing_untold,
-    standard_error_silenced,
-    tensorflow_silenced,
+    quiet_retracing,
+    quiet_stderr,
+    quiet_tensorflow,
 )
 
 
-@pytest.mark.parametrize("silenced", [standard_error_silenced, tensorflow_silenced])
+@pytest.mark.parametrize("silenced", [quiet_stderr, quiet_tensorflow])
 def test_silence_ends_with_its_block(silenced, capfd):
     with silenced():
         os.write(2, b"noise")
@@ -19,7 +19,7 @@ def test_silence_ends_with_its_block(silenced, capfd):
 
 
 def test_silence_ends_with_an_exception_too(capfd):
-    with pytest.raises(ValueError, match="gets through"), standard_error_silenced():
+    with pytest.raises(ValueError, match="gets through"), quiet_stderr():
         raise ValueError("gets through")
     os.write(2, b"news")
     assert capfd.readouterr().err == "news"
@@ -28,7 +28,7 @@ def test_silence_ends_with_an_exception_too(capfd):
 def test_retracing_alone_is_untold_and_only_meanwhile(caplog):
     caplog.set_level(logging.WARNING, logger="tensorflow")
     tensorflow = logging.getLogger("tensorflow")
-    with retracing_untold():
+    with quiet_retracing():
         tensorflow.warning("5 calls to %s triggered tf.function retracing", "f")
         tensorflow.warning("news")
     tensorflow.warning("6 calls to %s triggered tf.function retracing", "f")
