@@ -15,7 +15,7 @@ from pyimagesearch.silence import quiet_tensorflow
 @commandline.exit_status
 def main(argv=None):
     args = commandline.detection_parser().parse_args(argv)
-    rule, value = commandline.chosen_rule(args)
+    rule, value = commandline.threshold_rule(args)
     narrator = commandline.Narrator(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
@@ -70,7 +70,7 @@ def main(argv=None):
 
     # How odd is odd enough?
     threshold = thresholds.RULES[rule](value, scores, model.calibration)
-    words = commandline.rule_in_words(rule, value)
+    words = commandline.format_rule(rule, value)
     narrator.say(f"threshold rule: {words}")
     flagged = thresholds.flag(scores, threshold)
     narrator.say(f"{args.score} threshold: {threshold:.6f}")

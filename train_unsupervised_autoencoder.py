@@ -13,7 +13,7 @@ from pyimagesearch.silence import quiet_tensorflow
 @commandline.exit_status
 def main(argv=None):
     args = commandline.training_parser().parse_args(argv)
-    recipe = commandline.chosen_recipe(args)
+    recipe = commandline.recipe_from_args(args)
     size = commandline.image_size(args)
     narrator = commandline.Narrator(args.quiet)
 
@@ -103,7 +103,9 @@ def main(argv=None):
 
     # What there is to know about the model.
     about = {
-        "run_again": commandline.run_again(sys.argv[1:] if argv is None else argv, source.name),
+        "run_again": commandline.reproduce_command(
+            sys.argv[1:] if argv is None else argv, source.name
+        ),
         "command": vars(args),
         **pipeline.describe(fitted, recipe, dataset, source.name, fingerprint),
         "scores": calibration,

@@ -26,7 +26,7 @@ def add_arguments(parser):
     add(
         "--strengths",
         nargs="+",
-        type=commandline.number(float, above=0),
+        type=commandline.bounded_number(float, above=0),
         default=STRENGTHS,
         metavar="S",
         help="standard deviations of the noise on the [0, 1] scale (default: "

@@ -85,7 +85,7 @@ def add_flags(parser, epochs):
         epochs: What to say of the number of epochs if no flag says it, for --help.
     """
     add = parser.add_argument
-    count = commandline.number(int, at_least=1)
+    count = commandline.bounded_number(int, at_least=1)
     add(
         "--source",
         default="mnist",
@@ -105,7 +105,7 @@ def add_flags(parser, epochs):
     )
     add(
         "--seed",
-        type=commandline.number(int, at_least=0, below=2**32),
+        type=commandline.bounded_number(int, at_least=0, below=2**32),
         default=42,
         metavar="N",
         help="of everything random (default: %(default)s)",

@@ -251,7 +251,7 @@ def add_arguments(parser):
     add(
         "--classes",
         nargs="+",
-        type=commandline.number(int, at_least=0, at_most=9),
+        type=commandline.bounded_number(int, at_least=0, at_most=9),
         default=range(10),
         metavar="LABEL",
         help="which classes are normal, in turn, where a protocol goes through them (default: all)",
@@ -259,7 +259,7 @@ def add_arguments(parser):
     add(
         "--seeds",
         nargs="+",
-        type=commandline.number(int, at_least=0, below=2**32),
+        type=commandline.bounded_number(int, at_least=0, below=2**32),
         metavar="N",
         help="of everything random (default: 0 to 9 for contaminated, 0 for the others)",
     )

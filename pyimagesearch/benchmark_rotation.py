@@ -34,7 +34,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--classes",
         nargs="+",
-        type=commandline.label,
+        type=commandline.class_label,
         default=TURNED_CLASSES,
         metavar="LABEL",
         help=f"which classes to turn (default: {' '.join(map(str, TURNED_CLASSES))})",

@@ -75,7 +75,7 @@ if cluster.is_chief:
 def add_arguments(parser):
     """Add the flags of this table."""
     add = parser.add_argument
-    count = commandline.number(int, at_least=1)
+    count = commandline.bounded_number(int, at_least=1)
     add(
         "--parts",
         nargs="+",

@@ -23,10 +23,10 @@ PRECISIONS = ("float32", "bf16")
 STRATEGIES = ("auto", "mirrored", "multiworker")
 DEFAULT_QUANTILE = 0.999
 # Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
-WIDEST = 2**16
-LARGEST_SIDE = 2**14
-STRONGEST = 1000
-NO_MEMORY = "there is not enough memory for this: take smaller images, batches or layers"
+MAX_WIDTH = 2**16
+MAX_SIDE = 2**14
+MAX_CORRUPTION = 1000
+OUT_OF_MEMORY = "there is not enough memory for this: take smaller images, batches or layers"
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see python {self.prog} --help)")
 
 
-def number(kind, at_least=None, at_most=None, below=None, above=None):
+def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):
     """Make a checked type for `add_argument`.
 
     Args:
@@ -48,9 +48,9 @@ def number(kind, at_least=None, at_most=None, below=None, above=None):
         A function from the text of a flag to its value; it raises `ArgumentTypeError`.
 
     Example:
-        >>> number(float, at_least=0, below=1)("0.5")
+        >>> bounded_number(float, at_least=0, below=1)("0.5")
         0.5
-        >>> number(int, at_least=1)("0")
+        >>> bounded_number(int, at_least=1)("0")
         Traceback (most recent call last):
         ...
         argparse.ArgumentTypeError: expected a whole number, at least 1, received '0'
@@ -80,7 +80,7 @@ def number(kind, at_least=None, at_most=None, below=None, above=None):
     return parse
 
 
-def label(text):
+def class_label(text):
     """A class label: a whole number where it looks like one, else the text itself."""
     try:
         return int(text)
@@ -88,11 +88,11 @@ def label(text):
         return text
 
 
-def spoiling(text):
+def corruption(text):
     """A corruption and its amount: `"noise:0.3"` to `("noise", 0.3)`.
 
     Example:
-        >>> spoiling("rotate:90")
+        >>> corruption("rotate:90")
         ('rotate', 90.0)
     """
     name, _, amount = text.partition(":")
@@ -100,13 +100,13 @@ def spoiling(text):
         raise argparse.ArgumentTypeError(
             f"expected {':S, '.join(CORRUPTIONS)}:S with a number S, received {text!r}"
         )
-    bounds = {"at_least": -STRONGEST} if name == "rotate" else {"above": 0}
-    return name, number(float, at_most=STRONGEST, **bounds)(amount)
+    bounds = {"at_least": -MAX_CORRUPTION} if name == "rotate" else {"above": 0}
+    return name, bounded_number(float, at_most=MAX_CORRUPTION, **bounds)(amount)
 
 
-def threshold(text):
+def threshold_value(text):
     """A number, or the word `trained`."""
-    return text if text == "trained" else number(float)(text)
+    return text if text == "trained" else bounded_number(float)(text)
 
 
 def training_parser():
@@ -151,7 +151,7 @@ def training_parser():
     )
     add(
         "--valid-label",
-        type=label,
+        type=class_label,
         nargs="+",
         default=[1],
         metavar="LABEL",
@@ -159,7 +159,7 @@ def training_parser():
     )
     add(
         "--anomaly-label",
-        type=label,
+        type=class_label,
         nargs="+",
         default=[3],
         metavar="LABEL",
@@ -167,13 +167,13 @@ def training_parser():
     )
     add(
         "--contam",
-        type=number(float, at_least=0),
+        type=bounded_number(float, at_least=0),
         metavar="SHARE",
         help="contaminating images per normal image (default: 0.01; 0.05 on digits)",
     )
     add(
         "--image-size",
-        type=number(int, at_least=1, at_most=LARGEST_SIDE),
+        type=bounded_number(int, at_least=1, at_most=MAX_SIDE),
         nargs="+",
         metavar="N",
         help="height and width to resize a folder's images to; one number for both (default: "
@@ -182,7 +182,7 @@ def training_parser():
     add("--grayscale", action="store_true", help="read a folder's images as one channel")
     add(
         "--max-pickle-mib",
-        type=number(int, at_least=0),
+        type=bounded_number(int, at_least=0),
         default=512,
         metavar="N",
         help="a folder's images are pickled if they take at most so many MiB (default: %(default)s)",
@@ -207,7 +207,7 @@ def training_parser():
     )
     add(
         "--filters",
-        type=number(int, at_least=1, at_most=WIDEST),
+        type=bounded_number(int, at_least=1, at_most=MAX_WIDTH),
         nargs="+",
         metavar="N",
         help="widths of the layers, from the image towards the code "
@@ -215,7 +215,7 @@ def training_parser():
     )
     add(
         "--latent-dim",
-        type=number(int, at_least=1, at_most=WIDEST),
+        type=bounded_number(int, at_least=1, at_most=MAX_WIDTH),
         metavar="N",
         help=f"length of the code (default: {robust.latent_dim}; 16 if dense)",
     )
@@ -228,14 +228,14 @@ def training_parser():
     add("--loss", choices=LOSSES, default="mse", help="mse (the default) or cross-entropy")
     add(
         "--corrupt",
-        type=spoiling,
+        type=corruption,
         metavar="SPEC",
         help="learn to restore spoilt images: noise:S (Gaussian, standard deviation S on the "
         "[0, 1] scale), blur:S (Gaussian, S pixels), rotate:D (degrees)",
     )
     add(
         "--trim",
-        type=number(float, at_least=0, below=1),
+        type=bounded_number(float, at_least=0, below=1),
         metavar="SHARE",
         help="of the images, about, to be doubted by training, which ignores those that are like "
         "the most suspect; 0 is plain training "
@@ -243,26 +243,26 @@ def training_parser():
     )
     add(
         "--epochs",
-        type=number(int, at_least=1),
+        type=bounded_number(int, at_least=1),
         metavar="N",
         help=f"passes over the images (default: {robust.epochs}, and more on small sets, "
         f"to make {robust.min_steps} steps)",
     )
     add(
         "--batch-size",
-        type=number(int, at_least=1),
+        type=bounded_number(int, at_least=1),
         metavar="N",
         help=f"images per step (default: {robust.batch_size})",
     )
     add(
         "--lr",
-        type=number(float, above=0),
+        type=bounded_number(float, above=0),
         metavar="RATE",
         help=f"highest learning rate (default: {robust.learning_rate}; 0.001 if dense-deep)",
     )
     add(
         "--seed",
-        type=number(int, at_least=0, below=2**32),
+        type=bounded_number(int, at_least=0, below=2**32),
         default=42,
         metavar="N",
         help="of everything random (default: %(default)s)",
@@ -317,19 +317,19 @@ def detection_parser():
     rules.add_argument(
         "-q",
         "--quantile",
-        type=number(float, at_least=0, at_most=1),
+        type=bounded_number(float, at_least=0, at_most=1),
         metavar="Q",
         help=f"flag the scores above this quantile of them all (default: {DEFAULT_QUANTILE})",
     )
     rules.add_argument(
         "--std",
-        type=number(float, above=0),
+        type=bounded_number(float, above=0),
         metavar="K",
         help="mean + K standard deviations of the scores of images held out from training",
     )
     rules.add_argument(
         "--contamination",
-        type=number(float, above=0, below=1),
+        type=bounded_number(float, above=0, below=1),
         metavar="SHARE",
         help="flag so large a share of the images",
     )
@@ -338,20 +338,20 @@ def detection_parser():
     )
     rules.add_argument(
         "--threshold",
-        type=threshold,
+        type=threshold_value,
         metavar="T",
         help="a number, or trained: the one learnt on the training images",
     )
     planted = parser.add_argument_group("planted anomalies, to see whether they would be found")
     planted.add_argument(
         "--corrupt",
-        type=spoiling,
+        type=corruption,
         metavar="SPEC",
         help="spoil some of the images: noise:S, blur:S or rotate:D, as in training",
     )
     planted.add_argument(
         "--corrupt-fraction",
-        type=number(float, above=0, at_most=1),
+        type=bounded_number(float, above=0, at_most=1),
         default=0.05,
         metavar="SHARE",
         help="how many of them (default: %(default)s)",
@@ -364,7 +364,7 @@ def detection_parser():
     )
     add(
         "--top",
-        type=number(int, at_least=1),
+        type=bounded_number(int, at_least=1),
         default=25,
         metavar="N",
         help="how many of the highest-ranked images to picture (default: %(default)s)",
@@ -392,7 +392,7 @@ def add_machine_flags(parser):
     )
 
 
-def chosen_recipe(args):
+def recipe_from_args(args):
     """The recipe that the flags of the training script name, with what else they say."""
     return make_recipe(
         args.recipe,
@@ -407,7 +407,7 @@ def chosen_recipe(args):
     )
 
 
-def chosen_rule(args):
+def threshold_rule(args):
     """The threshold rule that the flags of the detection script name, and its value."""
     for name in ("std", "contamination", "auto", "threshold", "quantile"):
         value = getattr(args, name)
@@ -416,11 +416,11 @@ def chosen_rule(args):
     return "quantile", DEFAULT_QUANTILE
 
 
-def rule_in_words(rule, value):
+def format_rule(rule, value):
     """What to call a rule with its value, as it was asked for.
 
     Example:
-        >>> rule_in_words("std", 3.0), rule_in_words("auto", True)
+        >>> format_rule("std", 3.0), format_rule("auto", True)
         ('std 3', 'auto (Benjamini-Hochberg against an exponential tail)')
     """
     if rule == "auto":
@@ -428,7 +428,7 @@ def rule_in_words(rule, value):
     return f"{rule} {value:g}" if isinstance(value, float) else f"{rule} {value}"
 
 
-def run_again(flags, source):
+def reproduce_command(flags, source):
     """The command that trains again just as it was done, for a shell.
 
     Args:
@@ -436,7 +436,7 @@ def run_again(flags, source):
         source: The source that was in the end read: what `auto` stood for.
 
     Example:
-        >>> run_again(["-d", "my images.pickle", "-m", "a.model"], "digits")
+        >>> reproduce_command(["-d", "my images.pickle", "-m", "a.model"], "digits")
         "python train_unsupervised_autoencoder.py -d 'my images.pickle' -m a.model --source digits"
     """
     return shlex.join(["python", "train_unsupervised_autoencoder.py", *flags, "--source", source])
@@ -451,7 +451,7 @@ def image_size(args):
     return args.image_size[0], args.image_size[-1]
 
 
-def tell(text, stream):
+def print_line(text, stream):
     """Print a line in whatever letters a stream has; what would steer a terminal is spelt out.
 
     Files and strangers' pickles may bear any names.
@@ -475,10 +475,10 @@ def exit_status(main):
             sys.stdout.flush()
             return 0
         except InputError as error:
-            tell("error: " + " ".join(str(error).split()), sys.stderr)
+            print_line("error: " + " ".join(str(error).split()), sys.stderr)
             return 2
         except MemoryError:
-            tell(f"error: {NO_MEMORY}", sys.stderr)
+            print_line(f"error: {OUT_OF_MEMORY}", sys.stderr)
             return 2
         except BrokenPipeError:
             # The reader of our output has left (`... | head`): nobody to tell.
@@ -498,7 +498,7 @@ def exit_status(main):
         except Exception as error:
             # TensorFlow's own, which can't be named without importing it.
             if type(error).__name__ == "ResourceExhaustedError":
-                tell(f"error: {NO_MEMORY}", sys.stderr)
+                print_line(f"error: {OUT_OF_MEMORY}", sys.stderr)
                 return 2
             traceback.print_exc()
             print("error: this is a fault of the program, not of your input", file=sys.stderr)
@@ -530,12 +530,12 @@ class Narrator:
     def say(self, text):
         """Print one `[INFO]` line."""
         if not self.quiet:
-            tell(f"[INFO] {text}", self.stream)
+            print_line(f"[INFO] {text}", self.stream)
 
     def warn(self, text):
         """Print one `[WARNING]` line, to standard error."""
         if not self.quiet:
-            tell(f"[WARNING] {text}", sys.stderr)
+            print_line(f"[WARNING] {text}", sys.stderr)
 
     def own_pictures_left_out(self, paths):
         """Warn of pictures in a folder of images that the suite itself has written, if any."""

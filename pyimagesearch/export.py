@@ -18,9 +18,9 @@ from pyimagesearch import InputError, atomic, commandline, ownership
 from pyimagesearch.silence import quiet_stderr, quiet_tensorflow
 
 # Largest relative difference of a score that is put down to rounding.
-LARGEST_DIFFERENCE = 1e-4
+MAX_RELATIVE_DIFFERENCE = 1e-4
 # Images to check on, at most.
-ENOUGH_TO_CHECK = 500
+MAX_CHECKED_IMAGES = 500
 # What a file beside the network is called, in all formats.
 ABOUT = "about.json"
 # All files in a folder for TensorFlow Serving; the last bears the mark of the suite.
@@ -33,7 +33,7 @@ IN_SAVEDMODEL = (
 )
 
 
-def network(model):
+def build_exported_model(model):
     """One network from images to all there is to know about them.
 
     Args:
@@ -71,7 +71,7 @@ def network(model):
     return detector
 
 
-def signature(model, n=None):
+def input_signature(model, n=None):
     """What goes into a network: `n` images of its size, or any number of them."""
     import tensorflow as tf
 
@@ -81,7 +81,7 @@ def signature(model, n=None):
 def write_savedmodel(detector, path, about):
     """Write a folder for TensorFlow Serving and `tf.saved_model.load`."""
     detector.export(
-        path, format="tf_saved_model", verbose=False, input_signature=signature(detector)
+        path, format="tf_saved_model", verbose=False, input_signature=input_signature(detector)
     )
     # TensorFlow's place for what is not its own.
     (path / "assets.extra").mkdir()
@@ -98,7 +98,9 @@ def read_savedmodel(path):
 
 def write_tflite(detector, path, about):
     """Write a file for LiteRT, which was TensorFlow Lite: one image at a time."""
-    detector.export(path, format="litert", verbose=False, input_signature=signature(detector, n=1))
+    detector.export(
+        path, format="litert", verbose=False, input_signature=input_signature(detector, n=1)
+    )
     # A zip archive behind the network is how such files carry others along.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(ABOUT, about)
@@ -126,7 +128,7 @@ def write_onnx(detector, path, about):
     """Write a file for ONNX Runtime and others."""
     import onnx
 
-    detector.export(path, format="onnx", verbose=False, input_signature=signature(detector))
+    detector.export(path, format="onnx", verbose=False, input_signature=input_signature(detector))
     described = onnx.load(path)
     onnx.helper.set_model_props(described, {Path(ABOUT).stem: about})
     onnx.save(described, path)
@@ -167,7 +169,7 @@ FORMATS = {
 }
 
 
-def about(model, form):
+def describe(model, form):
     """What somebody who has only the exported model needs to know about it.
 
     Args:
@@ -185,7 +187,7 @@ def about(model, form):
     told = {
         "score": model.score,
         "threshold": model.calibration.get("threshold"),
-        "threshold_rule": f"{commandline.rule_in_words('auto', True)}, on the training images",
+        "threshold_rule": f"{commandline.format_rule('auto', True)}, on the training images",
         "pixel_threshold": model.calibration.get("pixel_threshold"),
         "image_shape": [height, width, depth],
         "preprocessing": [
@@ -211,12 +213,12 @@ def about(model, form):
     return told
 
 
-def largest_difference(ours, theirs):
+def max_relative_difference(ours, theirs):
     """Largest relative difference of scores; of scores of 0, the absolute one.
 
     Example:
         >>> import numpy as np
-        >>> round(largest_difference(np.array([2.0, 0.5]), np.array([2.0, 0.6])), 3)
+        >>> round(max_relative_difference(np.array([2.0, 0.5]), np.array([2.0, 0.6])), 3)
         0.2
     """
     import numpy as np
@@ -227,7 +229,7 @@ def largest_difference(ours, theirs):
 
 
 @contextlib.contextmanager
-def libraries_silenced():
+def quiet_libraries():
     """Keep what converters say to each other off the screen: there is nothing to be done."""
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -248,7 +250,7 @@ def export(model, form, path, images):
 
     Raises:
         InputError: If a package is missing, if the score differs by more than
-            `LARGEST_DIFFERENCE`, or if it can't be written there. Nothing is then left or lost.
+            `MAX_RELATIVE_DIFFERENCE`, or if it can't be written there. Nothing is then left or lost.
     """
     from pyimagesearch import persistence
 
@@ -259,25 +261,25 @@ def export(model, form, path, images):
             f"{sys.executable} -m pip install {' '.join(chosen.needs)}, or take another format"
         )
     ours = model.score_images(images)
-    text = persistence.as_json(about(model, form))
+    text = persistence.as_json(describe(model, form))
     with tempfile.TemporaryDirectory(prefix=".", dir=Path(path).parent) as folder:
         made = Path(folder, chosen.name)
-        with libraries_silenced():
-            chosen.write(network(model), made, text)
+        with quiet_libraries():
+            chosen.write(build_exported_model(model), made, text)
             theirs = chosen.read(made)(images)["score"]
-        difference = largest_difference(ours, theirs)
-        if not difference <= LARGEST_DIFFERENCE:
+        difference = max_relative_difference(ours, theirs)
+        if not difference <= MAX_RELATIVE_DIFFERENCE:
             raise InputError(
-                f"expected the scores of the {form} to differ by at most {LARGEST_DIFFERENCE:g} "
+                f"expected the scores of the {form} to differ by at most {MAX_RELATIVE_DIFFERENCE:g} "
                 f"from ours, found {difference:.2g}: nothing was written; take another format"
             )
         # Again: something may have come there since the work began.
-        check_place(path, form)
+        check_output(path, form)
         atomic.move(made, path)
     return difference
 
 
-def check_place(path, form, inputs=()):
+def check_output(path, form, inputs=()):
     """Make sure that an export may be written, before any work is done for it.
 
     Args:
@@ -310,7 +312,7 @@ def is_exported_folder(path):
     return not names or (names <= {*IN_SAVEDMODEL} and ownership.is_ours(path / IN_SAVEDMODEL[-1]))
 
 
-def images_of_training(model):
+def training_dataset(model):
     """The images that a model was trained on, as a dataset for `pipeline.open_dataset`.
 
     Raises:
@@ -379,8 +381,8 @@ def main(argv=None):
 
         from pyimagesearch import pipeline
 
-    source = args.dataset or images_of_training(args.model)
-    check_place(args.output, args.to, pipeline.files_read(source, args.model))
+    source = args.dataset or training_dataset(args.model)
+    check_output(args.output, args.to, pipeline.files_read(source, args.model))
 
     # The model, and some of the images that it is to be checked on, from end to end.
     narrator.say("loading autoencoder and images...")
@@ -395,7 +397,7 @@ def main(argv=None):
     )
     narrator.own_pictures_left_out(dataset.own_pictures)
     n = len(dataset.images)
-    images = dataset.images[np.linspace(0, n - 1, min(n, ENOUGH_TO_CHECK)).astype(int)]
+    images = dataset.images[np.linspace(0, n - 1, min(n, MAX_CHECKED_IMAGES)).astype(int)]
 
     narrator.say(f"exporting to {args.to}...")
     difference = export(model, args.to, args.output, images)

@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 
 # What the page may weigh: the caps below add up to less, whatever the images and their names.
-MOST_MIB = 10
+MAX_MIB = 10
 # Bytes of pictures, names and settings, as they stand in the page.
-MOST_PICTURES, MOST_NAMES, MOST_SETTINGS = 7 << 20, 3 << 19, 1 << 18
+MAX_PICTURE_BYTES, MAX_NAME_BYTES, MAX_SETTING_BYTES = 7 << 20, 3 << 19, 1 << 18
 # Highest scores that the threshold can be moved among, and epochs on a curve.
-MOST_SCORES, MOST_EPOCHS = 100_000, 1000
+MAX_SCORES, MAX_EPOCHS = 100_000, 1000
 # Letters of a name or of a setting.
-LONGEST_TEXT = 1000
+MAX_TEXT = 1000
 # Longer side in pixels: of a picture, and up to which a picture is kept to the pixel.
-LARGEST_SIDE, SMALL_SIDE = 256, 64
+MAX_SIDE, LOSSLESS_SIDE = 256, 64
 
 
-def page(
+def html_report(
     scores,
     threshold,
     names,
@@ -40,7 +40,7 @@ def page(
     """The report as one page: it asks no network for anything, and opens from any disk.
 
     What is too much for a page is left out and said to be: pictures and names of the lowest
-    ranks, and scores beyond the highest `MOST_SCORES`. The bars count all of them.
+    ranks, and scores beyond the highest `MAX_SCORES`. The bars count all of them.
 
     Args:
         scores: float32 array `(N,)`, N at least 1, highest first.
@@ -60,19 +60,21 @@ def page(
         settings: Dict by heading of dicts of whatever else there is to know.
 
     Returns:
-        The page as text, of at most `MOST_MIB` MiB in UTF-8. The same input gives the same text.
+        The page as text, of at most `MAX_MIB` MiB in UTF-8. The same input gives the same text.
 
     Example:
         >>> scores, labels = np.array([0.9, 0.1], "float32"), np.array([-1, -1])
         >>> told = {"score": "mse", "rule": "threshold 0.5", "edges": [0, 0.5, 1]}
-        >>> text = page(scores, 0.5, ["</script>", "b"], labels, **told)
+        >>> text = html_report(scores, 0.5, ["</script>", "b"], labels, **told)
         >>> text.count("</script>")  # that of the data and that of the program
         2
     """
     scores, labels = np.asarray(scores, np.float32), np.asarray(labels)
-    names = fitting((shortened(name) for name in names), MOST_NAMES)
+    names = take_fitting((shorten_text(name) for name in names), MAX_NAME_BYTES)
     shown = zip(names, pictures, strict=False)
-    pictures = fitting(([data_uri(part) for part in parts] for _, parts in shown), MOST_PICTURES)
+    pictures = take_fitting(
+        ([data_uri(part) for part in parts] for _, parts in shown), MAX_PICTURE_BYTES
+    )
     known = labels >= 0
     content = {
         "n": len(scores),
@@ -80,25 +82,23 @@ def page(
         "rule": rule,
         "threshold": threshold,
         # Little-endian float32, so that the page compares the very numbers that were flagged.
-        "scores": base64.b64encode(scores[:MOST_SCORES].astype("<f4").tobytes()).decode(),
+        "scores": base64.b64encode(scores[:MAX_SCORES].astype("<f4").tobytes()).decode(),
         "bars": bars(scores, edges, logarithmic, labels == 1),
         "known": int(known.sum()),
         "anomalies": int((labels == 1).sum()),
-        "labels": "".join("?01"[label + 1] for label in labels[:MOST_SCORES])
-        if known.any()
-        else "",
+        "labels": "".join("?01"[label + 1] for label in labels[:MAX_SCORES]) if known.any() else "",
         "names": names,
         "columns": list(columns),
         "pictures": pictures,
         "metrics": metrics,
         "training": training and curves(**training),
-        "settings": fitting(
+        "settings": take_fitting(
             (
-                (shortened(heading), shortened(name), shortened(in_words(value)))
+                (shorten_text(heading), shorten_text(name), shorten_text(format_setting(value)))
                 for heading, facts in (settings or {}).items()
                 for name, value in facts.items()
             ),
-            MOST_SETTINGS,
+            MAX_SETTING_BYTES,
         ),
     }
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
@@ -115,16 +115,16 @@ def as_json(content):
         >>> as_json({"</script>": [float("nan"), 1e999, 0.5, "\\u2028"]})
         '{"\\\\u003c/script\\\\u003e": [null, null, 0.5, "\\\\u2028"]}'
     """
-    text = json.dumps(plain(content), allow_nan=False)
+    text = json.dumps(to_json_types(content), allow_nan=False)
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 
-def plain(content):
+def to_json_types(content):
     """Whatever it is in dicts, lists, finite numbers and text that is not too long."""
     if isinstance(content, dict):
-        return {str(key): plain(value) for key, value in content.items()}
+        return {str(key): to_json_types(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [plain(value) for value in content]
+        return [to_json_types(value) for value in content]
     if content is None or isinstance(content, bool | int):
         return content
     if isinstance(content, float):
@@ -132,26 +132,26 @@ def plain(content):
     return str(content)
 
 
-def in_words(value):
+def format_setting(value):
     """A setting as one reads it.
 
     Example:
-        >>> [in_words(value) for value in (None, True, 0.05, [8, 16], "mse")]
+        >>> [format_setting(value) for value in (None, True, 0.05, [8, 16], "mse")]
         ['–', 'yes', '0.05', '8, 16', 'mse']
     """
     if isinstance(value, list | tuple):
-        return ", ".join(map(in_words, value))
+        return ", ".join(map(format_setting, value))
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     return str(value)
 
 
-def shortened(text):
+def shorten_text(text):
     """The end of a text, if it is longer than any sensible one."""
-    return text if len(text) <= LONGEST_TEXT else "…" + text[-LONGEST_TEXT:]
+    return text if len(text) <= MAX_TEXT else "…" + text[-MAX_TEXT:]
 
 
-def fitting(items, most):
+def take_fitting(items, most):
     """As many of the first items as take no more than so many bytes of JSON, as a list."""
     kept, taken = [], 0
     for item in items:
@@ -173,11 +173,13 @@ def data_uri(picture):
         'data:image/png;base64,'
     """
     longest = max(picture.shape[:2])
-    if longest > LARGEST_SIDE:
-        height, width = (max(1, round(side * LARGEST_SIDE / longest)) for side in picture.shape[:2])
+    if longest > MAX_SIDE:
+        height, width = (max(1, round(side * MAX_SIDE / longest)) for side in picture.shape[:2])
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     # A photograph as PNG would take five times the bytes of a JPEG.
-    kind, flags = ("png", []) if longest <= SMALL_SIDE else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, 90])
+    kind, flags = (
+        ("png", []) if longest <= LOSSLESS_SIDE else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, 90])
+    )
     encoded = cv2.imencode(f".{kind}", picture[..., ::-1], flags)[1].tobytes()
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
 
@@ -212,7 +214,7 @@ def curves(loss, val_loss, trim=0.0, name="mse"):
         >>> curves([0.3, 0.2], [])["epochs"]
         [1, 2]
     """
-    step = -(-max(len(loss), 1) // MOST_EPOCHS)
+    step = -(-max(len(loss), 1) // MAX_EPOCHS)
     return {
         "epochs": list(range(1, len(loss) + 1, step)),
         "loss": list(loss[::step]),

@@ -114,7 +114,7 @@ def results_page(model, dataset, scores, ranking, threshold, *, top, scale, comm
     }
     settings |= {"Recipe": about.get("recipe", {}), "Versions": about.get("versions", {})}
     columns = ["Original", "Reconstruction", "Error map"]
-    return htmlreport.page(
+    return htmlreport.html_report(
         scores[ranking],
         threshold,
         [dataset.names[i] for i in ranking],

@@ -511,20 +511,20 @@ def parser():
         metavar="PART",
         help=f"which parts: {', '.join(PARTS)} (default: all)",
     )
-    count = commandline.number(int, at_least=1)
+    count = commandline.bounded_number(int, at_least=1)
     add(
         "--kills", type=count, default=50, metavar="N", help="of each script (default: %(default)s)"
     )
     add(
         "--seconds",
-        type=commandline.number(float, above=0),
+        type=commandline.bounded_number(float, above=0),
         default=60,
         metavar="S",
         help="of fuzzing (default: %(default)s)",
     )
     add(
         "--seed",
-        type=commandline.number(int, at_least=0),
+        type=commandline.bounded_number(int, at_least=0),
         default=42,
         metavar="N",
         help="of moments and mutations (default: %(default)s)",

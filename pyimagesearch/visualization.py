@@ -206,7 +206,7 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
     losses = np.concatenate([loss, val_loss])
     # Where the first epochs would press all others to the floor.
     if losses.min() > 0 and losses.max() > 3 * losses.min():
-        logarithmic(axes.yaxis, losses.max() / losses.min())
+        logarithmic_axis(axes.yaxis, losses.max() / losses.min())
     axes.xaxis.get_major_locator().set_params(integer=True)
     if trim:
         # Curves fall: the upper right corner is free.
@@ -214,7 +214,7 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
         where = {"transform": axes.transAxes, "ha": "right", "va": "top", "linespacing": 1.4}
         axes.text(0.99, 0.97, note, fontsize=LEGEND - 1, color=GREY, **where)
     spelt_out = {"mse": "mean squared error", "bce": "cross-entropy"}.get(name, name)
-    return finished(figure, axes, "epoch", spelt_out)
+    return finish_chart(figure, axes, "epoch", spelt_out)
 
 
 def chart(title):
@@ -227,7 +227,7 @@ def chart(title):
     return figure, axes
 
 
-def finished(figure, axes, across, up):
+def finish_chart(figure, axes, across, up):
     """Label axes, and draw the figure. The legend stands above, where no data can be."""
     axes.set_xlabel(across, fontsize=LEGEND)
     axes.set_ylabel(up, fontsize=LEGEND)
@@ -248,7 +248,7 @@ def finished(figure, axes, across, up):
     return render(figure)
 
 
-def logarithmic(axis, ratio):
+def logarithmic_axis(axis, ratio):
     """Make an axis logarithmic, with round numbers written out at its ticks.
 
     Args:
@@ -364,7 +364,7 @@ def gallery(cells, captions, marked, names, title, legend, scale):
         text_width(*of) for of in zip(captions, [CAPTION] * len(captions), weights, strict=True)
     ]
     width = max(cells.shape[2], *widths)  # of a cell with its caption
-    names = [shortened(name) for name in names]
+    names = [shorten_name(name) for name in names]
     rooms = [width - taken - 10 for taken in widths]
     lines = 1
     if any(text_width(name, SMALL) > room for name, room in zip(names, rooms, strict=True)):
@@ -390,7 +390,7 @@ def gallery(cells, captions, marked, names, title, legend, scale):
         left, upper = side + i % columns * (width + side), top + i // columns * height
         color = VERMILLION if marked[i] else "black"
         write(captions[i], left, upper + line - 5, CAPTION, color=color, fontweight=weights[i])
-        name = fitted(names[i], rooms[i])
+        name = fit_name(names[i], rooms[i])
         if lines == 1:
             write(name, left + cell.shape[1], upper + line - 5, SMALL, "right", color=GREY)
         else:
@@ -411,23 +411,23 @@ def gallery(cells, captions, marked, names, title, legend, scale):
     return render(figure)
 
 
-def shortened(name, longest=24):
+def shorten_name(name, longest=24):
     """The end of a name, where the file is, in one line.
 
     Example:
-        >>> shortened("a/folder/in/a/folder/odd.png")
+        >>> shorten_name("a/folder/in/a/folder/odd.png")
         '…der/in/a/folder/odd.png'
     """
     name = " ".join(name.splitlines())
     return name if len(name) <= longest else "…" + name[len(name) + 1 - longest :]
 
 
-def fitted(name, room):
+def fit_name(name, room):
     """As much of the end of a name as can be drawn in so many pixels, in small letters."""
     longest = len(name)
-    while longest > 1 and text_width(shortened(name, longest), SMALL) > room:
+    while longest > 1 and text_width(shorten_name(name, longest), SMALL) > room:
         longest -= 1
-    return shortened(name, longest)
+    return shorten_name(name, longest)
 
 
 def bar_edges(scores, threshold):
@@ -495,9 +495,9 @@ def score_histogram(scores, threshold, score="mse", planted=None):
             )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:#.5g}")
     if over_decades:
-        logarithmic(axes.xaxis, bins[-1] / bins[0])
+        logarithmic_axis(axes.xaxis, bins[-1] / bins[0])
     # A few outliers beside thousands of others would be no pixel high.
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 2 * tallest)
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
-    return finished(figure, axes, f"score ({score})", "images")
+    return finish_chart(figure, axes, f"score ({score})", "images")

@@ -156,25 +156,25 @@ def test_folder_is_an_earlier_export_only_with_the_mark_and_nothing_else_in_it(t
     place = tmp_path / "it"
     (place / "variables").mkdir(parents=True)
     (place / "assets.extra").mkdir()
-    export.check_place(place, "savedmodel")  # empty
+    export.check_output(place, "savedmodel")  # empty
     for name in export.IN_SAVEDMODEL[:-1]:
         (place / name).touch()
     with pytest.raises(InputError, match="expected a new folder, or one that this suite"):
-        export.check_place(place, "savedmodel")
+        export.check_output(place, "savedmodel")
     persistence.save_json(place / "assets.extra" / "about.json", {})
-    export.check_place(place, "savedmodel")
+    export.check_output(place, "savedmodel")
     (tmp_path / "link").symlink_to(place)
     for more in ("variables/notes.txt", "more/saved_model.pb"):
         (place / more).parent.mkdir(exist_ok=True)
         (place / more).touch()
         with pytest.raises(InputError, match="expected a new folder, or one that this suite"):
-            export.check_place(place, "savedmodel")
+            export.check_output(place, "savedmodel")
         (place / more).unlink()
     (place / "more" / "link").symlink_to(tmp_path)
     with pytest.raises(InputError, match="expected a new folder"):
-        export.check_place(place, "savedmodel")
+        export.check_output(place, "savedmodel")
     with pytest.raises(InputError, match="expected a new folder"):
-        export.check_place(tmp_path / "link", "savedmodel")
+        export.check_output(tmp_path / "link", "savedmodel")
 
 
 @pytest.mark.parametrize("form", ["savedmodel", pytest.param("tflite", marks=pytest.mark.slow)])
@@ -250,15 +250,15 @@ def test_score_without_its_reference_is_told_in_one_line(folder, images, tmp_pat
 
 def test_images_of_training_are_asked_for_where_they_have_gone(folder, tmp_path):
     settings = persistence.load_json(folder / "a.json")
-    assert export.images_of_training(folder / "a.model") == str(folder / "images.pickle")
+    assert export.training_dataset(folder / "a.model") == str(folder / "images.pickle")
     settings["command"]["dataset"] = str(tmp_path / "gone.pickle")
     persistence.save_json(tmp_path / "a.json", settings)
     with pytest.raises(InputError, match=r"at .*gone.pickle, found none: name some .*--dataset"):
-        export.images_of_training(tmp_path / "a.model")
+        export.training_dataset(tmp_path / "a.model")
     (tmp_path / "gone.csv").write_text("index,name,label\n")
-    assert export.images_of_training(tmp_path / "a.model") == str(tmp_path / "gone.csv")
+    assert export.training_dataset(tmp_path / "a.model") == str(tmp_path / "gone.csv")
     with pytest.raises(InputError, match="at a known place"):
-        export.images_of_training(tmp_path / "other.model")
+        export.training_dataset(tmp_path / "other.model")
 
 
 @pytest.mark.parametrize("form", export.FORMATS)
@@ -279,13 +279,13 @@ def test_what_is_no_export_is_not_replaced(folder, tmp_path, capfd, form):
 def test_file_is_not_replaced_by_a_folder(tmp_path):
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(InputError, match="expected a new folder"):
-        export.check_place(tmp_path / "mine", "savedmodel")
+        export.check_output(tmp_path / "mine", "savedmodel")
 
 
 def test_difference_is_relative_and_sees_what_is_no_number():
-    assert export.largest_difference([2, 0], [2, 0.5]) == 0.5
-    assert export.largest_difference([100, 1], [101, 1]) == pytest.approx(0.01)
-    assert np.isnan(export.largest_difference([1, 1], [1, np.nan]))
+    assert export.max_relative_difference([2, 0], [2, 0.5]) == 0.5
+    assert export.max_relative_difference([100, 1], [101, 1]) == pytest.approx(0.01)
+    assert np.isnan(export.max_relative_difference([1, 1], [1, np.nan]))
 
 
 def test_formats_and_scores_are_those_of_the_tables():

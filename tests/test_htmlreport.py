@@ -33,7 +33,9 @@ def page(scores, threshold=None, names=None, labels=None, pictures=(), **more):
     names = [f"image {i}" for i in range(n)] if names is None else names
     labels = np.full(n, -1) if labels is None else np.asarray(labels)
     told = {"score": "mse", "rule": "quantile 0.9", "edges": edges, "logarithmic": logarithmic}
-    return htmlreport.page(scores, threshold, names, labels, pictures=pictures, **told | more)
+    return htmlreport.html_report(
+        scores, threshold, names, labels, pictures=pictures, **told | more
+    )
 
 
 def pictured(n, side=8, seed=0):
@@ -88,14 +90,14 @@ def test_page_of_too_much_stays_below_its_cap_and_asks_for_no_more_than_fits(rng
         training={"loss": list(rng.random(10**5)), "val_loss": list(rng.random(10**5))},
         settings={"<": {f"{'>' * 999}{i}": "&" * 10**5 for i in range(1000)}},
     )
-    assert len(text.encode()) < htmlreport.MOST_MIB * 2**20
+    assert len(text.encode()) < htmlreport.MAX_MIB * 2**20
     content = data(text)
     assert sum(content["bars"]["images"]) == n
     assert 10 < len(content["pictures"]) < 1000
     assert asked <= len(content["pictures"]) + 1
     assert 1 < len(content["names"]) < n
     assert 1 < len(content["settings"]) < 1000
-    assert len(content["training"]["epochs"]) <= htmlreport.MOST_EPOCHS
+    assert len(content["training"]["epochs"]) <= htmlreport.MAX_EPOCHS
 
 
 def test_bars_count_a_score_on_the_threshold_as_not_flagged():
@@ -373,4 +375,4 @@ def test_page_of_many_images_counts_them_all_and_holds_few(show, rng):
     assert browser.run("$('count').textContent") == f"{np.sum(scores > 0.999):,}"
     assert browser.run("document.querySelectorAll('*').length") < 3000
     browser.run("move(0)")  # below the lowest score that the page knows, which it does not pass
-    assert browser.run("$('count').textContent") == f"{htmlreport.MOST_SCORES - 1:,}"
+    assert browser.run("$('count').textContent") == f"{htmlreport.MAX_SCORES - 1:,}"

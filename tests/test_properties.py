@@ -91,7 +91,7 @@ def test_any_names_come_back_from_a_manifest(tmp_path, names, rng):
 @given(NAMES, st.sampled_from(["ascii", "latin1", "utf-8"]))
 def test_any_name_is_told_in_one_line_that_steers_no_terminal(name, encoding):
     stream = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
-    commandline.tell(f"error: {name}", stream)
+    commandline.print_line(f"error: {name}", stream)
     stream.seek(0)
     told = stream.read()
     assert told.count("\n") == 1

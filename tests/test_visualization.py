@@ -357,20 +357,20 @@ def test_gallery_takes_any_name(name):
 
 
 def test_long_names_are_shortened_at_their_beginning():
-    assert visualization.shortened("folder/" * 10 + "odd.png").endswith("odd.png")
-    assert len(visualization.shortened("x" * 300)) == 24
-    assert visualization.shortened("short") == "short"
-    assert visualization.shortened("two\nlines") == "two lines"
+    assert visualization.shorten_name("folder/" * 10 + "odd.png").endswith("odd.png")
+    assert len(visualization.shorten_name("x" * 300)) == 24
+    assert visualization.shorten_name("short") == "short"
+    assert visualization.shorten_name("two\nlines") == "two lines"
 
 
 def test_names_are_cut_to_the_room_they_have():
     for room in (30, 60, 90):
-        name = visualization.fitted("a/long/folder/odd.png", room)
+        name = visualization.fit_name("a/long/folder/odd.png", room)
         assert visualization.text_width(name, visualization.SMALL) <= room
         assert name.startswith("…")
         assert "a/long/folder/odd.png".endswith(name[1:])
-    assert visualization.fitted("odd.png", 200) == "odd.png"
-    assert visualization.fitted("", 200) == ""
+    assert visualization.fit_name("odd.png", 200) == "odd.png"
+    assert visualization.fit_name("", 200) == ""
 
 
 def test_loss_is_called_by_its_name():
