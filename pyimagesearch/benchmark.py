@@ -17,7 +17,7 @@ from pyimagesearch import (
     benchmark_speed,
     commandline,
 )
-from pyimagesearch.benchmark_common import add_output, write
+from pyimagesearch.benchmark_common import add_output, save_and_print
 from pyimagesearch.silence import quiet_tensorflow
 
 # Name -> module with `HELP`, `add_arguments(parser)`, and `table(args, narrator)`, which returns a
@@ -59,7 +59,7 @@ def main(argv=None):
     path = Path(args.output, f"{args.table}.csv")
     beside = [path.with_name(name) for name in getattr(TABLES[args.table], "FILES", ())]
     atomic.check_writable(path, *beside, inputs=[args.source])
-    write(path, TABLES[args.table].table(args, narrator), narrator)
+    save_and_print(path, TABLES[args.table].table(args, narrator), narrator)
 
 
 if __name__ == "__main__":

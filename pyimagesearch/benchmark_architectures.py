@@ -5,7 +5,7 @@ made of them, so that the truth is known.
 """
 
 from pyimagesearch import commandline
-from pyimagesearch.benchmark_common import add_flags, open_source, recipe_of, train
+from pyimagesearch.benchmark_common import add_flags, load_train_and_test, recipe_from_args, train
 from pyimagesearch.recipes import ARCHITECTURES, RECIPES
 
 HELP = "find images with noise, by each network"
@@ -52,7 +52,7 @@ def table(args, narrator):
 
     from pyimagesearch import corruptions, metrics, scoring
 
-    learnt, judged = open_source(args.source, args.seed)
+    learnt, judged = load_train_and_test(args.source, args.seed)
     clean = judged.images
     # 0 for the clean images, 1 for the noisy ones that follow them.
     truth = np.repeat([0, 1], len(clean))
@@ -60,7 +60,7 @@ def table(args, narrator):
         ("architecture", "noise", "normal", "noisy", "ratio", "auroc", "parameters", "seconds"),
     ]
     for arch in args.archs:
-        fitted, _ = train(arch, learnt.images, recipe_of(args, arch), args, narrator)
+        fitted, _ = train(arch, learnt.images, recipe_from_args(args, arch), args, narrator)
         autoencoder = fitted.autoencoder
         narrator.say(f"{arch}: scoring {len(clean):,} images, clean and noisy...")
         of_clean = scoring.score_images(autoencoder, clean)

@@ -8,7 +8,7 @@ from pyimagesearch import InputError, commandline
 from pyimagesearch.recipes import make_recipe
 
 
-def open_source(source, seed):
+def load_train_and_test(source, seed):
     """The images to learn from and the images to judge.
 
     Args:
@@ -45,7 +45,7 @@ def open_source(source, seed):
     return tuple(map(half, training.split(len(learnt.images), 0.5, seed)))
 
 
-def recipe_of(args, arch, **changes):
+def recipe_from_args(args, arch, **changes):
     """The recipe of an architecture, with changes; `--epochs`, where given, means just so many."""
     if args.epochs is not None:
         changes |= {"epochs": args.epochs, "min_steps": 0}
@@ -122,7 +122,7 @@ def add_output(parser, default):
     )
 
 
-def write(path, table, narrator):
+def save_and_print(path, table, narrator):
     """Save a table as CSV, and print it.
 
     Args:
@@ -134,14 +134,14 @@ def write(path, table, narrator):
 
     persistence.save_csv(path, table[0], table[1:])
     narrator.say(f"wrote {path}")
-    print(in_words(table))
+    print(format_table(table))
 
 
-def in_words(table):
+def format_table(table):
     """A table of text in columns: the first flush left, the others flush right.
 
     Example:
-        >>> print(in_words([("name", "n"), ("a", "10")]))
+        >>> print(format_table([("name", "n"), ("a", "10")]))
         name   n
         a     10
     """

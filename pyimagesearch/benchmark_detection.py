@@ -26,8 +26,8 @@ OTHERS_AMONG_FOURS = 265
 N_PAIRS = 20
 # The share of the ranking that is looked at for a normal image at the very top.
 TOP = 0.001
-# Names of the alternatives in `rivals.RIVALS`, which --help can't wait for.
-RIVALS = (
+# Names of the alternatives in `rivals.BASELINES`, which --help can't wait for.
+BASELINES = (
     "pca-4",
     "pca-16",
     "isolation-forest",
@@ -45,7 +45,7 @@ METHODS = (
     "shapes mse",
     "shapes code",
     "tutorial mse",
-    *RIVALS,
+    *BASELINES,
 )
 MEASURES = ("auroc", "average_precision", "precision_at_k", "clean_top", "auto_share", "auto_f1")
 
@@ -69,12 +69,12 @@ class Task:
     seed: int
 
 
-def contaminated(classes, seeds):
+def contaminated_tasks(classes, seeds):
     """The tutorial's set, drawn anew for each seed: 1s, and a 3 for every hundred."""
     return [Task("contaminated", 1, 3, 0.01, seed) for seed in seeds]
 
 
-def outliers(classes, seeds, share, name):
+def outlier_tasks(classes, seeds, share, name):
     """A class with a share of others, from both splits (Wang et al., "Effective end-to-end
     unsupervised outlier detection via inlier priority of discriminative network", NeurIPS 2019).
     """
@@ -82,12 +82,12 @@ def outliers(classes, seeds, share, name):
     return [Task(name, label, "others", contam, seed) for label in classes for seed in seeds]
 
 
-def fours(classes, seeds):
+def tasks_of_fours(classes, seeds):
     """4,859 fours and 265 others (Zhou and Paffenroth, KDD 2017)."""
     return [Task("fours", 4, "others", OTHERS_AMONG_FOURS / 4859, seed) for seed in seeds]
 
 
-def one_against_rest(classes, seeds):
+def one_against_rest_tasks(classes, seeds):
     """Learn a class of the train split, judge all of the test split (Ruff et al., "Deep one-class
     classification", ICML 2018).
     """
@@ -96,7 +96,7 @@ def one_against_rest(classes, seeds):
     ]
 
 
-def pairs(classes, seeds):
+def pair_tasks(classes, seeds):
     """One class for every hundred of another: a sample of the ordered pairs of digits."""
     import numpy as np
 
@@ -113,12 +113,12 @@ def pairs(classes, seeds):
 
 # Name -> function from the classes and seeds asked for to tasks; and the seeds if none are.
 PROTOCOLS = {
-    "contaminated": (contaminated, range(10)),
-    "outliers-10": (functools.partial(outliers, share=0.1, name="outliers-10"), (0,)),
-    "outliers-20": (functools.partial(outliers, share=0.2, name="outliers-20"), (0,)),
-    "fours": (fours, (0,)),
-    "one-against-rest": (one_against_rest, (0,)),
-    "pairs": (pairs, (0,)),
+    "contaminated": (contaminated_tasks, range(10)),
+    "outliers-10": (functools.partial(outlier_tasks, share=0.1, name="outliers-10"), (0,)),
+    "outliers-20": (functools.partial(outlier_tasks, share=0.2, name="outliers-20"), (0,)),
+    "fours": (tasks_of_fours, (0,)),
+    "one-against-rest": (one_against_rest_tasks, (0,)),
+    "pairs": (pair_tasks, (0,)),
 }
 
 
@@ -192,13 +192,13 @@ def scores_by(methods, task, learnt, judged, narrator):
             )
             yield f"{name} {score}", scores, training + time.monotonic() - started
     share = task.contam / (1 + task.contam)
-    for name in (method for method in methods if method in rivals.RIVALS):
+    for name in (method for method in methods if method in rivals.BASELINES):
         started = time.monotonic()
-        scores = rivals.RIVALS[name](learnt, judged, task.seed, share)
+        scores = rivals.BASELINES[name](learnt, judged, task.seed, share)
         yield name, scores, time.monotonic() - started
 
 
-def judge(scores, labels):
+def evaluate_scores(scores, labels):
     """Measures of a ranking, by the names in `MEASURES`."""
     import numpy as np
 
@@ -303,7 +303,7 @@ def table(args, narrator):
             continue
         learnt, judged, labels = images_of(task, args.source)
         for method, scores, seconds in scores_by(missing, task, learnt, judged, narrator):
-            measures = judge(scores, labels)
+            measures = evaluate_scores(scores, labels)
             key = (name, *map(str, astuple(task)), method)
             known[key] = {**measures, "seconds": seconds}
             rows = [
@@ -315,7 +315,7 @@ def table(args, narrator):
                 f"{measures['average_precision']:.4f}, {seconds:.1f} s"
             )
     asked = {(name, *map(str, astuple(task)), method) for task in tasks for method in args.methods}
-    rows = summed_up({key: row for key, row in known.items() if key in asked})
+    rows = summarize({key: row for key, row in known.items() if key in asked})
     text = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
     marked = ownership.mark_line_ends(json.dumps(text, indent=2) + "\n")
     atomic.save_bytes(Path(args.output, TABLE), marked.encode())
@@ -346,7 +346,7 @@ def load_runs(path):
             ) from None
 
 
-def summed_up(runs):
+def summarize(runs):
     """Means of single results over the tasks of each protocol."""
     groups = defaultdict(list)
     for key, row in runs.items():

@@ -5,7 +5,7 @@ made of them, so that the truth is known.
 """
 
 from pyimagesearch import InputError, commandline
-from pyimagesearch.benchmark_common import add_flags, open_source, recipe_of, train
+from pyimagesearch.benchmark_common import add_flags, load_train_and_test, recipe_from_args, train
 
 HELP = "find images turned by 90 degrees"
 # Digits that are no digit any more when they lie on their side.
@@ -61,7 +61,7 @@ def table(args, narrator):
     """
     import numpy as np
 
-    learnt, judged = open_source(args.source, args.seed)
+    learnt, judged = load_train_and_test(args.source, args.seed)
     for label in args.classes:
         if not (np.any(learnt.classes == label) and np.any(judged.classes == label)):
             found = ", ".join(map(str, np.unique(learnt.classes)))
@@ -73,23 +73,23 @@ def table(args, narrator):
 
     for label in args.classes:
         of_class = learnt.images[learnt.classes == label]
-        share = flagger(f"class {label}", of_class, ROTATION, args, narrator)
+        share = make_flagger(f"class {label}", of_class, ROTATION, args, narrator)
         images = judged.images[judged.classes == label]
-        add_row(f"{label}", f"{label}", len(images), shares_flagged(share, images))
+        add_row(f"{label}", f"{label}", len(images), flagged_shares(share, images))
 
-    share = flagger("all classes", learnt.images, ROTATION_OF_ALL, args, narrator)
+    share = make_flagger("all classes", learnt.images, ROTATION_OF_ALL, args, narrator)
     shares, counts = [], []
     for label in args.classes:
         images = judged.images[judged.classes == label]
-        shares.append(shares_flagged(share, images))
+        shares.append(flagged_shares(share, images))
         counts.append(len(images))
         add_row("all", f"{label}", counts[-1], shares[-1])
     add_row("all", "mean", sum(counts), np.mean(shares, axis=0))
-    add_row("all", "all", len(judged.images), shares_flagged(share, judged.images))
+    add_row("all", "all", len(judged.images), flagged_shares(share, judged.images))
     return rows
 
 
-def flagger(what, images, changes, args, narrator):
+def make_flagger(what, images, changes, args, narrator):
     """Train the network of `rotation`, and learn its threshold.
 
     Args:
@@ -101,7 +101,7 @@ def flagger(what, images, changes, args, narrator):
     """
     from pyimagesearch import pipeline, scoring, thresholds
 
-    chosen = recipe_of(args, "dense", **changes)
+    chosen = recipe_from_args(args, "dense", **changes)
     fitted, seen = train(what, images, chosen, args, narrator, loss="bce")
     calibration, _ = pipeline.calibrate(fitted, seen, args.seed)
     threshold = thresholds.standard_deviations(DEVIATIONS, None, calibration["mse"])
@@ -112,8 +112,8 @@ def flagger(what, images, changes, args, narrator):
     return share
 
 
-def shares_flagged(share, images):
-    """The shares of images that are flagged upright and turned, given what `flagger` returned."""
+def flagged_shares(share, images):
+    """The shares of images that are flagged upright and turned, given what `make_flagger` returned."""
     from pyimagesearch import corruptions
 
     return share(images), share(corruptions.corrupt(images, QUARTER_TURN, seed=0))

@@ -22,7 +22,7 @@ HELP = "measure training, scoring, start-up and growth"
 COLUMNS = ("part", "what", "images", "here", "there", "unit", "ratio", "there_is")
 SIZES = (1000, 10_000, 60_000)
 COUNTS = (10_000, 100_000, 1_000_000)
-# How often each file of `growth`, and each way of `files`, has its turn.
+# How often each file of `scaling`, and each way of `files`, has its turn.
 TURNS = 3
 ROOT = Path(__file__).parent.parent
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 # or a folder some times, and say how long it took on average, how much of all processors' time that
 # was, and the most memory that it had, start-up included. The compiling does not count: each time is
 # less that of a single batch, taken just then.
-SCORE_ALONE = """
+SCORE_PROGRAM = """
 import json, resource, sys, time
 import numpy as np
 from pyimagesearch import architectures, pipeline, scoring
@@ -56,7 +56,7 @@ print(json.dumps([took, worked, peak]))
 """
 
 # What each of some workers does: train for some epochs. The first compiles, and does not count.
-TRAIN_TOGETHER = """
+TRAIN_PROGRAM = """
 import json, sys
 from pyimagesearch import datasets, distribution, pipeline
 from pyimagesearch.recipes import recipe
@@ -211,7 +211,7 @@ def training(args):
     yield "ranks in bf16 and float32", n, *agreement, "Spearman", None, there
 
 
-def tutorials_way(network, images):
+def tutorial_scoring(network, images):
     """Scores as the 2020 tutorial has them: all reconstructions, then a loop over the images."""
     import numpy as np
 
@@ -242,7 +242,7 @@ def scoring(args):
                 )
                 calls = (
                     functools.partial(scoring.score_images, network, images),
-                    functools.partial(tutorials_way, same, images),
+                    functools.partial(tutorial_scoring, same, images),
                     functools.partial(scoring.score_images, reduced, images),
                 )
                 ceiling = max(ceiling, matrix_rate())
@@ -271,7 +271,7 @@ def startup(args):
             yield f"{script} {flag}", "", seconds, bare, "s", bare / seconds, "python alone"
 
 
-def growth(args):
+def scaling(args):
     """Scoring ever more images of a memory-mapped file, each time in a process of its own.
 
     The machine may be busier in a minute's time, so that the time on the clock tells more of the
@@ -290,7 +290,9 @@ def growth(args):
         for _ in range(TURNS):
             for n in args.counts:
                 repetitions = min(10, max(1, max(args.counts) // n))
-                each[n].append(alone(SCORE_ALONE, json.dumps([f"{folder}/{n}.npy", repetitions])))
+                each[n].append(
+                    run_in_subprocess(SCORE_PROGRAM, json.dumps([f"{folder}/{n}.npy", repetitions]))
+                )
 
     def of(n):
         took, worked, _ = np.mean(each[n], axis=0)
@@ -323,9 +325,9 @@ def files(args):
             def decode(every=every):
                 deque(streams.iterate_batches(every, range(len(every)), 256), maxlen=0)
 
-            # In turns as well, and the mean of each: see `growth`.
+            # In turns as well, and the mean of each: see `scaling`.
             turns = [
-                (seconds_of(decode), *alone(SCORE_ALONE, json.dumps([folder, 1])))
+                (seconds_of(decode), *run_in_subprocess(SCORE_PROGRAM, json.dumps([folder, 1])))
                 for _ in range(TURNS)
             ]
             decoding, seconds, _, _ = np.mean(turns, axis=0)
@@ -337,13 +339,13 @@ def files(args):
 def workers(args):
     """An epoch of one process, and of two that work together over the loopback interface."""
     settings = [args.source, args.limit or 6809]
-    one = alone(TRAIN_TOGETHER, json.dumps([*settings, "auto"]))[0]
-    two = alone(TRAIN_TOGETHER, json.dumps([*settings, "multiworker"]), workers=2)[0]
+    one = run_in_subprocess(TRAIN_PROGRAM, json.dumps([*settings, "auto"]))[0]
+    two = run_in_subprocess(TRAIN_PROGRAM, json.dumps([*settings, "multiworker"]), workers=2)[0]
     n = settings[1]
     yield "2 workers, training", n, n / two, n / one, "images/s", one / two, "1 worker"
 
 
-def alone(code, argument, workers=1):
+def run_in_subprocess(code, argument, workers=1):
     """Run Python code in processes of their own; return what the first has printed, as JSON."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
@@ -377,7 +379,7 @@ PARTS = {
     "training": training,
     "scoring": scoring,
     "startup": startup,
-    "growth": growth,
+    "growth": scaling,
     "files": files,
     "workers": workers,
 }

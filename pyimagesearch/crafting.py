@@ -19,7 +19,7 @@ class Call:
         return self.call
 
 
-def packed(members, compression=zipfile.ZIP_STORED):
+def zip_archive(members, compression=zipfile.ZIP_STORED):
     """An archive, as bytes, of pairs of names and contents."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
@@ -28,7 +28,7 @@ def packed(members, compression=zipfile.ZIP_STORED):
     return file.getvalue()
 
 
-def members_of(model):
+def zip_members(model):
     """Names and contents in a `.keras` archive, given as bytes."""
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -48,20 +48,20 @@ def mnist_like(**changes):
     return array_archive(**{"x_train": x, "y_train": y, "x_test": x, "y_test": y, **changes})
 
 
-def header(shape, dtype="|u1"):
+def npy_header(shape, dtype="|u1"):
     """A `.npy` file that claims a shape and has next to nothing of it."""
     described = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}}}"
     described = described.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(described)) + described.encode() + b"x"
 
 
-def false_size(data, name, size):
+def with_false_size(data, name, size):
     """An archive whose table of contents claims another size for a member."""
     place = data.rindex(name.encode()) - 46  # in the table of contents
     return data[: place + 24] + struct.pack("<I", size) + data[place + 28 :]
 
 
-def png_claim(side):
+def png_claiming(side):
     """A PNG of a few bytes that claims so many pixels a side."""
 
     def chunk(kind, content):
@@ -74,7 +74,7 @@ def png_claim(side):
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def encoded(suffix):
+def encoded_image(suffix):
     """A small image file."""
     image = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
     return cv2.imencode(suffix, image)[1].tobytes()

@@ -8,10 +8,10 @@ import tempfile
 import time
 
 # Seconds that any process of these may take, on a slow machine as well.
-PATIENCE = 300
+PROCESS_TIMEOUT = 300
 
 
-def forked(function, kill_after=None, patience=PATIENCE):
+def run_forked(function, kill_after=None, patience=PROCESS_TIMEOUT):
     """Run a function in a process of its own, forked from this one.
 
     Args:
@@ -39,12 +39,12 @@ def forked(function, kill_after=None, patience=PATIENCE):
         if kill_after is not None:
             time.sleep(kill_after)
             os.kill(process, signal.SIGKILL)
-        status = ended(process, patience)
+        status = wait_or_abort(process, patience)
         printed.seek(0)
         return os.waitstatus_to_exitcode(status), printed.read()
 
 
-def ended(process, patience):
+def wait_or_abort(process, patience):
     """Wait for a forked process, and abort it after so many seconds; the status of `os.waitpid`."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
@@ -56,7 +56,7 @@ def ended(process, patience):
     return os.waitpid(process, 0)[1]
 
 
-class Steps:
+class FileStepCounter:
     """Counts what a process does to files in a folder, and can kill it at one such step.
 
     Args:

@@ -13,12 +13,12 @@ import numpy as np
 from pyimagesearch.crafting import (
     Call,
     array_archive,
-    encoded,
-    false_size,
-    header,
+    encoded_image,
     mnist_like,
-    packed,
-    png_claim,
+    npy_header,
+    png_claiming,
+    with_false_size,
+    zip_archive,
 )
 
 
@@ -33,14 +33,14 @@ def stack_global(module, name):
     return b"\x80\x04" + names + b"\x93."
 
 
-def tower(end):
+def nested_tuples(end):
     """A pickle with tuples of tuples, 60 high: to hash or to print them takes for ever."""
     floors = b"".join(b"h" + bytes([i]) + b"2\x86q" + bytes([i + 1]) + b"0" for i in range(60))
     return b"\x80\x02)q\x000" + floors + end
 
 
 # Name -> function from a shell command that would leave a mark to a pickle.
-PICKLES = {
+MALICIOUS_PICKLES = {
     "os.system": lambda leave: pickle.dumps(Call(os.system, leave)),
     "posix.system": lambda leave: by_name("posix", "system", leave),
     "builtins.eval": lambda leave: pickle.dumps(Call(eval, f"__import__('os').system('{leave}')")),
@@ -86,10 +86,10 @@ PICKLES = {
     "no array": lambda leave: pickle.dumps({"images": [1, 2]}),
     "a dtype": lambda leave: pickle.dumps(np.dtype("f4")),
     "just a name": lambda leave: b"cnumpy\nndarray\n.",
-    "tower as a key": lambda leave: tower(b"}h\x3cNs."),
-    "tower in a set": lambda leave: tower(b"\x8f(h\x3c\x90."),
-    "tower as an encoding": lambda leave: tower(b"c_codecs\nencode\nVa\nh\x3c\x86R."),
-    "tower as an element type": lambda leave: tower(
+    "tower as a key": lambda leave: nested_tuples(b"}h\x3cNs."),
+    "tower in a set": lambda leave: nested_tuples(b"\x8f(h\x3c\x90."),
+    "tower as an encoding": lambda leave: nested_tuples(b"c_codecs\nencode\nVa\nh\x3c\x86R."),
+    "tower as an element type": lambda leave: nested_tuples(
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02"
         b"\x85cnumpy\ndtype\nh\x3cK\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff"
         b"K\x00tb\x89U\x02\x01\x02tb."
@@ -116,7 +116,7 @@ PICKLES = {
 
 
 # Suffix and name -> function from a shell command to the bytes of a file that is no model.
-OTHERS = {
+MALICIOUS_FILES = {
     (".npz", "empty"): lambda leave: b"",
     (".npz", "half"): lambda leave: mnist_like()[:300],
     (".npz", "objects"): lambda leave: mnist_like(
@@ -127,21 +127,26 @@ OTHERS = {
     (".npz", "no images"): lambda leave: mnist_like(x_train=np.zeros((0, 8, 8)), y_train=[]),
     (".npz", "other keys"): lambda leave: array_archive(a=np.zeros(3)),
     (".npz", "labels missing"): lambda leave: mnist_like(y_train=np.array([1])),
-    (".npz", "claim of a shape"): lambda leave: packed(
-        [(f"{k}.npy", header((2**40, 8, 8))) for k in ("x_train", "y_train", "x_test", "y_test")]
+    (".npz", "claim of a shape"): lambda leave: zip_archive(
+        [
+            (f"{k}.npy", npy_header((2**40, 8, 8)))
+            for k in ("x_train", "y_train", "x_test", "y_test")
+        ]
     ),
-    (".npz", "claim of a size"): lambda leave: false_size(mnist_like(), "x_train.npy", 2**32 - 2),
+    (".npz", "claim of a size"): lambda leave: with_false_size(
+        mnist_like(), "x_train.npy", 2**32 - 2
+    ),
     (".npy", "empty"): lambda leave: b"",
     (".npy", "a pickle"): lambda leave: pickle.dumps(Call(os.system, leave)),
-    (".npy", "claim of a shape"): lambda leave: header((2**40, 8, 8)),
-    (".npy", "objects"): lambda leave: header((1, 1, 1), "|O"),
-    (".npy", "code as header"): lambda leave: header(f"__import__('os').system('{leave}')"),
+    (".npy", "claim of a shape"): lambda leave: npy_header((2**40, 8, 8)),
+    (".npy", "objects"): lambda leave: npy_header((1, 1, 1), "|O"),
+    (".npy", "code as header"): lambda leave: npy_header(f"__import__('os').system('{leave}')"),
     (".png", "empty"): lambda leave: b"",
-    (".png", "half"): lambda leave: encoded(".png")[:60],
-    (".jpg", "half"): lambda leave: encoded(".jpg")[:400],
-    (".bmp", "half"): lambda leave: encoded(".bmp")[:400],
-    (".png", "claim of 100,000 x 100,000"): lambda leave: png_claim(100_000),
-    (".png", "claim of 30,000 x 30,000"): lambda leave: png_claim(30_000),
+    (".png", "half"): lambda leave: encoded_image(".png")[:60],
+    (".jpg", "half"): lambda leave: encoded_image(".jpg")[:400],
+    (".bmp", "half"): lambda leave: encoded_image(".bmp")[:400],
+    (".png", "claim of 100,000 x 100,000"): lambda leave: png_claiming(100_000),
+    (".png", "claim of 30,000 x 30,000"): lambda leave: png_claiming(30_000),
     (".png", "no image"): lambda leave: b"#!/bin/sh\n" + leave.encode(),
     (".csv", "no table"): lambda leave: b"\x00\xff\xfe",
     (".csv", "other columns"): lambda leave: b"rank,score\n0,1\n",

@@ -14,18 +14,18 @@ import zipfile
 
 import h5py
 
-from pyimagesearch.crafting import Call, members_of, packed
+from pyimagesearch.crafting import Call, zip_archive, zip_members
 
 
 def repacked(model, **changes):
     """A `.keras` archive with other contents; `config` and `weights` are functions of the old."""
-    members = members_of(model)
+    members = zip_members(model)
     if "config" in changes:
         config = changes["config"](json.loads(members["config.json"]))
         members["config.json"] = config if isinstance(config, bytes) else json.dumps(config)
     if "weights" in changes:
         members["model.weights.h5"] = changes["weights"](members["model.weights.h5"])
-    return packed(members.items())
+    return zip_archive(members.items())
 
 
 def with_layer(model, **layer):
@@ -130,15 +130,15 @@ def zeros(megabytes):
 
 
 # Name -> function from the bytes of a sound model and a shell command to the bytes of another.
-MODELS = {
+MALICIOUS_MODELS = {
     "HDF5": lambda model, leave: legacy_hdf5(model),
     "pickle": lambda model, leave: pickle.dumps(Call(os.system, leave)),
     "empty": lambda model, leave: b"",
-    "empty archive": lambda model, leave: packed([]),
+    "empty archive": lambda model, leave: zip_archive([]),
     "half": lambda model, leave: model[: len(model) // 2],
     # The very last bytes are but the mark of the suite.
     "without its end": lambda model, leave: model[:-100],
-    "without weights": lambda model, leave: packed(list(members_of(model).items())[:2]),
+    "without weights": lambda model, leave: zip_archive(list(zip_members(model).items())[:2]),
     "Lambda layer": lambda model, leave: with_layer(
         model,
         **layer(
@@ -214,21 +214,22 @@ MODELS = {
     "deeply nested": lambda model, leave: repacked(
         model, config=lambda old: b"[" * 200_000 + b"]" * 200_000
     ),
-    "path up": lambda model, leave: packed([*members_of(model).items(), ("../evil", b"x")]),
-    "path from the root": lambda model, leave: packed(
-        [*members_of(model).items(), ("/tmp/evil", b"x")]
+    "path up": lambda model, leave: zip_archive([*zip_members(model).items(), ("../evil", b"x")]),
+    "path from the root": lambda model, leave: zip_archive(
+        [*zip_members(model).items(), ("/tmp/evil", b"x")]
     ),
-    "one member more": lambda model, leave: packed(
-        [*members_of(model).items(), ("assets/evil.py", b"x")]
+    "one member more": lambda model, leave: zip_archive(
+        [*zip_members(model).items(), ("assets/evil.py", b"x")]
     ),
-    "one member twice": lambda model, leave: packed(
-        [*members_of(model).items(), ("config.jsoN", b"{}")]
+    "one member twice": lambda model, leave: zip_archive(
+        [*zip_members(model).items(), ("config.jsoN", b"{}")]
     ).replace(b"config.jsoN", b"config.json"),
-    "zip bomb as description": lambda model, leave: packed(
-        [*list(members_of(model).items())[::2], ("config.json", zeros(4))], zipfile.ZIP_DEFLATED
+    "zip bomb as description": lambda model, leave: zip_archive(
+        [*list(zip_members(model).items())[::2], ("config.json", zeros(4))], zipfile.ZIP_DEFLATED
     ),
-    "zip bomb as weights": lambda model, leave: packed(
-        [*list(members_of(model).items())[:2], ("model.weights.h5", zeros(4))], zipfile.ZIP_DEFLATED
+    "zip bomb as weights": lambda model, leave: zip_archive(
+        [*list(zip_members(model).items())[:2], ("model.weights.h5", zeros(4))],
+        zipfile.ZIP_DEFLATED,
     ),
     "huge description": lambda model, leave: repacked(model, config=lambda old: b" " * (2**24 + 1)),
     "external link": lambda model, leave: with_weights(

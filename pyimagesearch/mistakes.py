@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.crafting import encoded, header, mnist_like
-from pyimagesearch.hostile import OTHERS, PICKLES
+from pyimagesearch.crafting import encoded_image, mnist_like, npy_header
+from pyimagesearch.hostile import MALICIOUS_FILES, MALICIOUS_PICKLES
 from pyimagesearch.hostile_models import legacy_hdf5
 
 
@@ -45,7 +45,7 @@ def images(path, *contents):
     return str(path)
 
 
-def of_sides(height, width, depth=1):
+def images_of_sides(height, width, depth=1):
     """Two black images of a size."""
     return np.zeros((2, height, width, depth), np.float32)
 
@@ -63,19 +63,19 @@ TRAINING_INPUTS = {
     ),
     "source a folder called .npz": (lambda w: ["--source", folder(w / "f.npz")], "files in"),
     "source without images": (
-        lambda w: ["--source", write(w / "n.npz", OTHERS[".npz", "no images"](""))],
+        lambda w: ["--source", write(w / "n.npz", MALICIOUS_FILES[".npz", "no images"](""))],
         "at least one image",
     ),
     "source with NaN": (
-        lambda w: ["--source", write(w / "n.npz", OTHERS[".npz", "NaN"](""))],
+        lambda w: ["--source", write(w / "n.npz", MALICIOUS_FILES[".npz", "NaN"](""))],
         "NaN or infinity",
     ),
     "source with text for pixels": (
-        lambda w: ["--source", write(w / "t.npz", OTHERS[".npz", "text"](""))],
+        lambda w: ["--source", write(w / "t.npz", MALICIOUS_FILES[".npz", "text"](""))],
         "<U1",
     ),
     "source of broken images": (
-        lambda w: ["--source", images(w / "b", b"", encoded(".png")[:60])],
+        lambda w: ["--source", images(w / "b", b"", encoded_image(".png")[:60])],
         "can be decoded",
     ),
     "source unreadable": (lambda w: ["--source", "/proc/self/mem/x.npz"], "get it again"),
@@ -95,7 +95,7 @@ TRAINING_INPUTS = {
     "contamination negative": (lambda w: ["--contam", "-0.1"], "--contam: expected a number"),
     "contamination beyond what there is": (lambda w: ["--contam", "2"], "and there are 183"),
     "contamination of a folder": (
-        lambda w: ["--source", images(w / "b", encoded(".png")), "--contam", "0.1"],
+        lambda w: ["--source", images(w / "b", encoded_image(".png")), "--contam", "0.1"],
         "leave --contam out",
     ),
     "label that does not exist": (lambda w: ["--valid-label", "12"], "no image has the label 12"),
@@ -123,11 +123,14 @@ DETECTION_INPUTS = {
     "dataset an empty folder": (lambda w: ["-d", folder(w / "e")], "files in"),
     "dataset empty": (lambda w: ["-d", write(w / "e.pickle", b"")], "not a whole pickle"),
     "dataset cut short": (
-        lambda w: ["-d", write(w / "c.pickle", pickle.dumps(of_sides(28, 28))[:-9])],
+        lambda w: ["-d", write(w / "c.pickle", pickle.dumps(images_of_sides(28, 28))[:-9])],
         "not a whole pickle",
     ),
     "dataset that runs code": (
-        lambda w: ["-d", write(w / "x.pickle", PICKLES["posix.system"](f"touch {w}/executed"))],
+        lambda w: [
+            "-d",
+            write(w / "x.pickle", MALICIOUS_PICKLES["posix.system"](f"touch {w}/executed")),
+        ],
         "asks for posix.system",
     ),
     "dataset without images": (
@@ -160,21 +163,27 @@ DETECTION_INPUTS = {
         "of shape (9,)",
     ),
     "images of another size": (
-        lambda w: ["-d", pickled(w / "n.pickle", of_sides(28, 32))],
+        lambda w: ["-d", pickled(w / "n.pickle", images_of_sides(28, 32))],
         "(28, 28, 1) and these are of shape (28, 32, 1)",
     ),
     "images of other channels": (
-        lambda w: ["-d", pickled(w / "n.pickle", of_sides(28, 28, 3))],
+        lambda w: ["-d", pickled(w / "n.pickle", images_of_sides(28, 28, 3))],
         "(28, 28, 1) and these are of shape (28, 28, 3)",
     ),
-    "images of 1x1": (lambda w: ["-d", pickled(w / "n.pickle", of_sides(1, 1))], "(1, 1, 1)"),
+    "images of 1x1": (
+        lambda w: ["-d", pickled(w / "n.pickle", images_of_sides(1, 1))],
+        "(1, 1, 1)",
+    ),
     "manifest too short": (lambda w: ["-d", manifested(w / "m.pickle", 1)], "does not belong"),
     "manifest too long": (lambda w: ["-d", manifested(w / "m.pickle", 3)], "does not belong"),
     "manifest of files that are gone": (
         lambda w: ["-d", write(w / "m.csv", b"index,name,label\n0,gone.png,0\n")],
         "found no such file",
     ),
-    "array cut short": (lambda w: ["-d", write(w / "a.npy", header((9, 28, 28)))], "not a whole"),
+    "array cut short": (
+        lambda w: ["-d", write(w / "a.npy", npy_header((9, 28, 28)))],
+        "not a whole",
+    ),
     "folder of broken images": (lambda w: ["-d", images(w / "b", b"")], "can be decoded"),
     "model missing": (lambda w: ["-m", "no.model"], "there is no file"),
     "model a folder": (lambda w: ["-m", folder(w / "f")], "expected a file, found the folder"),
@@ -185,7 +194,7 @@ DETECTION_INPUTS = {
     "model HDF5": (lambda w: ["-m", write(w / "a.keras", legacy_hdf5(b""))], "is an HDF5 file"),
     "model empty": (lambda w: ["-m", write(w / "a.keras", b"")], "not a whole .keras archive"),
     "model a pickle": (
-        lambda w: ["-m", pickled(w / "a.keras", of_sides(1, 1))],
+        lambda w: ["-m", pickled(w / "a.keras", images_of_sides(1, 1))],
         "not a whole .keras archive",
     ),
     "output a file": (lambda w: ["--output", write(w / "file", b"")], "cannot write to the folder"),

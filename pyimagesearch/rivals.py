@@ -17,7 +17,7 @@ from sklearn.svm import OneClassSVM
 
 # For every anomaly, the images that the trimmed methods leave out as suspects; and how often they
 # judge anew which these are.
-SUSPECTS = 2
+OUTLIER_SHARE = 2
 ROUNDS = 4
 
 
@@ -26,7 +26,7 @@ def flat(images):
     return images.reshape(len(images), -1)
 
 
-def without_suspects(learnt, judged, contamination, score):
+def trim_repeatedly(learnt, judged, contamination, score):
     """Score again and again by what remains of the learnt images without their worst.
 
     (The reweighting of the minimum covariance determinant: Rousseeuw and van Driessen, "A fast
@@ -43,7 +43,7 @@ def without_suspects(learnt, judged, contamination, score):
         float array of scores of the judged.
     """
     kept = np.arange(len(learnt))
-    n_suspects = round(SUSPECTS * contamination * len(learnt))
+    n_suspects = round(OUTLIER_SHARE * contamination * len(learnt))
     for _ in range(ROUNDS if n_suspects else 0):
         kept = np.argsort(score(kept, None), kind="stable")[: len(learnt) - n_suspects]
     return score(kept, judged)
@@ -98,7 +98,7 @@ def one_class_svm(learnt, judged, seed, contamination=None):
     return -machine.score_samples(flat(learnt if judged is None else judged))
 
 
-def nearest_neighbours(learnt, judged, seed, contamination=None):
+def nearest_neighbors(learnt, judged, seed, contamination=None):
     """Mean distance to the 100 nearest: Ramaswamy, Rastogi and Shim, SIGMOD 2000, averaged."""
     everything = np.arange(len(learnt))
     return mean_distance(
@@ -106,7 +106,7 @@ def nearest_neighbours(learnt, judged, seed, contamination=None):
     )
 
 
-def trimmed_neighbours(learnt, judged, seed, contamination):
+def trimmed_neighbors(learnt, judged, seed, contamination):
     """Mean distance to the 10 nearest, suspects left out, strokes of any thickness made alike."""
 
     def prepared(images):
@@ -115,7 +115,7 @@ def trimmed_neighbours(learnt, judged, seed, contamination):
         return rows / np.maximum(energy, 1e-12) ** 0.25
 
     rows = prepared(learnt)
-    return without_suspects(
+    return trim_repeatedly(
         rows,
         None if judged is None else prepared(judged),
         contamination,
@@ -123,7 +123,7 @@ def trimmed_neighbours(learnt, judged, seed, contamination):
     )
 
 
-def trimmed_cosine_neighbours(learnt, judged, seed, contamination):
+def trimmed_cosine_neighbors(learnt, judged, seed, contamination):
     """Mean cosine distance to the 100 nearest, images slightly blurred, suspects left out."""
 
     def prepared(images):
@@ -131,7 +131,7 @@ def trimmed_cosine_neighbours(learnt, judged, seed, contamination):
         return np.reshape(blurred, (len(images), -1))
 
     rows = prepared(learnt)
-    return without_suspects(
+    return trim_repeatedly(
         rows,
         None if judged is None else prepared(judged),
         contamination,
@@ -151,19 +151,19 @@ def trimmed_probabilistic_pca(learnt, judged, seed, contamination):
         fitted = PCA(components, svd_solver="randomized", random_state=seed).fit(rows[kept])
         return -fitted.score_samples(rows if others is None else others)
 
-    return without_suspects(rows, None if judged is None else flat(judged), contamination, score)
+    return trim_repeatedly(rows, None if judged is None else flat(judged), contamination, score)
 
 
 # Name -> function from the learnt images, float32 `(N, H, W, C)` in [0, 1], the images to be
 # judged (`None`: the learnt ones themselves), a seed and the true share of anomalies among the
 # learnt to scores, float `(N,)`.
-RIVALS = {
+BASELINES = {
     "pca-4": pca_4,
     "pca-16": pca,
     "isolation-forest": isolation_forest,
     "one-class-svm": one_class_svm,
-    "knn": nearest_neighbours,
-    "knn-trimmed": trimmed_neighbours,
-    "knn-cosine-trimmed": trimmed_cosine_neighbours,
+    "knn": nearest_neighbors,
+    "knn-trimmed": trimmed_neighbors,
+    "knn-cosine-trimmed": trimmed_cosine_neighbors,
     "ppca-trimmed": trimmed_probabilistic_pca,
 }

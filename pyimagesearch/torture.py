@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyimagesearch import InputError, atomic, commandline, forking
-from pyimagesearch.benchmark_common import add_output, write
+from pyimagesearch.benchmark_common import add_output, save_and_print
 from pyimagesearch.silence import quiet_tensorflow
 
 FIELDS = ("what was tried", "times", "as promised", "executed", "tracebacks", "half-written")
@@ -30,7 +30,7 @@ FOUND = ("anomalies.png", "errors.png", "anomalies.csv", "report.json", "report.
 
 
 @dataclass
-class Tally:
+class TrialCounts:
     """How one kind of trial went.
 
     Attributes:
@@ -64,7 +64,7 @@ class Tally:
         return self.what, *map(str, counts)
 
 
-class Watch:
+class AuditHook:
     """Notes what Python is asked to do while it is on: see `sys.addaudithook`."""
 
     def __init__(self):
@@ -106,25 +106,31 @@ def loaders():
     }
 
 
-def hostile_files(args, place, narrator):
+def malicious_file_trials(args, place, narrator):
     """Load every hostile file that there is a recipe for; each has to be refused."""
     from pyimagesearch import hostile, hostile_models
 
     mark = place / "executed"
     leave = f"touch {mark}"
     model = (place / "trained" / "a.model").read_bytes()
-    made = [("pickles", ".pickle", name, make(leave)) for name, make in hostile.PICKLES.items()]
+    made = [
+        ("pickles", ".pickle", name, make(leave))
+        for name, make in hostile.MALICIOUS_PICKLES.items()
+    ]
     made += [
-        ("models", ".model", n, make(model, leave)) for n, make in hostile_models.MODELS.items()
+        ("models", ".model", n, make(model, leave))
+        for n, make in hostile_models.MALICIOUS_MODELS.items()
     ]
     others = "arrays, images, tables, settings"
-    made += [(others, suffix, n, make(leave)) for (suffix, n), make in hostile.OTHERS.items()]
-    load, watch, tallies = loaders(), Watch(), {}
+    made += [
+        (others, suffix, n, make(leave)) for (suffix, n), make in hostile.MALICIOUS_FILES.items()
+    ]
+    load, watch, tallies = loaders(), AuditHook(), {}
     for kind, suffix, name, content in made:
         path = place / f"hostile{suffix}"
         path.write_bytes(content)
         complaint, seen = watch.call(lambda read=load[suffix], path=path: read(path))
-        tallies.setdefault(kind, Tally(f"hostile {kind}")).count(
+        tallies.setdefault(kind, TrialCounts(f"hostile {kind}")).count(
             name,
             None if isinstance(complaint, InputError) else f"accepted, or {complaint!r}",
             executed=mark.exists() or seen,
@@ -166,7 +172,7 @@ def temporary_files(folder):
     return [path.name for path in folder.iterdir() if path.match(".*.tmp*")]
 
 
-def wrong_inputs(args, place, narrator):
+def invalid_input_trials(args, place, narrator):
     """Call the scripts with what people get wrong: one line, status 2, nothing written."""
     import io
 
@@ -175,7 +181,7 @@ def wrong_inputs(args, place, narrator):
     main, tallies = scripts(), []
     tables = {"train": mistakes.TRAINING_INPUTS, "find": mistakes.DETECTION_INPUTS}
     for script, table in tables.items():
-        tally = Tally(f"wrong input to {script}")
+        tally = TrialCounts(f"wrong input to {script}")
         for number, (name, (make, words)) in enumerate(table.items()):
             work = place / f"{script}-{number}"
             out = work / "out"
@@ -200,7 +206,7 @@ def wrong_inputs(args, place, narrator):
     return tallies
 
 
-def kills(args, place, narrator):
+def kill_trials(args, place, narrator):
     """Kill both scripts at random moments and at random steps; then look at what they left.
 
     Forked from a process that has imported TensorFlow already and done nothing else with it, so
@@ -213,17 +219,17 @@ def kills(args, place, narrator):
         wanted = place / "steps"
 
         def run(last=None, seed=1, script=script, out=out, wanted=wanted):
-            steps = forking.Steps(out, last)
+            steps = forking.FileStepCounter(out, last)
             status = main[script](flags_of(script, place, out, seed))
             wanted.write_text(str(steps.done))
             return status
 
         started = time.monotonic()
-        status, printed = forking.forked(run)
+        status, printed = forking.run_forked(run)
         seconds, n_steps = time.monotonic() - started, int(wanted.read_text())
         if status:
             raise RuntimeError(f"a run that nobody killed ended with {status}: {printed}")
-        tally = Tally(f"kill -9 of {script}")
+        tally = TrialCounts(f"kill -9 of {script}")
         killed = 0
         narrator.progress(f"kills of {script}", 0, args.kills)
         while killed < args.kills:
@@ -231,25 +237,27 @@ def kills(args, place, narrator):
             if killed % 2:
                 how = f"at step {rng.randint(1, n_steps)} of {n_steps}"
                 last = int(how.split()[2])
-                status, printed = forking.forked(
+                status, printed = forking.run_forked(
                     lambda run=run, last=last, seed=seed: run(last, seed)
                 )
             else:
                 moment = rng.uniform(0, seconds)
                 how = f"after {moment:.2f} of {seconds:.2f} s"
-                status, printed = forking.forked(lambda run=run, seed=seed: run(None, seed), moment)
+                status, printed = forking.run_forked(
+                    lambda run=run, seed=seed: run(None, seed), moment
+                )
             if status == 0:  # It was faster this time.
                 continue
             killed += 1
             problem = None if status == -signal.SIGKILL else f"ended with {status}: {printed}"
-            verdict, found = forking.forked(lambda out=out: sound(out))
+            verdict, found = forking.run_forked(lambda out=out: count_broken_outputs(out))
             hidden = len(temporary_files(out))
             # The next run takes away what this one has left: never more than one run's.
             if hidden > len(TRAINED) + len(FOUND):
                 problem = f"{hidden} temporary files"
             narrator.progress(f"kills of {script}", killed, args.kills)
             tally.count(how, problem or (found if verdict else None), half_written=verdict)
-        status, printed = forking.forked(run)
+        status, printed = forking.run_forked(run)
         left = temporary_files(out)
         tally.count("a run in peace", printed if status else str(left) if left else None)
         tally.times, tally.as_promised = tally.times - 1, tally.as_promised - (not (status or left))
@@ -257,7 +265,7 @@ def kills(args, place, narrator):
     return tallies
 
 
-def sound(out):
+def count_broken_outputs(out):
     """Open everything in a folder of results; 1, with a complaint, if anything is not whole."""
     import cv2
 
@@ -288,7 +296,7 @@ def sound(out):
     return 0
 
 
-def full_disk(args, place, narrator):
+def full_disk_trials(args, place, narrator):
     """Let no file of the results grow beyond a size, which ends a write as a full disk does."""
     import resource
 
@@ -296,9 +304,11 @@ def full_disk(args, place, narrator):
     for script, names in (("train", TRAINED), ("find", FOUND)):
         out = place / f"full-{script}"
         shutil.copytree(place / "trained", out)
-        forking.forked(lambda script=script, out=out: main[script](flags_of(script, place, out)))
+        forking.run_forked(
+            lambda script=script, out=out: main[script](flags_of(script, place, out))
+        )
         before = snapshot(out)
-        tally = Tally(f"disk full under {script}")
+        tally = TrialCounts(f"disk full under {script}")
         for name in names:
             size = len(before[name]) // 2
 
@@ -316,7 +326,7 @@ def full_disk(args, place, narrator):
                 sys.addaudithook(fill)
                 return main[script](flags_of(script, place, out, seed=3))
 
-            status, printed = forking.forked(run)
+            status, printed = forking.run_forked(run)
             one_line = printed.startswith("error: cannot write") and printed.count("\n") == 1
             tally.count(
                 f"{size} bytes",
@@ -328,9 +338,9 @@ def full_disk(args, place, narrator):
     return tallies
 
 
-def two_at_once(args, place, narrator):
+def concurrent_trials(args, place, narrator):
     """Train twice at the same time into one folder, and find twice."""
-    main, tally = scripts(), Tally("two runs into one folder")
+    main, tally = scripts(), TrialCounts("two runs into one folder")
     out = place / "both"
     shutil.copytree(place / "trained", out)
     for number in range(max(1, args.kills // 10)):
@@ -344,10 +354,12 @@ def two_at_once(args, place, narrator):
                 status = run(2 * number + (other == 0))
                 if other == 0:
                     os._exit(status)
-                return status or os.waitstatus_to_exitcode(forking.ended(other, forking.PATIENCE))
+                return status or os.waitstatus_to_exitcode(
+                    forking.wait_or_abort(other, forking.PROCESS_TIMEOUT)
+                )
 
-            status, printed = forking.forked(both)
-            verdict, found = forking.forked(lambda: sound(out))
+            status, printed = forking.run_forked(both)
+            verdict, found = forking.run_forked(lambda: count_broken_outputs(out))
             hidden = temporary_files(out)
             problem = printed if status else found if verdict else str(hidden) if hidden else None
             tally.count(script, problem, half_written=verdict)
@@ -375,7 +387,7 @@ def mutated(rng, data):
     return bytes(data[: rng.randrange(len(data) + 1)] if rng.random() < 0.1 else data)
 
 
-def fuzz(args, place, narrator):
+def mutation_trials(args, place, narrator):
     """Load files that were sound until some bytes were changed, for so many seconds."""
     import pickle
 
@@ -391,9 +403,9 @@ def fuzz(args, place, narrator):
         return suffix, mutated(rng, data)
 
     def part_of_model(name):
-        members = crafting.members_of(model)
+        members = crafting.zip_members(model)
         members[name] = mutated(rng, members[name])
-        return ".model", crafting.packed(members.items())
+        return ".model", crafting.zip_archive(members.items())
 
     kinds = {
         "pickles": lambda: changed(".pickle", pickle.dumps(images, rng.randrange(6))),
@@ -401,17 +413,19 @@ def fuzz(args, place, narrator):
         "descriptions of models": lambda: part_of_model("config.json"),
         "weights of models": lambda: part_of_model("model.weights.h5"),
         "archives of arrays": lambda: changed(".npz", crafting.mnist_like()),
-        "arrays": lambda: changed(".npy", crafting.header((1, 1, 1))),
-        "images": lambda: (lambda suffix: changed(suffix, crafting.encoded(suffix)))(
+        "arrays": lambda: changed(".npy", crafting.npy_header((1, 1, 1))),
+        "images": lambda: (lambda suffix: changed(suffix, crafting.encoded_image(suffix)))(
             rng.choice((".png", ".jpg", ".bmp"))
         ),
         "tables": lambda: changed(".csv", (trained / "images.csv").read_bytes()),
         "settings": lambda: changed(".json", (trained / "a.json").read_bytes()),
     }
-    load, watch, tallies = loaders(), Watch(), []
-    load[".npz"] = both(load[".npz"], lambda p: persistence.load_reference(p, "local", (8, 8, 1)))
+    load, watch, tallies = loaders(), AuditHook(), []
+    load[".npz"] = merge_counts(
+        load[".npz"], lambda p: persistence.load_reference(p, "local", (8, 8, 1))
+    )
     for kind, make in kinds.items():
-        tally = Tally(f"broken {kind}")
+        tally = TrialCounts(f"broken {kind}")
         until = time.monotonic() + args.seconds / len(kinds)
         while time.monotonic() < until:
             suffix, data = make()
@@ -436,7 +450,7 @@ def keep(path, folder, kind):
             return
 
 
-def both(one, other):
+def merge_counts(one, other):
     """A function that calls two, the second whatever the first has complained of."""
 
     def call(path):
@@ -448,18 +462,18 @@ def both(one, other):
 
 
 PARTS = {
-    "files": hostile_files,
-    "inputs": wrong_inputs,
-    "kills": kills,
-    "disk": full_disk,
-    "together": two_at_once,
-    "fuzz": fuzz,
+    "files": malicious_file_trials,
+    "inputs": invalid_input_trials,
+    "kills": kill_trials,
+    "disk": full_disk_trials,
+    "together": concurrent_trials,
+    "fuzz": mutation_trials,
 }
 # These fork processes of their own, before anything in this one has used TensorFlow.
 FORKING = {"kills", "disk", "together"}
 
 
-def prepared(place):
+def prepare(place):
     """Make a small source, and train on it and find with it, once."""
     import numpy as np
 
@@ -472,14 +486,14 @@ def prepared(place):
     (place / "trained").mkdir()
     main = scripts()
     for script in ("train", "find"):
-        status, printed = forking.forked(
+        status, printed = forking.run_forked(
             lambda script=script: main[script](flags_of(script, place, place / "trained"))
         )
         if status:
             raise RuntimeError(f"{script} ended with {status}: {printed}")
 
 
-def tried(part, args, place, narrator):
+def run_part(part, args, place, narrator):
     """The tallies of one part; if it needs TensorFlow itself, from a process of its own."""
     if part in FORKING:
         return PARTS[part](args, place, narrator)
@@ -490,10 +504,10 @@ def tried(part, args, place, narrator):
         results.write_text(json.dumps([vars(tally) for tally in tallies]))
 
     results.unlink(missing_ok=True)
-    status, printed = forking.forked(run, patience=forking.PATIENCE + args.seconds)
+    status, printed = forking.run_forked(run, patience=forking.PROCESS_TIMEOUT + args.seconds)
     if status:
         raise RuntimeError(f"{part} ended with {status}: {printed[-2000:]}")
-    return [Tally(**fields) for fields in json.loads(results.read_text())]
+    return [TrialCounts(**fields) for fields in json.loads(results.read_text())]
 
 
 def parser():
@@ -552,11 +566,11 @@ def main(argv=None):
     tallies = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
-        prepared(place)
+        prepare(place)
         for part in args.only:
             narrator.say(f"{part}...")
-            tallies += tried(part, args, place, narrator)
-    write(path, [FIELDS, *(tally.row() for tally in tallies)], narrator)
+            tallies += run_part(part, args, place, narrator)
+    save_and_print(path, [FIELDS, *(tally.row() for tally in tallies)], narrator)
     if notes := [note for tally in tallies for note in tally.notes]:
         raise AssertionError("\n".join(notes))
 

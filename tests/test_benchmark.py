@@ -114,7 +114,7 @@ def test_table_of_rotation_has_each_class_alone_and_all_together(tmp_path, capsy
 
 
 def test_digits_are_halved_and_no_image_is_in_both_halves():
-    learnt, judged = benchmark_common.open_source("digits", seed=42)
+    learnt, judged = benchmark_common.load_train_and_test("digits", seed=42)
     assert len(learnt.images) == len(learnt.classes) == len(learnt.names) == 899
     assert len(judged.images) == 898
     assert not set(learnt.names) & set(judged.names)
@@ -168,7 +168,7 @@ def test_detection_trains_each_network_of_ours_as_well(tmp_path):
 
 
 def test_pairs_are_none_that_settings_were_chosen_on():
-    tasks = benchmark_detection.pairs(range(10), [0])
+    tasks = benchmark_detection.pair_tasks(range(10), [0])
     pairs = {(task.normal, task.anomalous) for task in tasks}
     assert len(pairs) == benchmark_detection.N_PAIRS
     assert not pairs & set(benchmark_detection.DEVELOPMENT_PAIRS)
@@ -189,11 +189,11 @@ def test_protocol_given_the_digits_has_the_share_of_anomalies_that_it_names(name
 
 def test_measures_of_a_ranking_given_by_hand():
     scores = np.append(np.linspace(1, 2, 99), 30)
-    measures = benchmark_detection.judge(scores, np.arange(100) == 99)
+    measures = benchmark_detection.evaluate_scores(scores, np.arange(100) == 99)
     assert set(measures) == set(benchmark_detection.MEASURES)
     assert measures["clean_top"] == measures["auto_f1"] == measures["auroc"] == 1
     assert measures["auto_share"] == pytest.approx(0.01)
-    measures = benchmark_detection.judge(scores, np.arange(100) == 98)
+    measures = benchmark_detection.evaluate_scores(scores, np.arange(100) == 98)
     assert measures["clean_top"] == measures["auto_f1"] == 0
     assert metrics.evaluate(scores, scores > 2, np.arange(100) == 98)["f1"] is not None
 

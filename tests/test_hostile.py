@@ -31,12 +31,12 @@ def results(trained, tmp_path_factory):
     return shutil.copytree(trained, tmp_path_factory.mktemp("results") / "earlier")
 
 
-@pytest.mark.parametrize("name", hostile_models.MODELS)
+@pytest.mark.parametrize("name", hostile_models.MALICIOUS_MODELS)
 def test_hostile_model_is_refused_and_not_run(name, trained, tmp_path):
     mark = tmp_path / "executed"
     sound = (trained / "autoencoder.model").read_bytes()
     path = tmp_path / "some.model"
-    path.write_bytes(hostile_models.MODELS[name](sound, f"touch {mark}"))
+    path.write_bytes(hostile_models.MALICIOUS_MODELS[name](sound, f"touch {mark}"))
     with pytest.raises(InputError, match=r"some\.model ") as refusal:
         persistence.load_model(path)
     assert not mark.exists()
@@ -93,18 +93,18 @@ def test_code_of_the_lambda_layer_would_do_harm_if_it_were_run(tmp_path):
 )
 def test_refused_model_is_told_what_it_asked_for(name, asked_for, trained, tmp_path):
     sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(hostile_models.MODELS[name](sound, "true"))
+    (tmp_path / "a.model").write_bytes(hostile_models.MALICIOUS_MODELS[name](sound, "true"))
     with pytest.raises(InputError) as refusal:
         persistence.load_model(tmp_path / "a.model")
     assert asked_for in str(refusal.value)
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in hostile_models.MODELS if "claim" in name or "bomb" in name]
+    "name", [name for name in hostile_models.MALICIOUS_MODELS if "claim" in name or "bomb" in name]
 )
 def test_huge_claim_of_a_model_takes_no_memory(name, trained, tmp_path):
     sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(hostile_models.MODELS[name](sound, "true"))
+    (tmp_path / "a.model").write_bytes(hostile_models.MALICIOUS_MODELS[name](sound, "true"))
     tracemalloc.start()
     try:
         with pytest.raises(InputError):
@@ -114,11 +114,11 @@ def test_huge_claim_of_a_model_takes_no_memory(name, trained, tmp_path):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("suffix", "name"), hostile.OTHERS)
+@pytest.mark.parametrize(("suffix", "name"), hostile.MALICIOUS_FILES)
 def test_hostile_file_of_another_kind_is_refused(suffix, name, tmp_path):
     mark = tmp_path / "executed"
     path = tmp_path / f"some{suffix}"
-    path.write_bytes(hostile.OTHERS[suffix, name](f"touch {mark}"))
+    path.write_bytes(hostile.MALICIOUS_FILES[suffix, name](f"touch {mark}"))
     with pytest.raises(InputError) as refusal:
         torture.loaders()[suffix](path)
     assert not mark.exists()

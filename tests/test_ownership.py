@@ -258,7 +258,7 @@ def test_benchmark_does_not_write_over_a_file_of_a_person(
 
 
 def test_torture_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(torture, "prepared", too_late)
+    monkeypatch.setattr(torture, "prepare", too_late)
     (tmp_path / "torture.csv").write_bytes(MINE)
     told = complaint(torture.main, ["--output", str(tmp_path)], capfd)
     assert f"{STRANGERS} {tmp_path / 'torture.csv'}" in told

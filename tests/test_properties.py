@@ -186,11 +186,11 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
     sound = {
         ".pickle": pickle.dumps(np.zeros((2, 3, 4), np.float32)),
         ".npz": crafting.mnist_like(),
-        ".npy": crafting.header((1, 1, 1)),
+        ".npy": crafting.npy_header((1, 1, 1)),
         ".csv": (trained / "images.csv").read_bytes(),
         ".json": (trained / "autoencoder.json").read_bytes(),
     }
-    data = sound.get(suffix) or crafting.encoded(suffix)
+    data = sound.get(suffix) or crafting.encoded_image(suffix)
     for _ in range(100):
         path = tmp_path / f"a{suffix}"
         path.write_bytes(torture.mutated(rng, data))
@@ -201,9 +201,9 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
 @pytest.mark.slow
 def test_models_with_some_bytes_changed_are_read_or_refused(trained, tmp_path):
     rng = random.Random(0)
-    members = crafting.members_of((trained / "autoencoder.model").read_bytes())
+    members = crafting.zip_members((trained / "autoencoder.model").read_bytes())
     for name in ("config.json", "model.weights.h5") * 5:
         changed = {**members, name: torture.mutated(rng, members[name])}
-        (tmp_path / "a.model").write_bytes(crafting.packed(changed.items()))
+        (tmp_path / "a.model").write_bytes(crafting.zip_archive(changed.items()))
         with contextlib.suppress(InputError):
             persistence.load_model(tmp_path / "a.model")

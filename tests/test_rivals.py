@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pyimagesearch import benchmark_detection
-from pyimagesearch.rivals import RIVALS, mean_distance, without_suspects
+from pyimagesearch.rivals import BASELINES, mean_distance, trim_repeatedly
 
 
 @pytest.fixture
@@ -17,22 +17,22 @@ def shapes(rng):
 
 
 def test_names_known_to_the_command_line_are_those_of_the_table():
-    assert tuple(RIVALS) == benchmark_detection.RIVALS
+    assert tuple(BASELINES) == benchmark_detection.BASELINES
 
 
 # The others fit a plane or a sphere, which among so few images takes the outliers in.
 @pytest.mark.parametrize("name", ["isolation-forest", "knn", "knn-trimmed", "knn-cosine-trimmed"])
 def test_rival_given_bars_ranks_the_bars_that_lie_down_highest(name, shapes):
     images, odd = shapes
-    scores = RIVALS[name](images, None, 0, odd.mean())
+    scores = BASELINES[name](images, None, 0, odd.mean())
     assert scores.shape == (63,)
     assert roc_auc_score(odd, scores) > 0.95
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_rival_given_other_images_to_judge_scores_those(name, shapes):
     images, odd = shapes
-    scores = RIVALS[name](images[:50], images[40:], 0, 0.0)
+    scores = BASELINES[name](images[:50], images[40:], 0, 0.0)
     assert scores.shape == (23,)
     assert roc_auc_score(odd[40:], scores) > 0.95
 
@@ -58,6 +58,6 @@ def test_without_suspects_given_an_outlier_learns_from_the_others_at_last():
         rows = learnt if judged is None else judged
         return np.abs(rows - learnt[kept].mean(axis=0))[:, 0]
 
-    assert without_suspects(learnt, None, 0.125, away_from_mean).tolist() == [1, 0, 1, 99]
+    assert trim_repeatedly(learnt, None, 0.125, away_from_mean).tolist() == [1, 0, 1, 99]
     # No contamination: all are learnt from.
-    assert without_suspects(learnt, np.array([[25.75]]), 0, away_from_mean).tolist() == [0]
+    assert trim_repeatedly(learnt, np.array([[25.75]]), 0, away_from_mean).tolist() == [0]

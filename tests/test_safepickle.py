@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.hostile import PICKLES as HOSTILE
+from pyimagesearch.hostile import MALICIOUS_PICKLES as HOSTILE
 from pyimagesearch.safepickle import ALLOWED, load_array
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)

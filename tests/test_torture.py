@@ -17,7 +17,7 @@ def test_help_and_wrong_flags_need_nothing_but_python_itself(flags):
 
 
 def test_tally_counts_what_went_wrong():
-    tally = torture.Tally("it")
+    tally = torture.TrialCounts("it")
     tally.count("fine")
     tally.count("run", executed=True)
     tally.count("half", "not whole", half_written=True)
@@ -26,7 +26,7 @@ def test_tally_counts_what_went_wrong():
 
 
 def test_watch_sees_what_a_file_makes_python_do():
-    watch = torture.Watch()
+    watch = torture.AuditHook()
     fault, seen = watch.call(lambda: subprocess.run(["true"], check=True))
     assert fault is None
     assert "subprocess.Popen" in seen
@@ -38,21 +38,21 @@ def test_watch_sees_what_a_file_makes_python_do():
 def test_process_that_hangs_is_ended_and_says_where():
     """Forked from a process without TensorFlow, as this one is not."""
     code = "import time; from pyimagesearch import forking; "
-    code += "print(forking.forked(lambda: time.sleep(99), patience=0.5))"
+    code += "print(forking.run_forked(lambda: time.sleep(99), patience=0.5))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ran.stdout.startswith("(-6, ")
-    assert "in forked" in ran.stdout
+    assert "in run_forked" in ran.stdout
 
 
 def test_results_that_are_not_whole_are_noticed(trained, tmp_path, capsys):
     (tmp_path / "images.pickle").write_bytes((trained / "images.pickle").read_bytes())
     (tmp_path / "a.json").write_bytes((trained / "autoencoder.json").read_bytes())
-    assert torture.sound(tmp_path) == 0
+    assert torture.count_broken_outputs(tmp_path) == 0
     (tmp_path / "a.json").write_text('{"fingerprint": "other"}')
-    assert torture.sound(tmp_path) == 1
+    assert torture.count_broken_outputs(tmp_path) == 1
     (tmp_path / "a.json").unlink()
     (tmp_path / "vis.png").write_bytes((trained / "plot.png").read_bytes()[:99])
-    assert torture.sound(tmp_path) == 1
+    assert torture.count_broken_outputs(tmp_path) == 1
     assert "vis.png can't be decoded" in capsys.readouterr().out
 
 
