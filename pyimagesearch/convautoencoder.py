@@ -5,7 +5,6 @@ import numpy as np
 from keras import layers
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import standardize, to_pixels
 
 
 class ConvAutoencoder:
@@ -19,14 +18,12 @@ class ConvAutoencoder:
         filters=(32, 64),
         latentDim=16,
         batchNorm=True,
-        momentum=0.99,
         seed=None,
-        centre=None,
     ):
         """Build the encoder, the decoder and the autoencoder that joins them.
 
         Each entry of `filters` adds a 3x3 convolution of stride 2, a LeakyReLU and, if asked for,
-        batch normalisation; a linear dense layer makes the code. The decoder mirrors that with
+        batch normalization; a linear dense layer makes the code. The decoder mirrors that with
         transposed convolutions and crops what rounding up an odd size has added, so that the
         output has exactly the input's shape. The layout is that of the PyImageSearch tutorial
         "Anomaly detection with Keras, TensorFlow, and Deep Learning" (A. Rosebrock, 2020).
@@ -38,13 +35,9 @@ class ConvAutoencoder:
             filters: Width of each convolution, from the image towards the code.
             latentDim: Length of the code, at least 1. `None` leaves the dense layers out: the
                 code is then the last volume of the encoder, `(rows, columns, filters[-1])`.
-            batchNorm: Whether batch normalisation follows each convolution.
-            momentum: Of the moving averages of batch normalisation. Keras's own 0.99 needs some
-                hundreds of steps before the averages mean anything; use 0.9 for short training.
+            batchNorm: Whether batch normalization follows each convolution.
             seed: Seed of the initial weights. `None` draws from Keras's global generator, so
                 that `keras.utils.set_random_seed` works as usual.
-            centre: A `centring.Normalization` of the images to come; `None`, as in the tutorial: the
-                network finds out by itself what they look like on average.
 
         Returns:
             A tuple `(encoder, decoder, autoencoder)` of Keras models:
@@ -78,12 +71,12 @@ class ConvAutoencoder:
 
         def activate(x):
             x = layers.LeakyReLU(negative_slope=0.2)(x)
-            return layers.BatchNormalization(momentum=momentum)(x) if batchNorm else x
+            return layers.BatchNormalization()(x) if batchNorm else x
 
         # The encoder; `sizes` remembers (height, width) before each halving.
         sizes = []
         image = keras.Input((height, width, depth), name="image")
-        x = standardize(image, centre)
+        x = image
         for f in filters:
             sizes.append(x.shape[1:3])
             x = layers.Conv2D(f, 3, strides=2, padding="same", kernel_initializer=weights())(x)
@@ -108,7 +101,9 @@ class ConvAutoencoder:
                 x = layers.Cropping2D(((0, surplus[0]), (0, surplus[1])))(x)
             x = activate(x)
         x = layers.Conv2DTranspose(depth, 3, padding="same", kernel_initializer=weights())(x)
-        decoder = keras.Model(latent, to_pixels(x, centre), name="decoder")
+        # Pixels in float32 at any precision: steps of 1/256 would drown small errors.
+        x = layers.Activation("sigmoid", dtype="float32", name="pixels")(x)
+        decoder = keras.Model(latent, x, name="decoder")
 
         autoencoder = keras.Model(image, decoder(encoder(image)), name="autoencoder")
         return encoder, decoder, autoencoder

@@ -5,7 +5,6 @@ import numpy as np
 from keras import layers
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import standardize, to_pixels
 
 
 class DenseAutoencoder:
@@ -19,9 +18,7 @@ class DenseAutoencoder:
         units=(128, 64),
         latentDim=16,
         batchNorm=False,
-        momentum=0.99,
         seed=None,
-        centre=None,
     ):
         """Build the encoder, the decoder and the autoencoder that joins them.
 
@@ -36,11 +33,8 @@ class DenseAutoencoder:
             depth: Number of channels, at least 1.
             units: Width of each layer, from the image towards the code.
             latentDim: Length of the code, at least 1.
-            batchNorm: Whether batch normalisation follows each layer but the code and the last.
-            momentum: Of the moving averages of batch normalisation.
+            batchNorm: Whether batch normalization follows each layer but the code and the last.
             seed: Seed of the initial weights. `None` draws from Keras's global generator.
-            centre: A `centring.Normalization` of the images to come; `None`, as in the tutorial: the
-                network finds out by itself what they look like on average.
 
         Returns:
             A tuple `(encoder, decoder, autoencoder)` of Keras models:
@@ -69,10 +63,10 @@ class DenseAutoencoder:
 
         def hidden(x, size):
             x = dense(size, activation="relu")(x)
-            return layers.BatchNormalization(momentum=momentum)(x) if batchNorm else x
+            return layers.BatchNormalization()(x) if batchNorm else x
 
         image = keras.Input((height, width, depth), name="image")
-        x = layers.Flatten()(standardize(image, centre))
+        x = layers.Flatten()(image)
         for size in units:
             x = hidden(x, size)
         encoder = keras.Model(image, dense(latentDim, name="code")(x), name="encoder")
@@ -82,5 +76,7 @@ class DenseAutoencoder:
             x = hidden(x, size)
         x = dense(height * width * depth)(x)
         x = layers.Reshape((height, width, depth))(x)
-        decoder = keras.Model(latent, to_pixels(x, centre), name="decoder")
+        # Pixels in float32 at any precision: steps of 1/256 would drown small errors.
+        x = layers.Activation("sigmoid", dtype="float32", name="pixels")(x)
+        decoder = keras.Model(latent, x, name="decoder")
         return encoder, decoder, keras.Model(image, decoder(encoder(image)), name="autoencoder")

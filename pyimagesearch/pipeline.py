@@ -88,18 +88,20 @@ def train(
         (8, 2, 1)
     """
     trained, held_out = training.split(len(images), seed=seed)
-    centre = None
+    normalization = None
     if recipe.centred:
         some = [batch for _, batch in iterate_batches(images, subsample(trained, seed, 1000), 256)]
-        centre = centring.fit_normalization(np.concatenate(some), recipe.even_contrast)
-    autoencoder = architectures.build(recipe, images.shape[1:], seed, centre)
+        normalization = centring.fit_normalization(np.concatenate(some), recipe.even_contrast)
+    autoencoder = architectures.build(recipe, images.shape[1:], seed, normalization)
     epochs = training.number_of_epochs(
         len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps
     )
 
     spoil = corrupt and corruptions.corruption_fn(corrupt)
     if recipe.noise and not corrupt:
-        spoil = corruptions.additive_noise(recipe.noise * (centre.deviation if centre else 1))
+        spoil = corruptions.additive_noise(
+            recipe.noise * (normalization.deviation if normalization else 1)
+        )
 
     def tell(epoch, **figures):
         if on_epoch is not None:
@@ -425,7 +427,7 @@ def calibrate(fitted, images, seed=42):
     seen = np.concatenate([trained, held_out])
     calibration, references, pixel_thresholds = {}, {}, {}
     for score, chosen in scoring.SCORES.items():
-        if chosen.needs_codes and scoring.length_of_code(autoencoder) is None:
+        if chosen.needs_codes and architectures.Autoencoder(autoencoder).code_length is None:
             continue
         reference = fit_reference(fitted, images, score, seed)
         if chosen.fit is not None and not reference:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError, latent, neighbourhood
-from pyimagesearch.centring import wanted_by
+from pyimagesearch.architectures import Autoencoder
 from pyimagesearch.distribution import Cluster
 from pyimagesearch.streams import iterate_batches
 
@@ -260,45 +260,25 @@ SCORES = {
 }
 
 
-def length_of_code(autoencoder):
-    """How many numbers a code has; `None` where a network has no code that is a row of numbers."""
-    names = [layer.name for layer in autoencoder.layers]
-    if not {"encoder", "decoder"} <= set(names):
-        return None
-    shape = autoencoder.get_layer("encoder").output_shape
-    return shape[1] if len(shape) == 2 else None
-
-
-def forward_fn(autoencoder, of_codes=False):
-    """What an autoencoder does, step by step.
+def forward_fn(network, needs_codes=False):
+    """Make the forward pass of an autoencoder.
 
     Args:
-        autoencoder: Keras model from `(N, H, W, C)` to the same.
-        of_codes: Whether the code is asked for.
+        network: An `architectures.Autoencoder`.
+        needs_codes: Whether the code is asked for.
 
     Returns:
-        A function from images to a triple: what it wants to give back, `(N, H, W, C)`: the images,
-        or what it has made of them first; what it gives back; and its code `(N, K)` or `None`.
-
-    Raises:
-        InputError: If the code is asked for and there is none, as in a network from elsewhere.
+        A function from images to a triple: the preprocessed images `(N, H, W, C)`, their
+        reconstructions of that shape, and their codes `(N, K)` or `None`.
     """
-    seen_of = wanted_by(autoencoder)
-    if not of_codes:
-        return lambda images: (seen_of(images), autoencoder(images, training=False), None)
-    if length_of_code(autoencoder) is None:
-        raise InputError(
-            "this score looks at the code of an image, and this network has none that is a row of "
-            "numbers: take --score mse, or train another --arch"
-        )
-    encoder, decoder = autoencoder.get_layer("encoder"), autoencoder.get_layer("decoder")
 
-    def steps(images):
-        seen = seen_of(images)
-        codes = encoder(seen, training=False)
-        return seen, decoder(codes, training=False), tf.cast(codes, tf.float32)
+    def forward(images):
+        preprocessed = network.preprocess(images)
+        if needs_codes:
+            return preprocessed, *network.reconstruct_with_codes(preprocessed)
+        return preprocessed, network.model(images, training=False), None
 
-    return steps
+    return forward
 
 
 def fit_reference(autoencoder, images, order, score, batch_size=256):
@@ -317,7 +297,7 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
     chosen = SCORES[score]
     if chosen.fit is None:
         return {}
-    steps = forward_fn(autoencoder, chosen.needs_codes)
+    steps = forward_fn(Autoencoder(autoencoder), chosen.needs_codes)
 
     @tf.function(reduce_retracing=True)
     def look(batch):
@@ -452,9 +432,10 @@ def make_scorer(autoencoder, score, reference):
         InputError: If the score needs a reference or a code and there is none.
     """
     chosen = SCORES[score]
-    steps = forward_fn(autoencoder, chosen.needs_codes)
+    network = Autoencoder(autoencoder)
+    steps = forward_fn(network, chosen.needs_codes)
     reference = reference or {}
-    shapes = chosen.shapes(autoencoder.input_shape[1:], length_of_code(autoencoder))
+    shapes = chosen.shapes(network.image_shape, network.code_length)
     if chosen.fit is not None and not reference:
         raise InputError(
             f"the score {score} needs what training has learnt about normal images and there is "

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
-from pyimagesearch.centring import has_even_contrast, network_of, wanted_by
+from pyimagesearch.architectures import Autoencoder
 from pyimagesearch.distribution import Cluster
 from pyimagesearch.streams import iterate_batches
 
@@ -261,14 +261,13 @@ def fit_autoencoder(
         optimizer = keras.optimizers.Adam(rate)
         optimizer.build(autoencoder.trainable_variables)
     synchronize_batch_norm(autoencoder, cluster.devices > 1)
-    evened = has_even_contrast(autoencoder)
-    see, network = wanted_by(autoencoder), network_of(autoencoder)
+    network = Autoencoder(autoencoder)
 
     def losses_of(given, wanted, training):  # two (B, H, W, C) -> (B,)
-        seen = see(wanted)
-        # Evening would take some of the noise away again: it is added to what is evened.
-        given = seen + (given - wanted) if evened else given
-        return LOSSES[loss](seen, network(given, training=training))
+        seen = network.preprocess(wanted)
+        # Normalizing the contrast would take some of the noise away again: it is added afterwards.
+        given = seen + (given - wanted) if network.normalizes_contrast else given
+        return LOSSES[loss](seen, network.reconstruct(given, training))
 
     def step(given, wanted, weights, sum_of_weights):
         with tf.GradientTape() as tape:

@@ -65,9 +65,11 @@ def test_networks_of_any_kind_can_be_centred_and_are_from_images_to_images(
     images, arch, even_contrast
 ):
     chosen = make_recipe("shapes", arch, filters=(4,), even_contrast=even_contrast)
-    centre = centring.fit_normalization(images, even_contrast)
-    network = architectures.build(chosen, images.shape[1:], 0, centre)
+    normalization = centring.fit_normalization(images, even_contrast)
+    network = architectures.build(chosen, images.shape[1:], 0, normalization)
     assert network(images).shape == images.shape
-    assert centring.has_even_contrast(network) == even_contrast
-    wanted = centring.wanted_by(network)(images)
-    assert (np.asarray(wanted) == images).all() != even_contrast
+    parts = architectures.Autoencoder(network)
+    assert parts.normalizes_contrast == even_contrast
+    preprocessed = parts.preprocess(images)
+    assert (np.asarray(preprocessed) == images).all() != even_contrast
+    np.testing.assert_array_equal(parts.reconstruct(preprocessed), network(images))

@@ -5,6 +5,7 @@ import tensorflow as tf
 from scipy.spatial.distance import cdist
 
 from pyimagesearch import InputError, neighbourhood, scoring
+from pyimagesearch.architectures import Autoencoder
 from pyimagesearch.convautoencoder import ConvAutoencoder
 
 
@@ -294,7 +295,7 @@ def test_bank_of_neighbours_is_taken_from_all_over_the_images(rng):
 )
 def test_scores_of_codes_say_so_where_a_network_has_none(score):
     network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=None, seed=0)[2]
-    assert scoring.length_of_code(network) is None
+    assert Autoencoder(network).code_length is None
     with pytest.raises(InputError, match="take --score mse"):
         scoring.score_images(network, np.zeros((2, 8, 8, 1), np.float32), score, {})
 
