@@ -8,41 +8,37 @@ import sys
 import time
 from pathlib import Path
 
-from pyimagesearch import commandline
-from pyimagesearch.silence import quiet_tensorflow
+from pyimagesearch.cli import console, detection_arguments
+from pyimagesearch.runtime.quiet import quiet_tensorflow
 
 
-@commandline.exit_status
+@console.exit_status
 def main(argv=None):
-    args = commandline.detection_parser().parse_args(argv)
-    rule, value = commandline.threshold_rule(args)
-    narrator = commandline.Narrator(args.quiet)
+    args = detection_arguments.detection_parser().parse_args(argv)
+    rule, value = detection_arguments.threshold_rule(args)
+    narrator = console.Narrator(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
-        from pyimagesearch import (
-            atomic,
-            distribution,
-            metrics,
-            persistence,
-            pipeline,
-            results,
-            scoring,
-            thresholds,
-            visualization,
-        )
+        from pyimagesearch.data import corruptions, datasets
+        from pyimagesearch.detection import metrics, scoring, thresholds, trained_model
+        from pyimagesearch.reporting import charts, drawing, results
+        from pyimagesearch.reporting import gallery as reporting_gallery
+        from pyimagesearch.runtime import distribution
+        from pyimagesearch.storage import atomic, files
+        from pyimagesearch.training import train
 
     targets = [Path(args.output, name) for name in results.FILES]
     gallery, histogram, heatmaps, table, report, page = targets
     cluster = distribution.connect(args.strategy)
     if cluster.is_chief:
-        atomic.check_writable(*targets, inputs=pipeline.files_read(args.dataset, args.model))
+        atomic.check_writable(*targets, inputs=train.files_read(args.dataset, args.model))
 
     # The model with what training has noted down, and the images.
     narrator.say("loading autoencoder and images...")
-    model = pipeline.load_trained_model(args.model, args.score, args.precision, cluster)
+    model = trained_model.load_trained_model(args.model, args.score, args.precision, cluster)
     shape = model.autoencoder.input_shape[1:]
-    dataset, remark = pipeline.open_dataset(
+    dataset, remark = datasets.open_dataset(
         args.dataset, args.split, shape, model.valid_label, narrator.files_checked
     )
     if remark:
@@ -50,7 +46,7 @@ def main(argv=None):
     narrator.own_pictures_left_out(dataset.own_pictures)
     planted = masked = None
     if args.corrupt:
-        dataset, planted = pipeline.inject_anomalies(
+        dataset, planted = corruptions.inject_anomalies(
             dataset, args.corrupt, args.corrupt_fraction, seed=42
         )
         narrator.say(f"planted {planted.sum():,} anomalies; the others count as what they were")
@@ -70,7 +66,7 @@ def main(argv=None):
 
     # How odd is odd enough?
     threshold = thresholds.RULES[rule](value, scores, model.calibration)
-    words = commandline.format_rule(rule, value)
+    words = detection_arguments.format_rule(rule, value)
     narrator.say(f"threshold rule: {words}")
     flagged = thresholds.flag(scores, threshold)
     narrator.say(f"{args.score} threshold: {threshold:.6f}")
@@ -82,7 +78,7 @@ def main(argv=None):
     top = ranking[: args.top]
     names = [dataset.names[i] for i in top]
     scale = 1.5 * model.calibration["pixel_threshold"] if model.calibration else None
-    montage = visualization.anomalies(
+    montage = reporting_gallery.anomalies(
         *model.reconstruct(dataset.images, top),
         scores[top],
         flagged[top],
@@ -91,7 +87,7 @@ def main(argv=None):
         scale,
         None if planted is None else ["planted" if planted[i] else "" for i in top],
     )
-    bars = visualization.score_histogram(scores, threshold, args.score, planted)
+    bars = charts.score_histogram(scores, threshold, args.score, planted)
 
     # Were we right? Only here are the hidden labels looked at, and the masks.
     verdict = metrics.evaluate(scores, flagged, dataset.labels)
@@ -100,7 +96,7 @@ def main(argv=None):
         verdict |= metrics.evaluate_maps(maps, masks)
         columns = [array[top] for array in (images, maps, masks, found, scores)]
         title = f"Where the {len(top)} images of highest score are odd"
-        masked = visualization.heatmaps(*columns, names, scale, title)
+        masked = reporting_gallery.heatmaps(*columns, names, scale, title)
     if verdict:
         narrator.say(f"against the hidden labels: {metrics.format_evaluation(verdict)}")
 
@@ -128,13 +124,13 @@ def main(argv=None):
     )
     # All files at once.
     with atomic.transaction():
-        persistence.save_picture(gallery, montage)
-        persistence.save_picture(histogram, bars)
+        drawing.save_picture(gallery, montage)
+        drawing.save_picture(histogram, bars)
         atomic.remove(heatmaps)
         if masked is not None:
-            persistence.save_picture(heatmaps, masked)
-        persistence.save_csv(table, rows[0], rows[1:])
-        persistence.save_json(report, told)
+            drawing.save_picture(heatmaps, masked)
+        files.save_csv(table, rows[0], rows[1:])
+        files.save_json(report, told)
         atomic.save_bytes(page, text.encode())
     narrator.say(f"wrote the results to {args.output}")
 

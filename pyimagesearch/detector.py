@@ -12,9 +12,14 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pyimagesearch import InputError, arrays, persistence, pipeline, scoring, thresholds, training
-from pyimagesearch.recipes import ARCHITECTURES, RECIPES, make_recipe
-from pyimagesearch.silence import quiet_retracing
+from pyimagesearch import InputError
+from pyimagesearch.data import arrays
+from pyimagesearch.detection import calibration, scores, thresholds, trained_model
+from pyimagesearch.runtime.quiet import quiet_retracing
+from pyimagesearch.storage import model_files
+from pyimagesearch.training import losses
+from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe
+from pyimagesearch.training.train import train
 
 # Pixels that go to 255 reach at least this somewhere in a whole set of images.
 DARKEST_WHITE = 64
@@ -54,8 +59,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         batch_size: Images per step.
         learning_rate: Of Adam, at its highest.
         trim: Share of the images that training ignores as suspects, in [0, 1).
-        loss: A key of `training.LOSSES`.
-        scored_by: A key of `scoring.SCORES`: what images are judged by. Not called `score`, which is
+        loss: A key of `losses.LOSSES`.
+        scored_by: A key of `scores.SCORES`: what images are judged by. Not called `score`, which is
             a method in scikit-learn.
         contamination: Share of the images given to `fit` that are outliers, in (0, 0.5]; or
             `"auto"`: what stands out from the bulk of their scores, which may be none at all (see
@@ -67,7 +72,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     Attributes:
         model_: Keras model from `(N, H, W, C)` to the same.
         offset_: What separates outliers from inliers in `score_samples`.
-        history_: A `training.History`.
+        history_: A `trainer.History`.
         reference_: What the score has learnt about normal images: a dict of arrays, may be empty.
         image_shape_: `(H, W, C)` of the images that the model takes.
         n_features_in_: Pixels of an image, all channels, or features of a row.
@@ -146,8 +151,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         given = isinstance(self.random_state, Integral)
         seed = int(self.random_state if given else generator.randint(2**31 - 1))
         with quiet_retracing():
-            fitted = pipeline.train(images, self._chosen_recipe(), loss=self.loss, seed=seed)
-            self.reference_ = pipeline.fit_reference(fitted, images, self.scored_by, seed)
+            fitted = train(images, self._chosen_recipe(), loss=self.loss, seed=seed)
+            self.reference_ = calibration.fit_reference(fitted, images, self.scored_by, seed)
         self.model_ = fitted.autoencoder
         self.history_ = fitted.history
         scores = self._score(images)
@@ -204,7 +209,9 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _score(self, images):
-        model = pipeline.TrainedModel(self.model_, self.scored_by, {}, self.reference_, None, {})
+        model = trained_model.TrainedModel(
+            self.model_, self.scored_by, {}, self.reference_, None, {}
+        )
         with quiet_retracing():
             return model.score_images(images).astype(np.float64)
 
@@ -212,8 +219,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         for name, table in (
             ("recipe", RECIPES),
             ("arch", (None, *ARCHITECTURES)),
-            ("loss", training.LOSSES),
-            ("scored_by", scoring.SCORES),
+            ("loss", losses.LOSSES),
+            ("scored_by", scores.SCORES),
         ):
             if getattr(self, name) not in tuple(table):
                 raise InputError(
@@ -311,7 +318,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         if "model_" in state:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "model")
-                persistence.save_model(path, state["model_"])
+                model_files.save_model(path, state["model_"])
                 state["model_"] = path.read_bytes()
         return state
 
@@ -321,5 +328,5 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "model")
                 path.write_bytes(state["model_"])
-                state["model_"] = persistence.load_model(path)
+                state["model_"] = model_files.load_model(path)
         super().__setstate__(state)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyimagesearch.silence import quiet_tensorflow
+from pyimagesearch.runtime.quiet import quiet_tensorflow
 
 with quiet_tensorflow():
     import tensorflow  # noqa: F401  (first here, so that its start-up lines are caught)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pyimagesearch import persistence
+from pyimagesearch.storage import model_files
 
 # What both scripts leave in one folder.
 WRITTEN = [
@@ -59,7 +59,7 @@ def data_of(folder):
 
 def weights_of(folder):
     """The weights of the model in a folder."""
-    return persistence.load_model(folder / "autoencoder.model").get_weights()
+    return model_files.load_model(folder / "autoencoder.model").get_weights()
 
 
 def complaint(main, flags, capfd):

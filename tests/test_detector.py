@@ -16,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pyimagesearch import persistence, pipeline, scoring
+from pyimagesearch.data import dataset_files
+from pyimagesearch.detection import scores, trained_model
 from pyimagesearch.detector import AutoencoderDetector
 
 
@@ -50,8 +51,8 @@ def test_scikit_learn_finds_its_conventions_kept(estimator, check):
 @pytest.mark.slow
 def test_scores_are_those_of_the_scripts(trained):
     """The same images, the same seed: the same network and threshold, to the bit."""
-    images = persistence.load_images(trained / "images.pickle")
-    model = pipeline.load_trained_model(trained / "autoencoder.model", "local")
+    images = dataset_files.load_images(trained / "images.pickle")
+    model = trained_model.load_trained_model(trained / "autoencoder.model", "local")
     detector = AutoencoderDetector(scored_by="local", random_state=42).fit(images)
     np.testing.assert_array_equal(detector.anomaly_score(images), model.score_images(images))
 
@@ -155,7 +156,7 @@ def test_same_random_state_gives_the_same_and_others_do_not(fitted, images):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("score", scoring.SCORES)
+@pytest.mark.parametrize("score", scores.SCORES)
 def test_copies_and_pickles_score_identically(images, score):
     detector = quick(scored_by=score).fit(images)
     file = io.BytesIO()
@@ -187,7 +188,7 @@ def test_grid_search_finds_its_way_through_parameters(images):
     )
     order = np.r_[122:124, :122]  # some of the threes in either half
     search.fit(images[order], truth[order])
-    assert search.best_params_["scored_by"] in scoring.SCORES
+    assert search.best_params_["scored_by"] in scores.SCORES
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests.conftest import ROOT
 
+PACKAGE = Path(ROOT, "pyimagesearch")
 MODULES = sorted(
-    "pyimagesearch" if path.stem == "__init__" else f"pyimagesearch.{path.stem}"
-    for path in Path(ROOT, "pyimagesearch").glob("*.py")
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
 )
 
 

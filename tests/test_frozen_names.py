@@ -13,16 +13,12 @@ import numpy as np
 import pytest
 
 import train_unsupervised_autoencoder as train
-from pyimagesearch import (
-    architectures,
-    atomic,
-    commandline,
-    corruptions,
-    persistence,
-    recipes,
-    scoring,
-    thresholds,
-)
+from pyimagesearch.cli import detection_arguments, training_arguments
+from pyimagesearch.data import corruptions
+from pyimagesearch.detection import scores, thresholds
+from pyimagesearch.models import architectures
+from pyimagesearch.storage import atomic, model_files
+from pyimagesearch.training import recipes
 from tests.running import report_of, training_flags
 
 TRAINING_FLAGS = """
@@ -104,8 +100,8 @@ def shapes(tmp_path_factory):
 @pytest.mark.parametrize(
     ("parser", "flags"),
     [
-        (commandline.training_parser, TRAINING_FLAGS),
-        (commandline.detection_parser, DETECTION_FLAGS),
+        (training_arguments.training_parser, TRAINING_FLAGS),
+        (detection_arguments.detection_parser, DETECTION_FLAGS),
     ],
 )
 def test_flags_and_their_choices(parser, flags):
@@ -117,7 +113,7 @@ def test_flags_and_their_choices(parser, flags):
 
 
 def test_names_in_the_tables():
-    assert list(scoring.SCORES) == ["mse", "local", "code", "neighbours"]
+    assert list(scores.SCORES) == ["mse", "local", "code", "neighbours"]
     assert list(recipes.RECIPES) == ["robust", "shapes", "tutorial"]
     assert list(recipes.ARCHITECTURES) == ["conv", "cnn", "dense", "dense-deep"]
     assert list(architectures.BUILDERS) == list(recipes.ARCHITECTURES)
@@ -171,10 +167,10 @@ def test_members_of_the_checkpoint(shapes):
 
 def test_names_of_layers(trained, shapes):
     conv = "autoencoder encoder decoder image latent standardised code around_the_mean pixels"
-    model = persistence.load_model(trained / "autoencoder.model")
+    model = model_files.load_model(trained / "autoencoder.model")
     assert sorted(layer_names(model)) == names(conv)
     assert [layer.name for layer in model.layers] == ["image", "encoder", "decoder"]
-    model = persistence.load_model(shapes / "autoencoder.model")
+    model = model_files.load_model(shapes / "autoencoder.model")
     assert {"autoencoder", "image", "contrast", "encoder", "decoder"} <= layer_names(model)
     assert [layer.name for layer in model.layers] == ["image", "contrast", "encoder", "decoder"]
     dense = architectures.build(recipes.make_recipe(arch="dense"), (8, 8, 1))

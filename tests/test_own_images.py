@@ -6,16 +6,16 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import persistence
+from pyimagesearch.data import dataset_files
 from tests.running import data_of, detection_flags, report_of, table_of, training_flags
 
 
 def constant(folder):
-    return persistence.save_images(folder / "x.pickle", np.full((5, 28, 28, 1), 0.5, np.float32))
+    return dataset_files.save_images(folder / "x.pickle", np.full((5, 28, 28, 1), 0.5, np.float32))
 
 
 def single(folder):
-    return persistence.save_images(folder / "x.pickle", np.zeros((1, 28, 28), np.uint8))
+    return dataset_files.save_images(folder / "x.pickle", np.zeros((1, 28, 28), np.uint8))
 
 
 @pytest.mark.parametrize("make", [constant, single])
@@ -76,7 +76,7 @@ def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
     flags = [*training_flags(tmp_path), "--image-size", "40", "32", "--quiet"]
     flags[flags.index("digits")] = str(photos)
     assert train.main(flags) == 0
-    _, labels = persistence.load_manifest(tmp_path / "images.csv")
+    _, labels = dataset_files.load_manifest(tmp_path / "images.csv")
     assert labels.tolist() == [0] * 40
     model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
     assert find_anomalies.main(["-d", str(photos), *model, "--score", "local"]) == 0
@@ -120,7 +120,7 @@ def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, ca
     assert train.main(flags) == 0
     told = capsys.readouterr()
     assert told.err == f"[WARNING] 1 files can't be read, such as {pile / 'broken.png'}\n"
-    images = persistence.load_images(tmp_path / "images.pickle")
+    images = dataset_files.load_images(tmp_path / "images.pickle")
     assert images.shape == (31, 12, 12, 1 if grayscale else 3)
     model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
     for dataset in (pile, tmp_path / "images.csv", tmp_path / "images.pickle"):
@@ -134,7 +134,7 @@ def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, ca
 @pytest.mark.slow
 def test_folder_too_large_to_pickle_has_its_manifest_alone(pile, tmp_path, capsys):
     # Of an earlier run, of other images.
-    persistence.save_images(tmp_path / "images.pickle", np.zeros((2, 4, 4, 1), np.float32))
+    dataset_files.save_images(tmp_path / "images.pickle", np.zeros((2, 4, 4, 1), np.float32))
     flags = [*training_flags(tmp_path), "--max-pickle-mib", "0", "--image-size", "12"]
     flags[flags.index("digits")] = str(pile)
     assert train.main(flags) == 0
@@ -147,7 +147,7 @@ def test_folder_too_large_to_pickle_has_its_manifest_alone(pile, tmp_path, capsy
 
 @pytest.mark.slow
 def test_array_on_disk_is_scored_as_its_pickle_is(trained, tmp_path):
-    images = persistence.load_images(trained / "images.pickle")
+    images = dataset_files.load_images(trained / "images.pickle")
     np.save(tmp_path / "images.npy", images)
     files = ["-d", str(tmp_path / "images.npy"), "-m", str(trained / "autoencoder.model")]
     assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0

@@ -12,20 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from pyimagesearch import (
-    InputError,
-    commandline,
-    crafting,
-    datasets,
-    htmlreport,
-    persistence,
-    pipeline,
-    scoring,
-    thresholds,
-    torture,
-)
-from pyimagesearch.arrays import as_images
-from pyimagesearch.safepickle import load_array
+from pyimagesearch import InputError
+from pyimagesearch.cli import console
+from pyimagesearch.data import dataset_files, datasets
+from pyimagesearch.data.arrays import as_images
+from pyimagesearch.detection import scoring, thresholds, trained_model
+from pyimagesearch.reporting import html_report
+from pyimagesearch.storage import model_files
+from pyimagesearch.storage.safe_pickle import load_array
+from pyimagesearch.torture import file_trials, malicious_files
 
 settings.register_profile(
     "ours",
@@ -82,8 +77,8 @@ def test_any_array_is_images_in_the_common_form_or_refused(array):
 @given(st.lists(NAMES, min_size=1, max_size=8), st.randoms())
 def test_any_names_come_back_from_a_manifest(tmp_path, names, rng):
     labels = np.array([rng.choice((-1, 0, 1)) for _ in names], np.int8)
-    persistence.save_manifest(tmp_path / "a.csv", names, labels)
-    loaded, found = persistence.load_manifest(tmp_path / "a.csv", len(names))
+    dataset_files.save_manifest(tmp_path / "a.csv", names, labels)
+    loaded, found = dataset_files.load_manifest(tmp_path / "a.csv", len(names))
     assert loaded == names
     np.testing.assert_array_equal(found, labels)
 
@@ -91,7 +86,7 @@ def test_any_names_come_back_from_a_manifest(tmp_path, names, rng):
 @given(NAMES, st.sampled_from(["ascii", "latin1", "utf-8"]))
 def test_any_name_is_told_in_one_line_that_steers_no_terminal(name, encoding):
     stream = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
-    commandline.print_line(f"error: {name}", stream)
+    console.print_line(f"error: {name}", stream)
     stream.seek(0)
     told = stream.read()
     assert told.count("\n") == 1
@@ -102,7 +97,7 @@ def test_any_name_is_told_in_one_line_that_steers_no_terminal(name, encoding):
     st.dictionaries(NAMES, NAMES | st.floats(), max_size=4), st.sampled_from(["<script>", "-->"])
 )
 def test_any_names_lie_in_a_page_as_data_and_never_as_tags(content, tag):
-    written = htmlreport.as_json({"names": content, "tag": tag})
+    written = html_report.as_json({"names": content, "tag": tag})
     assert not {"<", ">", "&"} & set(written)
     assert json.loads(written)["tag"] == tag
 
@@ -111,7 +106,7 @@ def test_any_names_lie_in_a_page_as_data_and_never_as_tags(content, tag):
 def test_any_json_is_notes_or_refused(content):
     about = content if isinstance(content, dict) else {"scores": {"mse": content}}
     try:
-        calibration, labels = pipeline.parse_calibration(about, "mse", "it")
+        calibration, labels = trained_model.parse_calibration(about, "mse", "it")
     except InputError:
         return
     # What is let through can be used by every rule, and written down again.
@@ -170,8 +165,8 @@ def test_contamination_is_what_was_asked_for_and_the_seed_decides(seed, normal, 
     st.sampled_from(["conv", "cnn", "dense"]),
 )
 def test_networks_give_back_the_size_they_take(height, width, depth, arch):
-    from pyimagesearch import architectures
-    from pyimagesearch.recipes import make_recipe
+    from pyimagesearch.models import architectures
+    from pyimagesearch.training.recipes import make_recipe
 
     built = architectures.build(
         make_recipe("robust", arch, filters=(3, 2)), (height, width, depth), 0
@@ -182,18 +177,18 @@ def test_networks_give_back_the_size_they_take(height, width, depth, arch):
 @pytest.mark.parametrize("suffix", [".pickle", ".npz", ".npy", ".csv", ".json", ".png", ".jpg"])
 def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_path):
     """A short run of what `python -m pyimagesearch.torture --only fuzz` does for long."""
-    rng, load = random.Random(0), torture.loaders()[suffix]
+    rng, load = random.Random(0), file_trials.loaders()[suffix]
     sound = {
         ".pickle": pickle.dumps(np.zeros((2, 3, 4), np.float32)),
-        ".npz": crafting.mnist_like(),
-        ".npy": crafting.npy_header((1, 1, 1)),
+        ".npz": malicious_files.mnist_like(),
+        ".npy": malicious_files.npy_header((1, 1, 1)),
         ".csv": (trained / "images.csv").read_bytes(),
         ".json": (trained / "autoencoder.json").read_bytes(),
     }
-    data = sound.get(suffix) or crafting.encoded_image(suffix)
+    data = sound.get(suffix) or malicious_files.encoded_image(suffix)
     for _ in range(100):
         path = tmp_path / f"a{suffix}"
-        path.write_bytes(torture.mutated(rng, data))
+        path.write_bytes(file_trials.mutated(rng, data))
         with contextlib.suppress(InputError):
             load(path)
 
@@ -201,9 +196,9 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
 @pytest.mark.slow
 def test_models_with_some_bytes_changed_are_read_or_refused(trained, tmp_path):
     rng = random.Random(0)
-    members = crafting.zip_members((trained / "autoencoder.model").read_bytes())
+    members = malicious_files.zip_members((trained / "autoencoder.model").read_bytes())
     for name in ("config.json", "model.weights.h5") * 5:
-        changed = {**members, name: torture.mutated(rng, members[name])}
-        (tmp_path / "a.model").write_bytes(crafting.zip_archive(changed.items()))
+        changed = {**members, name: file_trials.mutated(rng, members[name])}
+        (tmp_path / "a.model").write_bytes(malicious_files.zip_archive(changed.items()))
         with contextlib.suppress(InputError):
-            persistence.load_model(tmp_path / "a.model")
+            model_files.load_model(tmp_path / "a.model")

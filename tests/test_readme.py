@@ -5,13 +5,16 @@ import shlex
 
 import pytest
 
-from pyimagesearch import benchmark, commandline, export, torture
+from pyimagesearch.benchmark import __main__ as benchmark
+from pyimagesearch.cli import detection_arguments, training_arguments
+from pyimagesearch.export import __main__ as export
+from pyimagesearch.torture import __main__ as torture
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 PARSERS = {
-    "train_unsupervised_autoencoder.py": commandline.training_parser,
-    "find_anomalies.py": commandline.detection_parser,
+    "train_unsupervised_autoencoder.py": training_arguments.training_parser,
+    "find_anomalies.py": detection_arguments.detection_parser,
     "pyimagesearch.benchmark": benchmark.parser,
     "pyimagesearch.export": export.parser,
     "pyimagesearch.torture": torture.parser,

@@ -13,8 +13,9 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import pipeline, results
-from pyimagesearch.recipes import ARCHITECTURES
+from pyimagesearch.detection import calibration
+from pyimagesearch.reporting import results
+from pyimagesearch.training.recipes import ARCHITECTURES
 from tests.conftest import ROOT
 from tests.running import WRITTEN, complaint, detection_flags, training_flags, weights_of
 
@@ -105,7 +106,7 @@ def test_run_that_failed_after_its_training_is_resumed_without_training_again(
     assert len(list((tmp_path / "log").iterdir())) == 1
     assert "[INFO] nothing to resume: beginning anew\n" in capfd.readouterr().out
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "calibrate", lambda *_: 1 / 0)
+        patch.setattr(calibration, "calibrate", lambda *_: 1 / 0)
         assert train.main(training_flags(tmp_path / "cut", "--quiet")) == 1
     assert "ZeroDivisionError" in capfd.readouterr().err
     assert "found epochs 2 then and 3 now" in complaint(

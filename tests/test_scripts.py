@@ -12,7 +12,8 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch import datasets, persistence
+from pyimagesearch.data import dataset_files, datasets
+from pyimagesearch.storage import files, model_files
 from tests.conftest import ROOT
 from tests.running import (
     WRITTEN,
@@ -40,7 +41,7 @@ def test_default_run_finds_the_threes_among_the_ones(trained):
 
 
 def test_pickle_is_a_bare_array_as_the_tutorials_forks_expect(trained):
-    images = persistence.load_images(trained / "images.pickle")
+    images = dataset_files.load_images(trained / "images.pickle")
     assert images.shape == (191, 28, 28, 1)
     assert images.dtype == np.float32
     assert images.min() == 0
@@ -48,8 +49,8 @@ def test_pickle_is_a_bare_array_as_the_tutorials_forks_expect(trained):
 
 
 def test_manifest_labels_are_those_of_the_images(trained):
-    images = persistence.load_images(trained / "images.pickle")
-    names, labels = persistence.load_manifest(trained / "images.csv", len(images))
+    images = dataset_files.load_images(trained / "images.pickle")
+    names, labels = dataset_files.load_manifest(trained / "images.csv", len(images))
     digits = datasets.load("digits")
     assert labels.sum() == 9
     for image, name, label in zip(images, names, labels, strict=True):
@@ -68,8 +69,8 @@ def test_table_has_every_image_highest_score_first(trained):
 
 
 def test_scores_are_the_error_of_the_saved_model_on_the_saved_images(trained):
-    images = persistence.load_images(trained / "images.pickle")
-    autoencoder = persistence.load_model(trained / "autoencoder.model")
+    images = dataset_files.load_images(trained / "images.pickle")
+    autoencoder = model_files.load_model(trained / "autoencoder.model")
     expected = np.mean((images - autoencoder.predict(images, verbose=0)) ** 2, axis=(1, 2, 3))
     for row in table_of(trained):
         assert float(row["score"]) == pytest.approx(expected[int(row["index"])], rel=1e-4)
@@ -109,7 +110,7 @@ def test_page_agrees_with_the_report_and_the_table(trained):
 
 
 def test_page_shows_the_images_themselves_highest_score_first(trained):
-    images = persistence.load_images(trained / "images.pickle")
+    images = dataset_files.load_images(trained / "images.pickle")
     for row, parts in list(zip(table_of(trained), data_of(trained)["pictures"], strict=True))[:3]:
         encoded = np.frombuffer(base64.b64decode(parts[0].split(",")[1]), np.uint8)
         shown = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., 0]
@@ -118,10 +119,10 @@ def test_page_shows_the_images_themselves_highest_score_first(trained):
 
 def test_json_beside_the_model_says_how_to_get_it_again(trained):
     about = json.loads((trained / "autoencoder.json").read_text(), parse_constant=pytest.fail)
-    images = persistence.load_images(trained / "images.pickle")
+    images = dataset_files.load_images(trained / "images.pickle")
     assert about["command"]["seed"] == 42
     assert about["command"]["source"] == about["source"] == "digits"
-    assert about["fingerprint"] == persistence.fingerprint(images)
+    assert about["fingerprint"] == dataset_files.fingerprint(images)
     assert about["image_shape"] == [28, 28, 1]
     assert len(about["training"]["loss"]) == about["recipe"]["epochs"]
     for calibration in about["scores"].values():
@@ -191,8 +192,8 @@ def test_source_with_classes_is_judged_by_what_the_model_took_for_normal(trained
 
 @pytest.mark.slow
 def test_pixels_from_0_to_255_are_converted_and_told(trained, tmp_path, capsys):
-    images = persistence.load_images(trained / "images.pickle")
-    persistence.save_images(tmp_path / "images.pickle", np.rint(images * 255).astype(np.uint8))
+    images = dataset_files.load_images(trained / "images.pickle")
+    dataset_files.save_images(tmp_path / "images.pickle", np.rint(images * 255).astype(np.uint8))
     flags = ["-d", str(tmp_path / "images.pickle"), "-m", str(trained / "autoencoder.model")]
     assert find_anomalies.main([*flags, "--output", str(tmp_path)]) == 0
     assert "0 to 255 taken as 0 to 1" in capsys.readouterr().out
@@ -224,13 +225,13 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
 
     images, model = trained / "images.pickle", trained / "autoencoder.model"
     (tmp_path / "out").mkdir()
-    persistence.save_json(tmp_path / "out" / "report.json", {"earlier": True})
+    files.save_json(tmp_path / "out" / "report.json", {"earlier": True})
     earlier = (tmp_path / "out" / "report.json").read_bytes()
-    persistence.save_images(tmp_path / "wide.pickle", np.zeros((2, 28, 32, 1), np.float32))
-    persistence.save_images(tmp_path / "colour.pickle", np.zeros((2, 28, 28, 3), np.float32))
-    persistence.save_images(tmp_path / "nan.pickle", np.full((2, 28, 28), np.nan))
-    persistence.save_images(tmp_path / "none.pickle", np.zeros((0, 28, 28, 1)))
-    persistence.save_images(tmp_path / "unfit.pickle", np.zeros((2, 28, 28, 1)))
+    dataset_files.save_images(tmp_path / "wide.pickle", np.zeros((2, 28, 32, 1), np.float32))
+    dataset_files.save_images(tmp_path / "colour.pickle", np.zeros((2, 28, 28, 3), np.float32))
+    dataset_files.save_images(tmp_path / "nan.pickle", np.full((2, 28, 28), np.nan))
+    dataset_files.save_images(tmp_path / "none.pickle", np.zeros((0, 28, 28, 1)))
+    dataset_files.save_images(tmp_path / "unfit.pickle", np.zeros((2, 28, 28, 1)))
     (tmp_path / "unfit.csv").write_text("index,name,label\n0,a,0\n")
     (tmp_path / "evil.pickle").write_bytes(b"cos\nsystem\n(Vtouch executed\ntR.")
 

@@ -1,58 +1,46 @@
-"""The house is kept: foundations, leaves that stand on them, composers of leaves."""
+"""The house is kept: rooms on floors, each of which knows only those below it."""
 
 import ast
-from pathlib import Path
+import sys
 
 import pytest
 
 from tests.conftest import ROOT
 
-# The ground floor: what any module may stand on. It knows nothing of the rest.
-FOUNDATIONS = {
-    "__init__",
-    "arrays",
-    "atomic",
-    "centring",
-    "convautoencoder",
-    "crafting",
-    "denseautoencoder",
-    "latent",
-    "neighbourhood",
-    "ownership",
-    "recipes",
-    "silence",
-    "safemodel",
-    "safepickle",
-    "folders",
-    "streams",
-    "distribution",
-}
-# The roof: what only puts modules together.
-COMPOSERS = {
-    "architectures",
-    "benchmark",
-    "benchmark_common",
-    "benchmark_architectures",
-    "benchmark_detection",
-    "benchmark_rotation",
-    "benchmark_speed",
-    "commandline",
-    "detector",
-    "export",
-    "mistakes",
-    "pipeline",
-    "results",
-    "torture",
-    "train_unsupervised_autoencoder",
-    "find_anomalies",
-}
+PACKAGE = ROOT / "pyimagesearch"
+# Lowest first. Rooms of one floor don't know each other; `scripts` are the two at the top level.
+FLOORS = (
+    {"__init__"},
+    {"convautoencoder"},
+    {"models", "storage", "runtime"},
+    {"data"},
+    {"detection", "reporting"},
+    {"training"},
+    {"cli", "detector"},
+    {"scripts", "__main__", "export", "benchmark"},
+    {"torture"},
+)
+HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+SCRIPTS = {"train_unsupervised_autoencoder", "find_anomalies"}
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+} | {script: ROOT / f"{script}.py" for script in sorted(SCRIPTS)}
 # What --help and wrong flags go through: these import no installed library.
-STANDARD_LIBRARY_ONLY = {"__init__", "atomic", "ownership", "recipes", "silence", "commandline"}
-FILES = sorted(Path(ROOT, "pyimagesearch").glob("*.py")) + sorted(ROOT.glob("*.py"))
+STANDARD_LIBRARY_ONLY = (
+    "__init__",
+    "storage.atomic",
+    "runtime.quiet",
+    "training.recipes",
+    "cli.training_arguments",
+    "cli.detection_arguments",
+    "cli.argument_types",
+    "cli.console",
+)
 
 
 def imports(path):
-    """The modules that a file imports, wherever in it."""
+    """The full names that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -60,52 +48,70 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def siblings(path):
-    modules = {file.stem for file in FILES}
-    parts = (name.split(".") for name in imports(path))
-    return {part[1] for part in parts if part[0] == "pyimagesearch" and part[1] in modules}
+def needs(path):
+    """The files of the house that a file imports, by name."""
+    for name in imports(path):
+        parts = name.removeprefix("pyimagesearch").lstrip(".").split(".")
+        if parts[0] in SCRIPTS:
+            yield parts[0]
+        elif name.split(".")[0] == "pyimagesearch":
+            found = [".".join(parts[:n]) for n in (2, 1) if ".".join(parts[:n]) in FILES]
+            yield found[0] if found else "__init__"
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_module_stands_on_the_floor_below_it(path):
-    """Foundations know no other module, but for the lowest; leaves know foundations alone."""
-    if path.stem in FOUNDATIONS:
-        assert siblings(path) <= {"silence", "ownership"}
-    elif path.stem not in COMPOSERS:
-        assert siblings(path) <= FOUNDATIONS | {"architectures"}
+def room(name):
+    return "scripts" if name in SCRIPTS else name.split(".")[0]
 
 
-def test_no_composer_imports_itself_through_another():
+@pytest.mark.parametrize("name", FILES)
+def test_file_knows_its_room_and_the_floors_below(name):
+    found = set(needs(FILES[name]))
+    assert all(HEIGHT[room(o)] < HEIGHT[room(name)] for o in found if room(o) != room(name)), found
+
+
+def test_no_file_imports_itself_through_another():
     """Imports form no cycle."""
-    known = {path.stem: siblings(path) for path in FILES}
-    while leaves := [name for name, needs in known.items() if not needs & known.keys()]:
+    known = {name: set(needs(path)) - {name} for name, path in FILES.items()}
+    while leaves := [name for name, others in known.items() if not others & known.keys()]:
         for name in leaves:
             del known[name]
     assert not known
 
 
-@pytest.mark.parametrize("name", sorted(STANDARD_LIBRARY_ONLY))
-def test_command_line_is_built_from_the_standard_library_alone(name):
-    import sys
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".__init__")])
+def test_room_is_entered_without_loading_anything(name):
+    assert len(ast.parse(FILES[name].read_text()).body) == 1
 
-    roots = {module.split(".")[0] for module in imports(ROOT / "pyimagesearch" / f"{name}.py")}
-    assert roots - {"pyimagesearch"} <= sys.stdlib_module_names
+
+@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
+def test_command_line_is_built_from_the_standard_library_alone(name):
+    roots = {module.split(".")[0] for module in imports(FILES[name])}
+    allowed = {"pyimagesearch", "tensorflow"} if name == "cli.console" else {"pyimagesearch"}
+    assert roots - allowed <= sys.stdlib_module_names
 
 
 def test_only_metrics_and_the_manifest_know_labels():
     """No label can reach training, scoring or the threshold."""
-    for name in ("training", "scoring", "thresholds", "convautoencoder"):
+    blind = ("training.trainer", "training.sample_weights", "training.losses", "convautoencoder")
+    blind += ("detection.scoring", "detection.anomaly_maps", "detection.mahalanobis")
+    blind += ("detection.neighbors", "detection.scores", "detection.thresholds")
+    for name in blind:
         names = {
             node.id if isinstance(node, ast.Name) else node.arg
-            for node in ast.walk(ast.parse((ROOT / "pyimagesearch" / f"{name}.py").read_text()))
+            for node in ast.walk(ast.parse(FILES[name].read_text()))
             if isinstance(node, ast.Name | ast.arg)
         }
         assert not {n for n in names if "label" in n or n in ("classes", "truth")}, name
 
 
+def test_files_are_short():
+    for path in FILES.values():
+        assert len(path.read_text().splitlines()) < 400, path
+
+
 def test_top_level_has_only_what_was_agreed():
     allowed = {"requirements.txt", "README.md", "pyimagesearch", "output", "tests", "LICENSE"}
-    scripts = {"train_unsupervised_autoencoder.py", "find_anomalies.py"}
+    scripts = {f"{script}.py" for script in SCRIPTS}
     written = {"recon_vis.png", "plot.png", "__pycache__"}
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert found - written <= allowed | scripts

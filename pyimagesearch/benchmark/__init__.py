@@ -1,0 +1,1 @@
+"""Tables that compare networks, and measure how fast they are."""

@@ -1,0 +1,59 @@
+"""How do the networks compare, and how fast are they? Tables, printed and saved as CSV.
+
+python -m pyimagesearch.benchmark architectures --source PATH/TO/mnist.npz
+python -m pyimagesearch.benchmark detection --source PATH/TO/mnist.npz
+python -m pyimagesearch.benchmark rotation --source PATH/TO/mnist.npz
+python -m pyimagesearch.benchmark speed --source PATH/TO/mnist.npz
+"""
+
+import sys
+from pathlib import Path
+
+from pyimagesearch.benchmark import architectures, detection, rotation, speed
+from pyimagesearch.cli.argument_types import Parser, add_output
+from pyimagesearch.cli.console import Narrator, exit_status, save_and_print
+from pyimagesearch.runtime.quiet import quiet_tensorflow
+from pyimagesearch.storage import atomic
+
+# Name -> module with `HELP`, `add_arguments(parser)`, and `table(args, narrator)`, which returns a
+# list of tuples of text, the names of the columns first. `FILES`, if it has it, are the names of
+# what it writes beside its table.
+TABLES = {
+    "architectures": architectures,
+    "detection": detection,
+    "rotation": rotation,
+    "speed": speed,
+}
+
+
+def parser():
+    """The flags of `python -m pyimagesearch.benchmark`."""
+    root = Parser(prog="-m pyimagesearch.benchmark", description="Compare the networks in a table.")
+    tables = root.add_subparsers(dest="table", required=True, metavar="TABLE")
+    for name, module in TABLES.items():
+        table = tables.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.add_arguments(table)
+        add_output(table, "output/benchmark")
+    return root
+
+
+@exit_status
+def main(argv=None):
+    """Make the table that the flags ask for, save it and print it."""
+    args = parser().parse_args(argv)
+    narrator = Narrator()
+
+    # Imported here, so that --help and a wrong flag are answered at once.
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+    # Every network has functions of its own to be compiled; TensorFlow would warn of so many.
+    tf.get_logger().setLevel("ERROR")
+    path = Path(args.output, f"{args.table}.csv")
+    beside = [path.with_name(name) for name in getattr(TABLES[args.table], "FILES", ())]
+    atomic.check_writable(path, *beside, inputs=[args.source])
+    save_and_print(path, TABLES[args.table].table(args, narrator), narrator)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Argument types: parsers of flags that the programs have in common."""
+
+import argparse
+
+from pyimagesearch import InputError
+
+# The names in the tables of `corruptions`, `scoring`, `trainer` and others, which --help can't wait for.
+CORRUPTIONS = ("noise", "blur", "rotate")
+SCORES = ("mse", "local", "code", "neighbours")
+LOSSES = ("mse", "bce")
+PRECISIONS = ("float32", "bf16")
+STRATEGIES = ("auto", "mirrored", "multiworker")
+# Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
+MAX_CORRUPTION = 1000
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` whose errors are one line and an `InputError`, not an exit."""
+
+    def error(self, message):
+        raise InputError(f"{message} (see python {self.prog} --help)")
+
+
+def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):
+    """Make a checked type for `add_argument`.
+
+    Args:
+        kind: `int` or `float`.
+        at_least, at_most: Bounds that are allowed themselves.
+        below, above: Bounds that are not.
+
+    Returns:
+        A function from the text of a flag to its value; it raises `ArgumentTypeError`.
+
+    Example:
+        >>> bounded_number(float, at_least=0, below=1)("0.5")
+        0.5
+        >>> bounded_number(int, at_least=1)("0")
+        Traceback (most recent call last):
+        ...
+        argparse.ArgumentTypeError: expected a whole number, at least 1, received '0'
+    """
+    bounds = {"at least": at_least, "at most": at_most, "below": below, "above": above}
+    wanted = ["a whole number" if kind is int else "a number"]
+    wanted += [f"{word} {bound}" for word, bound in bounds.items() if bound is not None]
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        # Written so that NaN, which compares false with everything, is refused by any bound.
+        holds = (
+            value == value
+            and abs(value) != float("inf")
+            and (at_least is None or value >= at_least)
+            and (at_most is None or value <= at_most)
+            and (below is None or value < below)
+            and (above is None or value > above)
+        )
+        if not holds:
+            raise argparse.ArgumentTypeError(f"expected {', '.join(wanted)}, received {text!r}")
+        return value
+
+    return parse
+
+
+def class_label(text):
+    """A class label: a whole number where it looks like one, else the text itself."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def corruption(text):
+    """A corruption and its amount: `"noise:0.3"` to `("noise", 0.3)`.
+
+    Example:
+        >>> corruption("rotate:90")
+        ('rotate', 90.0)
+    """
+    name, _, amount = text.partition(":")
+    if name not in CORRUPTIONS:
+        raise argparse.ArgumentTypeError(
+            f"expected {':S, '.join(CORRUPTIONS)}:S with a number S, received {text!r}"
+        )
+    bounds = {"at_least": -MAX_CORRUPTION} if name == "rotate" else {"above": 0}
+    return name, bounded_number(float, at_most=MAX_CORRUPTION, **bounds)(amount)
+
+
+def threshold_value(text):
+    """A number, or the word `trained`."""
+    return text if text == "trained" else bounded_number(float)(text)
+
+
+def add_machine_flags(parser):
+    """The flags of both scripts that say on what the work is done, and how exactly."""
+    add = parser.add_argument_group("the machine").add_argument
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="float32 (the default), or bf16: faster where the processor has it, less exact",
+    )
+    add(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="auto (the default): the processor, or all GPUs; mirrored: all devices of this "
+        "machine; multiworker: several processes or machines, as TF_CONFIG or Slurm says",
+    )
+
+
+def add_output(parser, default):
+    """Add the flag that says where a table goes, of every program that makes one."""
+    parser.add_argument(
+        "--output",
+        default=default,
+        metavar="DIR",
+        help="folder for the table as CSV (default: %(default)s)",
+    )

@@ -1,0 +1,213 @@
+"""The console: exit statuses, narration, progress and tables."""
+
+import functools
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from pyimagesearch import InputError
+
+OUT_OF_MEMORY = "there is not enough memory for this: take smaller images, batches or layers"
+
+
+def print_line(text, stream):
+    """Print a line in whatever letters a stream has; what would steer a terminal is spelt out.
+
+    Files and strangers' pickles may bear any names.
+    """
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def exit_status(main):
+    """Decorate a script's `main(argv)` so that it returns an exit status and never a traceback.
+
+    0: done. 2: an `InputError`, told in one line. 130: Ctrl-C. 1: a fault of ours, whose
+    traceback is shown since only its author can mend it.
+    """
+
+    @functools.wraps(main)
+    def wrapped(argv=None):
+        try:
+            main(argv)
+            sys.stdout.flush()
+            return 0
+        except InputError as error:
+            print_line("error: " + " ".join(str(error).split()), sys.stderr)
+            return 2
+        except MemoryError:
+            print_line(f"error: {OUT_OF_MEMORY}", sys.stderr)
+            return 2
+        except BrokenPipeError:
+            # The reader of our output has left (`... | head`): nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return 130
+        except ImportError as error:
+            traceback.print_exc()
+            print(
+                f"error: a library could not be loaded ({error}): run "
+                f"{sys.executable} -m pip install -r requirements.txt",
+                file=sys.stderr,
+            )
+            return 2
+        except Exception as error:
+            # TensorFlow's own, which can't be named without importing it.
+            if type(error).__name__ == "ResourceExhaustedError":
+                print_line(f"error: {OUT_OF_MEMORY}", sys.stderr)
+                return 2
+            traceback.print_exc()
+            print("error: this is a fault of the program, not of your input", file=sys.stderr)
+            return 1
+
+    return wrapped
+
+
+class Narrator:
+    """Tells what goes on: `[INFO]` lines, and a progress bar where there is a terminal.
+
+    Args:
+        quiet: Whether to say nothing at all.
+        stream: Where to write; standard output unless given.
+
+    Attributes:
+        log: Function that is told the figures of each epoch too, or `None`.
+    """
+
+    SECONDS_BETWEEN_LINES = 5
+
+    def __init__(self, quiet=False, stream=None):
+        self.quiet = quiet
+        self.stream = stream or sys.stdout
+        self.log = None
+        self.on_terminal = self.stream.isatty()
+        self.started = self.last_line = self.begun = None
+
+    def say(self, text):
+        """Print one `[INFO]` line."""
+        if not self.quiet:
+            print_line(f"[INFO] {text}", self.stream)
+
+    def warn(self, text):
+        """Print one `[WARNING]` line, to standard error."""
+        if not self.quiet:
+            print_line(f"[WARNING] {text}", sys.stderr)
+
+    def own_pictures_left_out(self, paths):
+        """Warn of pictures in a folder of images that the suite itself has written, if any."""
+        if len(paths) == 1:
+            self.warn(f"1 picture that this suite has written is not read as an image: {paths[0]}")
+        elif paths:
+            self.warn(
+                f"{len(paths):,} pictures that this suite has written are not read as images, "
+                f"such as {paths[0]}"
+            )
+
+    def progress(self, what, done, total, begins=False, **figures):
+        """Tell how far a piece of work is. Call it with `done=0` at its start.
+
+        Args:
+            what: What is counted, such as `"epoch"`.
+            done: How much of it is done.
+            total: Out of how much.
+            begins: Whether this is the start although something is done already.
+            **figures: What else is to be told, such as the loss; `None` is left out.
+        """
+        now = time.monotonic()
+        if done == 0 or begins:
+            self.started = self.last_line = now
+            self.begun = done
+        if self.quiet:
+            return
+        told = [f"{name} {value:.5f}" for name, value in figures.items() if value is not None]
+        if self.begun < done < total:
+            pace = (now - self.started) / (done - self.begun)
+            told.append(f"{pace * (total - done):.0f} s left")
+        line = ", ".join([f"{what} {done:,}/{total:,}", *told])
+        if self.on_terminal:
+            bar = "=" * (24 * done // total)
+            # "\x1b[K" clears what a longer line has left behind.
+            end = "\n" if done == total else ""
+            print(f"\r[INFO] [{bar:24}] {line}\x1b[K", end=end, file=self.stream, flush=True)
+        elif done == total or now - self.last_line >= self.SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self.say(line)
+
+    def epoch(self, done, total, loss=None, val_loss=None, **others):
+        """Tell how far the training is, as `train.train` reports it, and the `log` too."""
+        if self.log is not None:
+            self.log(done, loss=loss, val_loss=val_loss, **others)
+        self.progress("epoch", done, total, loss is None, loss=loss, val_loss=val_loss)
+
+    def files_checked(self, done, total):
+        """Tell how many files of a folder have been looked at."""
+        self.progress("files checked", done, total)
+
+
+def tensorboard_writer(folder):
+    """Write the figures of each epoch where TensorBoard finds them.
+
+    Args:
+        folder: Where to; it is made if it is missing.
+
+    Returns:
+        A function `(epoch, **figures)`; a figure that is `None` is left out.
+
+    Raises:
+        InputError: If the folder can't be written to.
+    """
+    import tensorflow as tf
+
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        writer = tf.summary.create_file_writer(str(folder))
+    except (OSError, tf.errors.OpError) as fault:
+        raise InputError(f"cannot write to the folder {folder}: {fault}") from None
+
+    # `tf.summary.scalar` does just this, but only where TensorBoard itself is installed.
+    kind = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class=1)
+
+    def write(epoch, **figures):
+        with writer.as_default(step=epoch):
+            for name, value in figures.items():
+                if value is not None:
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=kind)
+        writer.flush()
+
+    return write
+
+
+def save_and_print(path, table, narrator):
+    """Save a table as CSV, and print it.
+
+    Args:
+        path: Where to.
+        table: List of tuples of text, the names of the columns first.
+        narrator: A `Narrator`.
+    """
+    from pyimagesearch.storage import files
+
+    files.save_csv(path, table[0], table[1:])
+    narrator.say(f"wrote {path}")
+    print(format_table(table))
+
+
+def format_table(table):
+    """A table of text in columns: the first flush left, the others flush right.
+
+    Example:
+        >>> print(format_table([("name", "n"), ("a", "10")]))
+        name   n
+        a     10
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for first, *others in table:
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append("  ".join(cells))
+    return "\n".join(lines)

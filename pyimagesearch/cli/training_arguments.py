@@ -1,0 +1,235 @@
+"""The arguments of train_unsupervised_autoencoder.py.
+
+Standard library only: `--help` and a wrong flag are answered before anything
+slow is imported.
+"""
+
+import argparse
+import shlex
+
+from pyimagesearch import InputError
+from pyimagesearch.cli.argument_types import (
+    LOSSES,
+    Parser,
+    add_machine_flags,
+    bounded_number,
+    class_label,
+    corruption,
+)
+from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe
+
+# Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
+MAX_WIDTH = 2**16
+MAX_SIDE = 2**14
+
+
+def training_parser():
+    """The flags of `train_unsupervised_autoencoder.py`."""
+    robust = RECIPES["robust"]
+    parser = Parser(
+        prog="train_unsupervised_autoencoder.py",
+        description="Train an autoencoder on images of which some few do not belong.",
+    )
+    add = parser.add_argument
+    add("-d", "--dataset", required=True, metavar="PATH", help="where to pickle the images")
+    add("-m", "--model", required=True, metavar="PATH", help="where to save the autoencoder")
+    add(
+        "-v",
+        "--vis",
+        default="recon_vis.png",
+        metavar="PATH",
+        help="picture of originals beside reconstructions (default: %(default)s)",
+    )
+    add(
+        "-p",
+        "--plot",
+        default="plot.png",
+        metavar="PATH",
+        help="picture of the loss by epoch (default: %(default)s)",
+    )
+
+    images = parser.add_argument_group("the images")
+    add = images.add_argument
+    add(
+        "--source",
+        default="auto",
+        help="a folder of images, also of an MVTec AD category; mnist; digits (the 8x8 digits "
+        "inside scikit-learn, enlarged); a .npz file in the layout of Keras's MNIST; auto (the "
+        "default): mnist, or digits where it can't be had",
+    )
+    add(
+        "--split",
+        choices=["train", "test", "all"],
+        default="train",
+        help="of a source that has splits (default: %(default)s)",
+    )
+    add(
+        "--valid-label",
+        type=class_label,
+        nargs="+",
+        default=[1],
+        metavar="LABEL",
+        help="class or classes that are normal (default: 1)",
+    )
+    add(
+        "--anomaly-label",
+        type=class_label,
+        nargs="+",
+        default=[3],
+        metavar="LABEL",
+        help="class or classes that contaminate them, or others (default: 3)",
+    )
+    add(
+        "--contam",
+        type=bounded_number(float, at_least=0),
+        metavar="SHARE",
+        help="contaminating images per normal image (default: 0.01; 0.05 on digits)",
+    )
+    add(
+        "--image-size",
+        type=bounded_number(int, at_least=1, at_most=MAX_SIDE),
+        nargs="+",
+        metavar="N",
+        help="height and width to resize a folder's images to; one number for both (default: "
+        "their own, or 128 if they differ)",
+    )
+    add("--grayscale", action="store_true", help="read a folder's images as one channel")
+    add(
+        "--max-pickle-mib",
+        type=bounded_number(int, at_least=0),
+        default=512,
+        metavar="N",
+        help="a folder's images are pickled if they take at most so many MiB (default: %(default)s)",
+    )
+
+    network = parser.add_argument_group(
+        "the network and its training", "Where a flag is left out, the recipe decides."
+    )
+    add = network.add_argument
+    add(
+        "--recipe",
+        choices=list(RECIPES),
+        default="robust",
+        help="robust (the default): short, ignores suspects; shapes: for many and various "
+        "anomalies, to be judged by --score code; tutorial: the 2020 tutorial's",
+    )
+    add(
+        "--arch",
+        choices=list(ARCHITECTURES),
+        help="conv (the default, but for shapes); cnn: convolutions with no dense code; dense: 784-128-64-16 and "
+        "back; dense-deep: 784-512-256-128-16 and back",
+    )
+    add(
+        "--filters",
+        type=bounded_number(int, at_least=1, at_most=MAX_WIDTH),
+        nargs="+",
+        metavar="N",
+        help="widths of the layers, from the image towards the code "
+        f"(default: {' '.join(map(str, robust.filters))}, and as said for other --arch)",
+    )
+    add(
+        "--latent-dim",
+        type=bounded_number(int, at_least=1, at_most=MAX_WIDTH),
+        metavar="N",
+        help=f"length of the code (default: {robust.latent_dim}; 16 if dense)",
+    )
+    add(
+        "--batch-norm",
+        action=argparse.BooleanOptionalAction,
+        help=f"normalise each layer by batch (default: "
+        f"{'on' if robust.batch_norm else 'off'}, but on if cnn)",
+    )
+    add("--loss", choices=LOSSES, default="mse", help="mse (the default) or cross-entropy")
+    add(
+        "--corrupt",
+        type=corruption,
+        metavar="SPEC",
+        help="learn to restore spoilt images: noise:S (Gaussian, standard deviation S on the "
+        "[0, 1] scale), blur:S (Gaussian, S pixels), rotate:D (degrees)",
+    )
+    add(
+        "--trim",
+        type=bounded_number(float, at_least=0, below=1),
+        metavar="SHARE",
+        help="of the images, about, to be doubted by training, which ignores those that are like "
+        "the most suspect; 0 is plain training "
+        f"(default: {robust.trim})",
+    )
+    add(
+        "--epochs",
+        type=bounded_number(int, at_least=1),
+        metavar="N",
+        help=f"passes over the images (default: {robust.epochs}, and more on small sets, "
+        f"to make {robust.min_steps} steps)",
+    )
+    add(
+        "--batch-size",
+        type=bounded_number(int, at_least=1),
+        metavar="N",
+        help=f"images per step (default: {robust.batch_size})",
+    )
+    add(
+        "--lr",
+        type=bounded_number(float, above=0),
+        metavar="RATE",
+        help=f"highest learning rate (default: {robust.learning_rate}; 0.001 if dense-deep)",
+    )
+    add(
+        "--seed",
+        type=bounded_number(int, at_least=0, below=2**32),
+        default=42,
+        metavar="N",
+        help="of everything random (default: %(default)s)",
+    )
+    add_machine_flags(parser)
+    long = parser.add_argument_group("long runs")
+    long.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last finished epoch of an interrupted run with the same settings",
+    )
+    long.add_argument(
+        "--logdir",
+        metavar="DIR",
+        help="write the figures of each epoch to this folder, for TensorBoard",
+    )
+    parser.add_argument("--quiet", action="store_true", help="errors only")
+    return parser
+
+
+def recipe_from_args(args):
+    """The recipe that the flags of the training script name, with what else they say."""
+    return make_recipe(
+        args.recipe,
+        args.arch,
+        filters=args.filters and tuple(args.filters),
+        latent_dim=args.latent_dim,
+        batch_norm=args.batch_norm,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.lr,
+        trim=args.trim,
+    )
+
+
+def reproduce_command(flags, source):
+    """The command that trains again just as it was done, for a shell.
+
+    Args:
+        flags: The flags as they were given, a list of text.
+        source: The source that was in the end read: what `auto` stood for.
+
+    Example:
+        >>> reproduce_command(["-d", "my images.pickle", "-m", "a.model"], "digits")
+        "python train_unsupervised_autoencoder.py -d 'my images.pickle' -m a.model --source digits"
+    """
+    return shlex.join(["python", "train_unsupervised_autoencoder.py", *flags, "--source", source])
+
+
+def image_size(args):
+    """Height and width from `--image-size N` or `N M`, or `None`."""
+    if args.image_size is None:
+        return None
+    if len(args.image_size) > 2:
+        raise InputError(f"expected --image-size N or N M, received {len(args.image_size)} numbers")
+    return args.image_size[0], args.image_size[-1]

@@ -1,0 +1,100 @@
+"""How do images flow into a network? Batch by batch, the next read while this one is used."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from pyimagesearch import InputError
+
+# Batches that are read at once, at most: each is held in memory.
+MAX_READERS = max(2, min(8, os.cpu_count()))
+
+# Images that the notes about scores are made from, at most: the rest would not change them.
+MAX_CALIBRATION_IMAGES = 5000
+
+
+def iterate_batches(images, order, batch_size):
+    """Go through images in a given order.
+
+    Args:
+        images: Anything with a shape `(N, H, W, C)` that gives float32 pixels for an int array of
+            indices: an array in memory, or files on disk.
+        order: int array of indices into it.
+        batch_size: Images in each batch but the last.
+
+    Yields:
+        Pairs of indices `(B,)` and pixels, float32 array `(B, H, W, C)`.
+
+    Raises:
+        InputError: If an image can no longer be read.
+
+    Example:
+        >>> images = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)
+        >>> [pixels.ravel().tolist() for _, pixels in iterate_batches(images, [2, 0, 1], 2)]
+        [[2.0, 0.0], [1.0]]
+    """
+    order = np.asarray(order, np.int64)
+    if isinstance(images, np.ndarray):
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            yield indices, images[indices]
+        return
+
+    complaints = []
+
+    def fetch(indices):
+        try:
+            return images[indices]
+        except InputError as complaint:
+            complaints.append(complaint)
+            raise
+
+    def read(indices):
+        return indices, tf.numpy_function(fetch, [indices], tf.float32)
+
+    # Reading is what takes the time: several batches at once, but handed over in their order. Each
+    # is read by one thread: more, at one small file each, would wait for each other.
+    stream = (
+        tf.data.Dataset.from_tensor_slices(order)
+        .batch(batch_size)
+        .map(read, num_parallel_calls=MAX_READERS, deterministic=True)
+        .prefetch(2)
+    )
+    try:
+        yield from stream.as_numpy_iterator()
+    except tf.errors.OpError:
+        if complaints:  # TensorFlow has wrapped it up in an error of its own.
+            raise complaints[0] from None
+        raise
+
+
+def load_into_memory(images):
+    """Read all images: an array stays what it is.
+
+    Args:
+        images: As for `iterate_batches`.
+
+    Returns:
+        float32 array `(N, H, W, C)`.
+
+    Raises:
+        InputError: If an image can no longer be read.
+
+    Example:
+        >>> load_into_memory(np.zeros((3, 1, 1, 1), np.float32)).shape
+        (3, 1, 1, 1)
+    """
+    if isinstance(images, np.ndarray):
+        return images
+    pixels = np.empty(images.shape, np.float32)
+    for indices, some in iterate_batches(images, np.arange(len(pixels)), 64):
+        pixels[indices] = some
+    return pixels
+
+
+def subsample(indices, seed, n=MAX_CALIBRATION_IMAGES):
+    """All of the indices, or `n` of them chosen at random, ascending."""
+    if len(indices) <= n:
+        return indices
+    return np.sort(np.random.default_rng(seed).choice(indices, n, replace=False))

@@ -1,0 +1,240 @@
+"""Datasets: images from any source, with hidden labels for the metrics alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch import InputError
+from pyimagesearch.data import dataset_files
+from pyimagesearch.data.arrays import MemmapImages, as_images
+from pyimagesearch.data.image_files import ImageFiles
+from pyimagesearch.data.image_folders import is_mvtec, load_files, load_folder, load_mvtec
+from pyimagesearch.data.sources import SOURCES, load_npy, load_npz
+
+# The tutorial's contamination; the few bundled digits need more to have any anomalies at all.
+DEFAULT_CONTAM, DEFAULT_CONTAM_OF_DIGITS = 0.01, 0.05
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images to look for anomalies in, and beside them the hidden truth, for metrics alone.
+
+    Attributes:
+        images: float32 array `(N, H, W, C)` in [0, 1], or `Files` or `Mapped` that look like one.
+        names: N names, one an image.
+        labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown.
+        masks, skipped, own_pictures: As of a `Source`.
+    """
+
+    images: "np.ndarray | ImageFiles | MemmapImages"
+    names: list[str]
+    labels: np.ndarray
+    masks: list[Path | None] | None = None
+    skipped: Sequence[str] = ()
+    own_pictures: Sequence[str] = ()
+
+
+def load(source, split="train", size=None, grayscale=False, on_progress=None):
+    """Load a source of images.
+
+    Args:
+        source: A key of `SOURCES`; the path of a `.npz` file with `x_train`, `y_train`, `x_test`
+            and `y_test`, as Keras's MNIST has them; or a folder of images, of one's own or in the
+            layout of MVTec AD.
+        split: `train`, `test` or `all`. The digits and one's own folder have no splits: they are
+            always all there.
+        size: Height and width in pixels to resize a folder's images to; their own, if all have
+            the same, unless given.
+        grayscale: Whether to read a folder's images as one channel instead of three.
+        on_progress: Called as `on_progress(done, total)` while a folder's files are checked, at
+            first with `done=0`.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        Unavailable: If MNIST can't be had.
+        InputError: If there is no such source, if it is not of that layout, or if a size or
+            grayscale is asked of what is no folder.
+
+    Example:
+        >>> load("digits").images.shape
+        (1797, 28, 28, 1)
+    """
+    if not is_source(source):
+        raise InputError(
+            f"expected {', '.join(SOURCES)} or a .npz file, or a folder of images, as source of "
+            f"images, received {source}: check the path"
+        )
+    if is_folder(source):
+        read = load_mvtec if is_mvtec(source) else load_folder
+        return read(source, split, size, grayscale, on_progress)
+    if size is not None or grayscale:
+        raise InputError(
+            f"expected a folder of images to go with an image size or grayscale, received "
+            f"{source}, whose images are taken as they are: leave these flags out"
+        )
+    return SOURCES[source](split) if source in SOURCES else load_npz(source, split)
+
+
+def is_source(name):
+    """Whether `load` takes it, going by its name or by its being a folder."""
+    return name in SOURCES or is_folder(name) or Path(name).suffix == ".npz"
+
+
+def is_folder(name):
+    """Whether a source is a folder. A folder called `digits` has to be named `./digits`."""
+    return name not in SOURCES and Path(name).is_dir()
+
+
+def build_unsupervised_dataset(data, labels, validLabel=1, anomalyLabel=3, contam=0.01, seed=42):
+    """Contaminate the images of one class with a few of another, as the tutorial does.
+
+    Args:
+        data: Array `(N, ...)`, one entry an image.
+        labels: Array `(N,)` of class labels.
+        validLabel: The class that is normal, or a list of several.
+        anomalyLabel: The class that contaminates it, a list of several, or `"others"`: all
+            classes that are not normal.
+        contam: Contaminating images per normal image, at least 0. Their number is rounded down.
+        seed: Of the choice of the contaminating images and of the order.
+
+    Returns:
+        The entries of `data` that were chosen, shuffled: all normal ones, and some of the
+        others. Ask for `np.arange(len(data))` to learn which they are.
+
+    Raises:
+        InputError: If a label does not occur or is both normal and an anomaly, or if there are
+            too few anomalies.
+
+    Example:
+        >>> labels = np.repeat([1, 3], 100)
+        >>> picked = build_unsupervised_dataset(labels, labels, contam=0.05)
+        >>> (picked == 1).sum().item(), (picked == 3).sum().item()
+        (100, 5)
+    """
+    present = np.unique(labels).tolist()
+    normal, anomalous = as_list(validLabel), as_list(anomalyLabel)
+    if anomalous == ["others"]:
+        anomalous = [label for label in present if label not in normal]
+    wanted = normal + anomalous if contam else normal
+    if unknown := [label for label in wanted if label not in present]:
+        raise InputError(
+            f"no image has the label {unknown[0]}: choose among {', '.join(map(str, present))}"
+        )
+    if both := [label for label in wanted[len(normal) :] if label in normal]:
+        raise InputError(f"the label {both[0]} can't be normal and an anomaly at once: choose")
+    if not (math.isfinite(contam) and contam >= 0):
+        raise InputError(f"expected a contamination of 0 or more, received {contam}")
+
+    valid = np.flatnonzero(np.isin(labels, normal))
+    anomalies = np.flatnonzero(np.isin(labels, anomalous))
+    # Rounded down, but 0.29 x 100 is meant to be 29 and not 28.999...
+    n_anomalies = math.floor(len(valid) * contam + 1e-9)
+    if n_anomalies > len(anomalies):
+        raise InputError(
+            f"a contamination of {contam} asks for {n_anomalies:,} anomalies and there are "
+            f"{len(anomalies):,}: ask for at most {len(anomalies) / len(valid):.4f}"
+        )
+    rng = np.random.default_rng(seed)
+    picked = np.concatenate([valid, rng.choice(anomalies, n_anomalies, replace=False)])
+    return data[rng.permutation(picked)]
+
+
+def as_list(label):
+    """One label or several of them, as a list."""
+    return list(label) if isinstance(label, list | tuple | np.ndarray) else [label]
+
+
+def contaminate(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
+    """Make the set to be learnt from: the source's normal images and a few others.
+
+    Args:
+        source: A `Source`. If it has no classes, it is taken to be contaminated enough: its
+            images are taken all and in their order, and no label below is looked at.
+        valid_label, anomaly_label, contam, seed: As for `build_unsupervised_dataset`; `contam`
+            is `DEFAULT_CONTAM`, or `DEFAULT_CONTAM_OF_DIGITS` for the digits, if `None`.
+
+    Returns:
+        An `Dataset`.
+
+    Raises:
+        InputError: As `build_unsupervised_dataset` does, or if a contamination is asked for of a
+            source without classes.
+    """
+    everything = label_by_class(source, valid_label)
+    if source.classes is None:
+        if contam is not None:
+            raise InputError(
+                f"expected a source with classes to go with a contamination of {contam}, received "
+                f"{source.name}, whose images are taken as they are: leave --contam out"
+            )
+        return everything
+    if contam is None:
+        contam = DEFAULT_CONTAM_OF_DIGITS if source.name == "digits" else DEFAULT_CONTAM
+    picked = build_unsupervised_dataset(
+        np.arange(len(source.images)), source.classes, valid_label, anomaly_label, contam, seed
+    )
+    names = [source.names[i] for i in picked]
+    return Dataset(source.images[picked], names, everything.labels[picked])
+
+
+def label_by_class(source, valid_label):
+    """Turn a source into an `Dataset`: some classes are normal, all others are anomalies.
+
+    Args:
+        source: A `Source`. If it has no classes, its own labels are taken.
+        valid_label: The classes that are normal; `None` where nobody has said.
+
+    Returns:
+        An `Dataset` of all the images, in their order.
+    """
+    if source.classes is None:
+        labels = source.labels
+    elif valid_label is None:
+        labels = np.full(len(source.images), -1, np.int8)
+    else:
+        labels = (~np.isin(source.classes, valid_label)).astype(np.int8)
+    beside = source.masks, source.skipped, source.own_pictures
+    return Dataset(source.images, source.names, labels, *beside)
+
+
+def open_dataset(path, split="test", image_shape=None, valid_label=None, on_progress=None):
+    """Open whatever images somebody wants judged.
+
+    Args:
+        path: A pickle or a `.npy` file of images, a manifest `.csv` of image files, a folder, or
+            any source that `load` takes.
+        split: `train`, `test` or `all`, of a source that has splits.
+        image_shape: `(height, width, depth)` that image files are brought to.
+        valid_label: The classes that are normal, of a source that has classes.
+        on_progress: As for `load`.
+
+    Returns:
+        A tuple of an `ImageSet` and a remark for the owner of the images, or `None`.
+
+    Raises:
+        InputError: If there are no such images.
+    """
+    if is_folder(path):
+        size, grayscale = image_shape[:2], image_shape[2] == 1
+        source = load(path, split, size, grayscale, on_progress)
+    elif is_source(path):
+        source = load(path, split)
+    elif Path(path).suffix == ".npy":
+        source = load_npy(path)
+        told = source.images.full == 255
+        remark = f"{path}: 0 to 255 taken as 0 to 1" if told else None
+        return label_by_class(source, valid_label), remark
+    elif Path(path).suffix == ".csv":
+        names, labels = dataset_files.load_manifest(path)
+        grayscale = image_shape[2] == 1
+        source = load_files(names, labels, image_shape[:2], grayscale, on_progress)
+    else:
+        images, remark = as_images(dataset_files.load_images(path), path)
+        names, labels = dataset_files.load_manifest(dataset_files.manifest_path(path), len(images))
+        return Dataset(images, names, labels), remark
+    return label_by_class(source, valid_label), None

@@ -1,0 +1,1 @@
+"""From score to threshold to metrics."""

@@ -1,0 +1,290 @@
+"""How does a file get its name? Whole or not at all, and with those that belong to it."""
+
+import functools
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from pyimagesearch import InputError
+from pyimagesearch.storage import ownership
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+
+def check_writable(*paths, inputs=()):
+    """Make sure that files may be written at these paths, before any long work is done for them.
+
+    Args:
+        *paths: Paths of files to come. Their folders are made if they are missing.
+        inputs: Paths of what the run reads, be it there or not.
+
+    Raises:
+        InputError: If one is a folder, two are the same, one is an input, one is there and was
+            not written by the suite, or its folder can't be written to. Nothing is then changed.
+    """
+    seen = set()
+    for path in map(Path, paths):
+        if path.is_dir():
+            raise InputError(
+                f"expected a file to write at {path}, found a folder: name a file in it"
+            )
+        # Unlike `Path.resolve`, it takes links that go round in circles.
+        real = os.path.realpath(path)
+        if real in seen:
+            raise InputError(f"two results would both be written to {path}: name two files")
+        seen.add(real)
+    if read := [path for path in paths if any(_is_same(path, other) for other in inputs)]:
+        raise InputError(
+            f"expected to write results over nothing that is read, found {_listed(read)} among "
+            "both: name another place for the results"
+        )
+    check_ours(*paths)
+    for folder in dict.fromkeys(Path(path).parent for path in paths):
+        check_folder(folder)
+
+
+def check_ours(*paths):
+    """Make sure that nothing lies at these paths but what the suite has written itself.
+
+    Raises:
+        InputError: If something else does: a file of somebody's, a link that leads nowhere, or a
+            result of a version of the suite that did not mark its files.
+    """
+    if found := [path for path in paths if os.path.lexists(path) and not ownership.is_ours(path)]:
+        raise InputError(
+            "expected to write results over nothing but earlier results of this suite, found "
+            f"{_listed(found)}, which it has not written (or an earlier version has): move "
+            f"{'them' if len(found) > 1 else 'it'} away, or name another place for the results"
+        )
+
+
+def check_folder(folder):
+    """Make sure that files can be written to a folder, which is made if it is missing.
+
+    Raises:
+        InputError: If they can't.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        raise InputError(f"cannot write to the folder {folder}: {fault.strerror}") from None
+
+
+def _is_same(path, other):
+    """Whether two paths name one file, by whatever name or link; neither has to be there."""
+    with suppress(OSError):
+        if Path(path).samefile(other):
+            return True
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _listed(paths):
+    """The first three of some paths, and how many more there are."""
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(map(str, paths[:3])) + more
+
+
+# What is to be done at the end of `transaction`, if one is under way: functions, in their order.
+_put_off = None
+
+
+@contextmanager
+def atomic_path(path, suffix=".tmp"):
+    """Write a file as a whole: at the end it has replaced the old one, or nothing has happened.
+
+    Args:
+        path: The path that the file is to have. Inside `transaction` it gets it only at the end of
+            that.
+        suffix: What the name of the temporary file is to end with.
+
+    Yields:
+        The path of an empty temporary file beside it, to be written. If the process is killed
+        meanwhile, the next to write to the same path takes this one away.
+
+    Raises:
+        InputError: If the disk is full, the folder can't be written to, or a file lies there that
+            the suite has not written.
+    """
+    path = Path(path)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(temporary_beside(path, suffix))
+            yield temporary
+            # The bytes have to be on the disk before the name points to them.
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            if _put_off is None:
+                check_ours(path)
+                temporary.replace(path)
+            else:
+                _put_off.append((path, lambda: temporary.replace(path)))
+                _put_off.stack.push(stack.pop_all())
+        except OSError as fault:
+            raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+
+
+# How a temporary file or folder is made: it is not to be there yet.
+new_file = functools.partial(Path.touch, exist_ok=False)
+new_folder = functools.partial(Path.mkdir, mode=0o700)
+
+
+@contextmanager
+def temporary_beside(path, suffix, make=new_file):
+    """A new file or folder beside a path, locked as long as it is in use, removed if still there.
+
+    The lock goes when the process goes, however it goes: by that the next one knows what killed
+    processes have left over, and takes it away.
+    """
+    # Cut short, because no name may be longer than some 255 bytes.
+    prefix = f".{path.name[:40]}."
+    # The very names that are made below: others that look like them are somebody's.
+    made_here = re.compile(f"{re.escape(prefix)}[0-9a-f]{{16}}{re.escape(suffix)}")
+    for other in path.parent.iterdir():
+        if made_here.fullmatch(other.name):
+            with _locked(other, wait=False) as left_over:
+                if left_over:
+                    _discard(other)
+    with ExitStack() as stack:
+        while True:
+            # Not the process's number: two in two containers may have the same, and one folder.
+            temporary = path.with_name(f"{prefix}{secrets.token_hex(8)}{suffix}")
+            make(temporary)
+            stack.callback(_discard, temporary)
+            stack.enter_context(_locked(temporary, wait=True))
+            # Another may have taken it for left over before it was locked.
+            if temporary.exists():
+                break
+        yield temporary
+
+
+def _discard(path):
+    """Remove a temporary file or folder if it is there and can be removed."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path, wait):
+    """Keep a file or folder locked, against others who do the same; yields whether it is."""
+    with ExitStack() as stack:
+        locked = False
+        # No locks on this system or on this disk: nobody else has any either.
+        with suppress(AttributeError, OSError):
+            number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            stack.callback(os.close, number)
+            fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        yield locked
+
+
+@contextmanager
+def transaction():
+    """Let all files that are written or removed inside be so at once, at the end, or not at all.
+
+    What belongs together then never comes from two runs: a run that fails half-way, for a full
+    disk or anything else, leaves all its earlier results as they were, and two runs that end at
+    the same time take turns.
+
+    Raises:
+        InputError: If a file can't get its name, or if meanwhile one has appeared under it that
+            the suite has not written; nothing is then changed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with transaction():
+        ...         save_bytes(Path(folder, "one"), b"1")
+        ...         os.path.exists(Path(folder, "one"))
+        ...     os.path.exists(Path(folder, "one"))
+        False
+        True
+    """
+    global _put_off
+    with ExitStack() as stack:
+        _put_off = _PutOff(stack)
+        try:
+            yield
+            steps = list(_put_off)
+        finally:
+            _put_off = None
+        # In one order, so that no two runs wait for each other.
+        for folder in sorted({path.parent.resolve() for path, _ in steps}):
+            stack.enter_context(_locked(folder, wait=True))
+        # Again: much may have happened since `check_writable`.
+        check_ours(*dict.fromkeys(path for path, _ in steps))
+        for path, step in steps:
+            try:
+                step()
+            except OSError as fault:
+                raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+
+
+class _PutOff(list):
+    """Pairs of a path and what is to be done there, and a stack that clears up in any case."""
+
+    def __init__(self, stack):
+        self.stack = stack
+
+
+def move(made, path):
+    """Put a finished file or folder into its place, whole or not at all.
+
+    Args:
+        made: Path of the finished thing, in a temporary folder beside the place.
+        path: The place. What is there is replaced; a folder can only be replaced by a folder, and
+            a file by a file.
+
+    Raises:
+        InputError: If the disk is full or the folder can't be written to.
+    """
+    made, path = Path(made), Path(path)
+    earlier = made.with_name("earlier")
+    try:
+        for file in made.rglob("*") if made.is_dir() else [made]:
+            if file.is_file():
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
+        # A folder takes no other's place while there is anything in that.
+        if made.is_dir() and path.is_dir():
+            path.replace(earlier)
+        try:
+            made.replace(path)
+        except BaseException:
+            if earlier.exists():
+                earlier.replace(path)
+            raise
+    except OSError as fault:
+        raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+
+
+def save_bytes(path, data):
+    """Write bytes to a file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def remove(*paths):
+    """Take files away that earlier runs may have left.
+
+    Raises:
+        InputError: If one was not written by the suite.
+    """
+    for path in map(Path, paths):
+        if _put_off is None:
+            check_ours(path)
+            path.unlink(missing_ok=True)
+        else:
+            _put_off.append((path, functools.partial(path.unlink, missing_ok=True)))

@@ -1,0 +1,135 @@
+"""Files of a model: the network, its settings, its references."""
+
+import importlib.metadata
+import platform
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch import InputError
+from pyimagesearch.storage import ownership
+from pyimagesearch.storage.atomic import atomic_path, new_folder, temporary_beside
+from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
+from pyimagesearch.storage.safe_keras import read_model
+
+# Bytes of one array that a score may know about normal images, and 256 more for each pixel.
+MAX_REFERENCE_BYTES = 2**24
+
+
+def settings_path(model):
+    """Where the settings of a model lie: beside it, with the suffix `.json`."""
+    return Path(model).with_suffix(".json")
+
+
+def reference_path(model):
+    """Where what a model's scores know about normal images lies: beside it, as `.npz`."""
+    return Path(model).with_suffix(".npz")
+
+
+def save_references(path, references):
+    """Write what scores know about normal images: a dict by score of dicts of arrays."""
+    arrays = {
+        f"{score}/{name}": array
+        for score, reference in references.items()
+        for name, array in reference.items()
+    }
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        ownership.mark_zip(temporary)
+
+
+def load_reference(path, score, image_shape):
+    """Read what a score knows about normal images.
+
+    Args:
+        path: Path of the `.npz` file.
+        score: Which score's.
+        image_shape: `(height, width, depth)` of the images that the model takes, from which
+            follows how much there can be to know.
+
+    Returns:
+        A dict of finite arrays by their names; empty where there is nothing.
+
+    Raises:
+        InputError: If the file is broken or does not belong to such a model.
+    """
+    if not Path(path).exists():
+        return {}
+    with open_for_reading(path) as file:
+        try:
+            height, width, depth = image_shape
+            most = MAX_REFERENCE_BYTES + 256 * depth**2 * height * width
+            with np.load(file, allow_pickle=False) as archive:
+                names = [name for name in archive.files if name.startswith(f"{score}/")]
+                check_unpacked_sizes(archive, names, most)
+                reference = {name.split("/", 1)[1]: archive[name] for name in names}
+            if not all(np.isfinite(array).all() for array in reference.values()):
+                raise ValueError("NaN or infinity")
+            return reference
+        except Exception as fault:
+            # Whatever a broken archive trips over: there are too many kinds to list.
+            raise InputError(
+                f"{path} is not a whole .npz file that belongs to the model ({fault}): train "
+                "again, or take it away and go without the scores that need it"
+            ) from None
+
+
+def versions():
+    """Versions of Python and of what the numbers depend on."""
+    packages = ("tensorflow", "keras", "numpy", "opencv-python", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }
+
+
+def save_model(path, model):
+    """Save a Keras model as a `.keras` archive, under exactly this name, whatever its suffix."""
+    # Keras chooses the format by the suffix.
+    with atomic_path(path, ".tmp.keras") as temporary:
+        model.save(temporary)
+        ownership.mark_zip(temporary)
+
+
+def load_model(path):
+    """Load an autoencoder from a `.keras` archive of any name.
+
+    Only the network is loaded, never code: see `safe_keras.read_model`.
+
+    Args:
+        path: Where from.
+
+    Returns:
+        A Keras model from `(N, H, W, C)` to the same.
+
+    Raises:
+        InputError: If the file is missing, is no `.keras` archive, or holds no autoencoder.
+    """
+    if Path(path, "saved_model.pb").is_file():
+        raise InputError(
+            f"{path} is a SavedModel, which can hold code: expected a .keras archive; train again "
+            "to get one"
+        )
+    scratch = Path(tempfile.gettempdir(), "pyimagesearch")
+    with open_for_reading(path) as file, temporary_beside(scratch, ".tmp", new_folder) as folder:
+        model = read_model(file, path, folder / "model.weights.h5")
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not is_autoencoder(*shapes):
+        raise InputError(
+            f"expected an autoencoder, (N, H, W, C) to the same, in {path}, found a model from "
+            f"{shapes[0]} to {shapes[1]}"
+        )
+    return model
+
+
+def is_autoencoder(taken, given):
+    """Whether a model that takes and gives these shapes goes from images to images of one size."""
+    return (
+        isinstance(taken, tuple)
+        and len(taken) == 4
+        and taken[0] is None
+        and all(isinstance(size, int) for size in taken[1:])
+        and taken == given
+    )

@@ -1,0 +1,1 @@
+"""Trials of what the two scripts withstand, counted."""

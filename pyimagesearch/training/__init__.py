@@ -1,0 +1,1 @@
+"""Fitting a network although some of its images are outliers."""

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from pyimagesearch import InputError
+from pyimagesearch.data import arrays
+from pyimagesearch.data.arrays import as_images
+
+
+@pytest.mark.parametrize(
+    ("array", "largest"),
+    [
+        (np.full((2, 3, 4), 255, np.uint8), 1),
+        (np.full((2, 3, 4, 3), 51, np.int64), 0.2),
+        (np.full((2, 3, 4), 255.0), 1),
+        (np.full((2, 3, 4), 0.5, np.float16), 0.5),
+        (np.ones((2, 3, 4), bool), 1),
+        (np.ones((1, 1, 1), np.uint8), 1),
+        (np.zeros((2, 3, 4), np.uint8), 0),
+    ],
+)
+def test_images_of_any_numeric_kind_come_out_in_the_common_form(array, largest):
+    images, _ = as_images(array, "these")
+    assert images.dtype == np.float32
+    assert images.ndim == 4
+    assert images.shape[:3] == array.shape[:3]
+    assert images.max() == pytest.approx(largest)
+
+
+def test_rescaling_is_told():
+    assert "0 to 255" in as_images(np.full((1, 2, 2), 200.0), "these")[1]
+    assert as_images(np.full((1, 2, 2), 0.7), "these")[1] is None
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4)), r"found float64 of shape \(4, 4\)"),
+        (np.zeros((0, 4, 4)), "at least one image"),
+        (np.zeros((3, 0, 4)), "at least one image"),
+        (np.full((1, 2, 2), np.inf), "NaN or infinity"),
+        (np.array([[[0, np.nan]]]), "NaN or infinity"),
+        (np.full((1, 2, 2), -0.1), "found -0.1 to -0.1"),
+        (np.full((1, 2, 2), 1.02), "found 1.02 to 1.02"),
+        (np.full((1, 2, 2), 256), "found 256 to 256"),
+        (np.full((1, 2, 2), 1j), "complex128"),
+        (np.full((1, 2, 2), "a"), "<U1"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(array, message):
+    with pytest.raises(InputError, match=message):
+        as_images(array, "these")
+
+
+def test_array_on_disk_is_let_go_of_and_read_again(tmp_path, rng):
+    array = rng.integers(0, 256, (50, 4, 4, 1), np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    mapped = arrays.MemmapImages(np.load(tmp_path / "a.npy", mmap_mode="r"), 255)
+    for _ in range(2):
+        np.testing.assert_array_equal(mapped[[3, 7]], array[[3, 7]] / np.float32(255))
+    arrays.release_pages(array)
+    assert array.sum() > 0

@@ -1,0 +1,349 @@
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pyimagesearch import InputError
+from pyimagesearch.data import image_files
+from pyimagesearch.data.image_files import (
+    DEFAULT_SIZE,
+    ImageFiles,
+    find_readable,
+    list_images,
+    read_image,
+)
+from pyimagesearch.data.image_folders import load_masks
+
+RED, GREY = (255, 0, 0), 100
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes pixels, in RGB, to a file in a folder and returns its path."""
+
+    def write(name, pixels):
+        pixels = np.asarray(pixels)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if pixels.ndim == 3:
+            pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+        path.write_bytes(cv2.imencode(path.suffix.lower(), pixels)[1].tobytes())
+        return path
+
+    return write
+
+
+def plain(colour, height=6, width=4, dtype=np.uint8):
+    """An image of one colour."""
+    return np.full((height, width, *np.shape(colour)), colour, dtype)
+
+
+def test_images_are_listed_from_all_folders_and_sorted(write, tmp_path):
+    names = ["b/c/2.jpg", "b/1.bmp", "a.jpeg", "é ü/ß.png", "LOUD.PNG", "b/c/10.png"]
+    for name in names:
+        write(name, plain(GREY))
+    (tmp_path / "notes.txt").write_text("png")
+    (tmp_path / "b" / "old.tiff").touch()
+    assert list_images(tmp_path) == (sorted(tmp_path / name for name in names), [])
+
+
+def test_hidden_files_and_folders_are_not_listed(write, tmp_path):
+    seen = write("seen.png", plain(GREY))
+    write(".hidden.png", plain(GREY))
+    write(".thumbnails/small.png", plain(GREY))
+    write("._seen.png", plain(GREY))
+    assert list_images(tmp_path)[0] == [seen]
+
+
+def test_listed_paths_begin_as_the_folder_was_typed(write, tmp_path, monkeypatch):
+    write("photos/a/b.png", plain(GREY))
+    monkeypatch.chdir(tmp_path)
+    assert [str(path) for path in list_images("photos")[0]] == ["photos/a/b.png"]
+
+
+def test_linked_folders_are_listed_and_a_loop_of_links_ends(write, tmp_path):
+    write("elsewhere/1.png", plain(GREY))
+    write("photos/2.png", plain(GREY))
+    (tmp_path / "photos" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "up").symlink_to(tmp_path / "photos")
+    names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path / "photos")[0]]
+    assert names == ["photos/2.png", "photos/more/1.png"]
+
+
+def test_folder_that_is_missing_or_empty_or_a_file_is_refused(write, tmp_path):
+    with pytest.raises(InputError, match="none.*No such file.*check the path"):
+        list_images(tmp_path / "none")
+    with pytest.raises(InputError, match=r"a\.png.*Not a directory"):
+        list_images(write("a.png", plain(GREY)))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"expected \.png, .* found none"):
+        list_images(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.PNG", "naïve 画像.png"])
+def test_lossless_image_is_read_as_it_was_written(write, rng, name):
+    pixels = rng.integers(0, 256, (5, 7, 3), np.uint8)
+    np.testing.assert_array_equal(read_image(write(name, pixels)), pixels)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".bmp"])
+def test_colours_are_red_green_blue(write, suffix):
+    image = read_image(write(f"red{suffix}", plain(RED, 16, 16)))
+    np.testing.assert_allclose(image.mean((0, 1)), RED, atol=3)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        pytest.param(plain(GREY), id="gray"),
+        pytest.param(plain((GREY,) * 3), id="rgb"),
+        pytest.param(plain((GREY, GREY, GREY, 0)), id="transparent"),
+        pytest.param(plain(GREY * 257, dtype=np.uint16), id="16-bit gray"),
+        pytest.param(plain((GREY * 257,) * 3, dtype=np.uint16), id="16-bit rgb"),
+        pytest.param(plain((GREY * 257,) * 4, dtype=np.uint16), id="16-bit alpha"),
+    ],
+)
+@pytest.mark.parametrize(("grayscale", "depth"), [(False, 3), (True, 1)])
+def test_images_of_any_depth_are_read_as_asked(write, pixels, grayscale, depth):
+    image = read_image(write("a.png", pixels), grayscale=grayscale)
+    assert image.dtype == np.uint8
+    assert image.shape == (6, 4, depth)
+    assert (image == GREY).all()
+
+
+def test_colours_in_grayscale_weigh_as_the_eye_sees_them(write):
+    image = read_image(write("a.png", plain(RED)), grayscale=True)
+    assert image.mean() == pytest.approx(0.299 * 255, abs=1)
+
+
+def test_camera_held_upright_gives_an_upright_image(write):
+    pixels = plain((0, 0, 0), 16, 32)
+    pixels[:8] = 255
+    path = write("a.jpg", pixels)
+    # Orientation 6: to be turned a quarter clockwise to be seen as the camera was held.
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
+    image = read_image(path)
+    assert image.shape == (32, 16, 3)
+    assert image[:, 8:].mean() > 250
+    assert image[:, :8].mean() < 5
+    assert find_readable([path])[2] == (32, 16)
+
+
+def test_shrinking_averages_and_does_not_pick(write):
+    stripes = np.zeros((32, 32), np.uint8)
+    stripes[:, ::4] = 200
+    image = read_image(write("a.png", stripes), (8, 8))
+    np.testing.assert_array_equal(image, np.full((8, 8, 3), 50))
+
+
+def test_enlarging_interpolates(write):
+    image = read_image(write("a.png", np.array([[0, 200]], np.uint8)), (1, 8), grayscale=True)
+    assert image.shape == (1, 8, 1)
+    assert (np.diff(image.ravel().astype(int)) >= 0).all()
+    assert len(np.unique(image)) > 3
+
+
+def test_size_is_height_and_width_in_this_order(write):
+    assert read_image(write("a.png", plain(GREY, 20, 30)), (10, 5)).shape == (10, 5, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+@pytest.mark.parametrize("share", [0, 0.02, 0.3, 0.7, 0.99])
+def test_file_that_is_cut_short_is_not_read(write, rng, suffix, share):
+    path = write(f"a{suffix}", rng.integers(0, 256, (40, 40, 3), np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    assert read_image(path) is None
+
+
+def test_photograph_without_its_end_mark_is_not_read_though_its_thumbnail_has_one(
+    write, rng, monkeypatch
+):
+    pixels = rng.integers(0, 256, (40, 40, 3), np.uint8)
+    path = write("a.jpg", pixels)
+    data = path.read_bytes()
+    # As OpenCV 4 does, take whatever begins like an image.
+    monkeypatch.setattr(image_files.cv2, "imdecode", lambda data, flags: pixels)
+    exif = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
+    path.write_bytes(data[:2] + exif + data[2:])
+    assert read_image(path).shape == (40, 40, 3)
+    path.write_bytes(data[:2] + exif + data[2:-2])
+    assert read_image(path) is None
+
+
+def test_what_is_no_image_file_is_not_read(tmp_path):
+    (tmp_path / "text.png").write_text("this is no picture")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("text.png", "folder.png", "pipe.png", "none.png"):
+        assert read_image(tmp_path / name) is None, name
+
+
+def test_file_that_may_not_be_opened_is_not_read(write, monkeypatch):
+    path = write("a.png", plain(GREY))
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # no permission stops root
+    assert read_image(path) is None
+
+
+def test_scan_parts_the_readable_from_the_others_in_order(write, tmp_path):
+    paths = [write(f"{i:02}.png", plain(GREY)) for i in range(40)]
+    for i in (3, 39):
+        paths[i].write_bytes(paths[i].read_bytes()[:30])
+    readable, skipped, size = find_readable(paths)
+    assert skipped == [paths[3], paths[39]]
+    assert readable == [path for path in paths if path not in skipped]
+    assert size == (6, 4)
+
+
+def test_size_is_the_given_one_or_the_files_own_or_the_common_one(write):
+    same = [write(f"same/{i}.png", plain(GREY, 9, 7)) for i in range(3)]
+    other = write("other.png", plain(GREY, 7, 9))
+    assert find_readable(same)[2] == (9, 7)
+    assert find_readable([*same, other])[2] == DEFAULT_SIZE
+    assert find_readable(same, size=(5, 3))[2] == (5, 3)
+
+
+def test_file_that_cannot_be_read_has_no_say_in_the_size(write, tmp_path):
+    (tmp_path / "broken.png").touch()
+    assert find_readable([write("a.png", plain(GREY, 9, 7)), tmp_path / "broken.png"])[2] == (9, 7)
+
+
+def test_scan_tells_how_far_it_has_got(write):
+    path = write("a.png", plain(GREY))
+    told = []
+    find_readable([path] * 40, on_file=told.append)
+    assert told == sorted(set(told))
+    assert len(told) > 1
+    assert told[-1] == 40
+
+
+def test_scan_without_any_readable_file_is_refused_and_names_some(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"none of 1 files can be decoded .*a\.png"):
+        find_readable([tmp_path / "a.png"])
+
+
+def test_decoders_do_not_complain_on_the_screen_and_others_still_can(write, rng, capfd):
+    path = write("whole.png", plain(GREY))
+    cut = [
+        write(f"a{suffix}", rng.integers(0, 256, (40, 40), np.uint8)) for suffix in (".png", ".bmp")
+    ]
+    for file in cut:
+        file.write_bytes(file.read_bytes()[:-100])
+    find_readable([path, *cut], on_file=lambda done: os.write(2, b"told"))
+    assert capfd.readouterr().err == "told"
+
+
+@pytest.fixture
+def files(write):
+    """Ten files whose images are 10, 20, ... 100 all over."""
+    return ImageFiles([write(f"{i:02}.png", plain(10 * i + 10)) for i in range(10)], (6, 4))
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        slice(None),
+        slice(2, 5),
+        slice(8, 20),
+        slice(None, None, -3),
+        slice(4, 4),
+        np.array([7, 0, 7]),
+        np.array([], int),
+        np.arange(10) % 2 == 0,
+        [1, -1],
+        3,
+        np.int64(-2),
+    ],
+    ids=str,
+)
+def test_files_are_indexed_as_an_array_is(files, indices):
+    array = np.broadcast_to(
+        np.arange(10, 101, 10, dtype=np.float32)[:, None, None, None] / np.float32(255),
+        (10, 6, 4, 3),
+    )
+    assert files.shape == array.shape
+    assert len(files) == len(array)
+    read = files[indices]
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, array[indices])
+
+
+def test_index_beyond_the_files_is_an_index_error_so_that_loops_end(files):
+    with pytest.raises(IndexError):
+        files[10]
+    assert len(list(files)) == 10
+
+
+def test_files_are_resized_and_made_gray_as_asked(files):
+    small = ImageFiles(files.paths, (3, 5), grayscale=True)
+    assert small.shape == (10, 3, 5, 1)
+    assert small[:].shape == small.shape
+
+
+def test_files_reach_from_0_to_1(write):
+    ends = ImageFiles([write("0.png", plain(0)), write("1.png", plain(255))], (6, 4))[:]
+    assert set(ends[0].ravel().tolist()) == {0.0}
+    assert set(ends[1].ravel().tolist()) == {1.0}
+
+
+@pytest.mark.parametrize("fate", ["gone", "broken"])
+def test_file_that_is_lost_after_the_scan_is_named(files, fate):
+    if fate == "gone":
+        files.paths[4].unlink()
+    else:
+        files.paths[4].write_bytes(b"no picture")
+    assert len(files[:4]) == 4
+    with pytest.raises(InputError, match=r"04\.png.*missing or broken"):
+        files[:]
+
+
+def test_masks_are_anything_but_black_and_none_is_all_black(write):
+    pixels = np.zeros((4, 4), np.uint8)
+    pixels[0, 0], pixels[3, 3] = 255, 1
+    masks = load_masks([None, write("a.png", pixels)], (4, 4))
+    assert masks.dtype == bool
+    assert not masks[0].any()
+    np.testing.assert_array_equal(masks[1], pixels > 0)
+
+
+def test_masks_of_16_bits_keep_their_low_values(write):
+    path = write("a.png", np.array([[0, 1]], np.uint16))
+    assert load_masks([path], (1, 2)).ravel().tolist() == [False, True]
+
+
+def test_masks_are_resized_to_the_nearest_pixel_and_to_height_and_width(write):
+    middle = np.zeros((3, 3), np.uint8)
+    middle[1, 1] = 255
+    path = write("a.png", middle)
+    assert load_masks([path], (1, 1)).all()
+    larger = load_masks([path], (6, 9))[0]
+    np.testing.assert_array_equal(larger, np.kron(middle > 0, np.ones((2, 3), bool)))
+
+
+def test_mask_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "a_mask.png").write_text("no picture")
+    for name in ("a_mask.png", "none.png"):
+        with pytest.raises(InputError, match=name):
+            load_masks([None, Path(tmp_path, name)], (4, 4))
+
+
+def test_folder_is_listed_the_same_whatever_the_order_of_the_file_system(
+    write, tmp_path, monkeypatch
+):
+    for name in ("b.png", "a/1.png", "c.png"):
+        write(name, plain(GREY))
+    expected = list_images(tmp_path)
+    walk = os.walk
+    monkeypatch.setattr(
+        image_files.os, "walk", lambda *a, **k: ((h, b, f[::-1]) for h, b, f in walk(*a, **k))
+    )
+    assert list_images(tmp_path) == expected

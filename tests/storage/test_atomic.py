@@ -1,0 +1,228 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pyimagesearch import InputError
+from pyimagesearch.storage import atomic, ownership
+from tests.conftest import ROOT, files_in
+
+# What an earlier run has left.
+OLD = "old " + ownership.MARK.decode()
+
+
+def test_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "result").write_text(OLD)
+
+    def write_half():
+        with atomic.atomic_path(tmp_path / "result") as temporary:
+            temporary.write_text("new, but not all of it")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert (tmp_path / "result").read_text() == OLD
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_atomic_write_shows_nothing_before_its_end(tmp_path):
+    with atomic.atomic_path(tmp_path / "new" / "result") as temporary:
+        temporary.write_text("whole")
+        assert not (tmp_path / "new" / "result").exists()
+    assert files_in(tmp_path / "new") == ["result"]
+
+
+def test_folder_is_moved_over_an_earlier_one(tmp_path):
+    for name in ("place", "made"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    atomic.move(tmp_path / "made", tmp_path / "place")
+    assert files_in(tmp_path / "place") == ["made"]
+
+
+def test_folder_that_can_not_be_moved_leaves_the_earlier_one(tmp_path, monkeypatch):
+    (tmp_path / "work" / "made").mkdir(parents=True)
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "old").touch()
+    replace = atomic.Path.replace
+
+    def refuse(path, target):
+        if path.name == "made":
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(atomic.Path, "replace", refuse)
+    with pytest.raises(InputError, match="cannot write .*place: No space left"):
+        atomic.move(tmp_path / "work" / "made", tmp_path / "place")
+    assert files_in(tmp_path / "place") == ["old"]
+
+
+def kill_meanwhile(folder, code):
+    """Run Python code in a process that ends by kill -9 as it writes `result`."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from pyimagesearch.storage import atomic
+folder = Path({str(folder)!r})
+{code}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == -9, ran.stderr
+
+
+@pytest.mark.slow
+def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path):
+    (tmp_path / "result").write_text(OLD)
+    kill_meanwhile(
+        tmp_path,
+        "group = atomic.transaction(); group.__enter__()\n"
+        "atomic.save_bytes(folder / 'result', b'new')\n"
+        "atomic.save_bytes(folder / 'other', b'new')",
+    )
+    assert len(files_in(tmp_path)) == 3
+    assert (tmp_path / "result").read_text() == OLD
+    atomic.save_bytes(tmp_path / "result", b"newer")
+    atomic.save_bytes(tmp_path / "other", b"newer")
+    assert files_in(tmp_path) == ["other", "result"]
+
+
+def test_files_whose_names_only_look_like_leftovers_are_left_alone(tmp_path):
+    theirs = [
+        ".result.0123456789abcdef.tmp.txt",
+        ".result.0123456789abcdef0.tmp",
+        ".result.0123456789abcdeg.tmp",
+        ".result.backup.tmp",
+        ".result.of the user.tmp.txt",
+        ".result.tmp",
+    ]
+    for name in (*theirs, ".result.0123456789abcdef.tmp"):
+        (tmp_path / name).touch()
+    atomic.save_bytes(tmp_path / "result", b"new")
+    assert files_in(tmp_path) == [*theirs, "result"]
+
+
+def test_temporary_file_in_use_is_left_alone_by_another_write(tmp_path):
+    with atomic.atomic_path(tmp_path / "result") as slow:
+        slow.write_text("slow")
+        atomic.save_bytes(tmp_path / "result", b"quick, " + ownership.MARK)
+        assert (tmp_path / "result").read_text().startswith("quick")
+    assert (tmp_path / "result").read_text() == "slow"
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_files_written_together_appear_together_or_not_at_all(tmp_path):
+    (tmp_path / "gone").write_text(OLD)
+    with atomic.transaction():
+        atomic.save_bytes(tmp_path / "one", b"1")
+        atomic.remove(tmp_path / "gone")
+        atomic.save_bytes(tmp_path / "below" / "two", b"2")
+        assert not (tmp_path / "one").exists()
+        assert (tmp_path / "gone").exists()
+    assert files_in(tmp_path) == ["below", "one"]
+    assert files_in(tmp_path / "below") == ["two"]
+
+    def fail():
+        with atomic.transaction():
+            atomic.save_bytes(tmp_path / "one", b"new")
+            atomic.remove(tmp_path / "below" / "two")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert files_in(tmp_path) == ["below", "one"]
+    assert (tmp_path / "one").read_text() == "1"
+    assert files_in(tmp_path / "below") == ["two"]
+    # And the next write is again its own.
+    atomic.save_bytes(tmp_path / "three", b"3")
+    assert files_in(tmp_path) == ["below", "one", "three"]
+
+
+def test_longest_name_there_can_be_is_written(tmp_path):
+    atomic.save_bytes(tmp_path / ("a" * 255), b"")
+    assert files_in(tmp_path) == ["a" * 255]
+
+
+def test_written_files_are_as_readable_as_any_others(tmp_path):
+    atomic.save_bytes(tmp_path / "ours", b"")
+    (tmp_path / "theirs").touch()
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+
+
+def test_full_disk_is_told_in_one_line(tmp_path):
+    refused = pytest.raises(InputError, match="cannot write .*result: No space left")
+    with refused, atomic.atomic_path(tmp_path / "result"):
+        raise OSError(28, "No space left on device")
+
+
+def test_targets_that_can_be_written_make_their_folders_and_nothing_else(tmp_path):
+    atomic.check_writable(tmp_path / "a" / "one.png", tmp_path / "two.png")
+    assert files_in(tmp_path) == ["a"]
+    assert files_in(tmp_path / "a") == []
+
+
+def test_targets_that_can_not_be_written_are_refused(tmp_path):
+    with pytest.raises(InputError, match="found a folder"):
+        atomic.check_writable(tmp_path)
+    with pytest.raises(InputError, match="two results"):
+        atomic.check_writable(tmp_path / "one", tmp_path / "." / "one")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write to the folder"):
+        atomic.check_writable(tmp_path / "file" / "below")
+
+
+def test_target_that_is_read_is_refused_by_whatever_name(tmp_path):
+    (tmp_path / "read").write_text(OLD)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "soft").symlink_to("read")
+    (tmp_path / "hard").hardlink_to(tmp_path / "read")
+    for name in ("read", "below/../read", "soft", "hard"):
+        with pytest.raises(InputError, match=f"over nothing that is read, found .*{name} among"):
+            atomic.check_writable(tmp_path / name, tmp_path / "new", inputs=[tmp_path / "read"])
+    # What is not there yet would be read the next time.
+    with pytest.raises(InputError, match="over nothing that is read"):
+        atomic.check_writable(tmp_path / "a.json", inputs=[tmp_path / "other", tmp_path / "a.json"])
+    atomic.check_writable(tmp_path / "read", inputs=[tmp_path / "other", tmp_path])
+
+
+def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_made(tmp_path):
+    for name in "abcde":
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("a", "dangling", "loop", "pipe"):
+        with pytest.raises(InputError, match=f"earlier results .*{name}, which it has not written"):
+            atomic.check_writable(tmp_path / "new" / "result", tmp_path / name)
+        with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
+            atomic.save_bytes(tmp_path / name, b"new")
+        with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
+            atomic.remove(tmp_path / name)
+    with pytest.raises(InputError, match="found .*a, .*b, .*c and 2 more, which"):
+        atomic.check_writable(*(tmp_path / name for name in "abcde"))
+    assert files_in(tmp_path) == ["a", "b", "c", "d", "dangling", "e", "loop", "pipe"]
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+@pytest.mark.parametrize("step", ["written", "removed"])
+def test_file_that_appears_between_check_and_commit_stays_and_nothing_is_changed(tmp_path, step):
+    (tmp_path / "gone").write_text(OLD)
+    targets = [tmp_path / name for name in ("gone", "one", "two")]
+    atomic.check_writable(*targets)
+
+    def write():
+        with atomic.transaction():
+            atomic.remove(targets[0])
+            atomic.save_bytes(targets[1], b"1")
+            if step == "written":
+                atomic.save_bytes(targets[2], b"2")
+            else:
+                atomic.remove(targets[2])
+            targets[2].write_text("mine")
+
+    with pytest.raises(InputError, match="earlier results .*two, which it has not written"):
+        write()
+    assert files_in(tmp_path) == ["gone", "two"]
+    assert targets[0].read_text() == OLD
+    assert targets[2].read_text() == "mine"

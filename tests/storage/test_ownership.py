@@ -1,0 +1,412 @@
+"""A run never writes over what it reads or what it has not written itself."""
+
+import json
+import os
+import pickle
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import find_anomalies
+import train_unsupervised_autoencoder as train
+from pyimagesearch import InputError
+from pyimagesearch.benchmark import __main__ as benchmark
+from pyimagesearch.benchmark import detection
+from pyimagesearch.data import dataset_files, datasets, image_files
+from pyimagesearch.detection import trained_model
+from pyimagesearch.reporting import drawing, results
+from pyimagesearch.storage import atomic, model_files, ownership
+from pyimagesearch.torture import __main__ as torture
+from pyimagesearch.torture import trials
+from pyimagesearch.training import checkpoint
+from tests.running import WRITTEN, complaint, detection_flags, training_flags
+
+CHECKPOINT = ".autoencoder.model.resume"
+TRAINED = [CHECKPOINT, *(name for name in WRITTEN if name not in results.FILES)]
+STRANGERS = "earlier results of this suite, found"
+MINE = b"of a person, and of nobody else"
+
+
+def contents(folder):
+    """All that is in a folder and below it: bytes by path, and where links lead."""
+    things = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return {
+        path: str(path.readlink()) if path.is_symlink() else path.read_bytes() for path in things
+    }
+
+
+# The marks.
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_file_that_the_scripts_write_is_recognized(trained, name):
+    assert ownership.is_ours(trained / name)
+
+
+def test_checkpoint_and_heatmaps_are_recognized(tmp_path):
+    checkpoint.save_checkpoint(tmp_path / "state", {}, {"loss": np.zeros(9)})
+    drawing.save_picture(tmp_path / "heatmaps.png", np.zeros((4, 4, 3), np.uint8))
+    assert ownership.is_ours(tmp_path / "state")
+    assert ownership.is_ours(tmp_path / "heatmaps.png")
+
+
+def test_large_file_is_recognized_by_its_head_or_its_tail_alone(tmp_path):
+    def with_mark_at(place):
+        data = bytearray(5 * ownership.REACH)
+        data[place : place + len(ownership.MARK)] = ownership.MARK
+        (tmp_path / "large").write_bytes(data)
+        return ownership.is_ours(tmp_path / "large")
+
+    assert with_mark_at(0)
+    assert with_mark_at(5 * ownership.REACH - len(ownership.MARK))
+    assert not with_mark_at(2 * ownership.REACH)
+
+
+def of_a_person(path):
+    """Write a file as others' programs do, of the kind that its suffix says."""
+    kind, array = path.suffix, np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    if kind == ".npz":
+        np.savez(path, x_train=array)
+    elif kind == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", MINE)
+            archive.comment = b"my holidays"
+    elif kind == ".keras":
+        image = keras.Input((2, 2, 3))
+        keras.Model(image, image).save(path)
+    elif kind == ".json":
+        path.write_text(json.dumps({"written_by": "me"}, indent=2))
+    elif kind == ".png":
+        cv2.imwrite(str(path), array)
+    elif kind == ".pickle":
+        path.write_bytes(pickle.dumps(array))
+    elif kind == ".html":
+        path.write_text('<!doctype html>\n<meta name="generator" content="Hugo">\n')
+    else:
+        path.write_bytes(MINE)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".npz", ".zip", ".keras", ".json", ".png", ".pickle", ".html", ".txt"]
+)
+def test_file_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, suffix):
+    of_a_person(tmp_path / f"mine{suffix}")
+    assert not ownership.is_ours(tmp_path / f"mine{suffix}")
+    assert not ownership.is_own_picture(tmp_path / f"mine{suffix}")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"",
+        b"index,name,label",
+        b"index,name,label\r\n",
+        b"index,name,label\n0,a,0\n",
+        b"index,name,label\r\n0,a,0\r\n",
+        b"index,name,label\n0,a,0\r\n1,b,0\n",
+        b'index,"name\r\n0,a,0\n',
+        b"\r\n0,a,0\n",
+        b"index,name,label\r\n0,a\n",
+        b"Dear all,\r\nthis is mixed up\n",
+        b"one column\r\n0\n",
+        b"index,n\xe4me\r\n0,a\n",
+        b"[\r\n  1,\n",
+        b"%PDF-1.4\r\n%\xe2\xe3\xcf\xd3\n",
+        b"\x89HDF\r\n\x1a\n\0\0",
+        b"x" * ownership.LONGEST_HEADER + b"y\r\n0,a,0\n",
+        b'"' * 1000 + b"index\r0",
+    ],
+)
+def test_table_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, table):
+    (tmp_path / "a.csv").write_bytes(table)
+    assert not ownership.is_ours(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "two\nlines", "two\r\nlines", 'a, "b"\r\n', "ö, \r\n", "a\rb"]
+)
+def test_table_is_recognized_and_read_whatever_its_first_name(tmp_path, name):
+    dataset_files.save_manifest(tmp_path / "a.csv", [name, "b"], np.zeros(2, np.int8))
+    assert ownership.is_ours(tmp_path / "a.csv")
+    assert dataset_files.load_manifest(tmp_path / "a.csv")[0] == [name, "b"]
+
+
+def test_list_as_json_is_recognized_and_read(tmp_path):
+    text = json.dumps([{"method": "mse", "tasks": "2"}], indent=2) + "\n"
+    (tmp_path / "a.json").write_text(text)
+    assert not ownership.is_ours(tmp_path / "a.json")
+    atomic.save_bytes(tmp_path / "b.json", ownership.mark_line_ends(text).encode())
+    assert ownership.is_ours(tmp_path / "b.json")
+    assert json.loads((tmp_path / "b.json").read_bytes()) == json.loads(text)
+
+
+def test_what_is_no_regular_file_is_not_the_suites(trained, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path, *tmp_path.iterdir(), Path("/dev/zero"), tmp_path / "missing"):
+        assert not ownership.is_ours(path)
+        assert not ownership.is_own_picture(path)
+    (tmp_path / "link").symlink_to(trained / "plot.png")
+    assert ownership.is_ours(tmp_path / "link")
+
+
+def test_marked_archives_are_whole_for_others(trained, tmp_path):
+    shutil.copy(trained / "autoencoder.model", tmp_path / "a.keras")
+    images = dataset_files.load_images(trained / "images.pickle")[:3]
+    expected = model_files.load_model(trained / "autoencoder.model")(images)
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "a.keras")(images), expected)
+    for name in ("autoencoder.model", "autoencoder.npz"):
+        with zipfile.ZipFile(trained / name) as archive:
+            assert archive.comment == ownership.MARK
+            assert archive.testzip() is None
+
+
+def test_marked_picture_is_a_whole_png_with_the_same_pixels(tmp_path, rng):
+    picture = rng.integers(0, 256, (5, 7, 3), np.uint8)
+    drawing.save_picture(tmp_path / "a.png", picture)
+    data = (tmp_path / "a.png").read_bytes()
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], picture)
+    chunks, place = [], 8
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        chunk, check = (
+            data[place + 4 : place + 8 + size],
+            data[place + 8 + size : place + 12 + size],
+        )
+        assert zlib.crc32(chunk) == int.from_bytes(check, "big")
+        chunks.append(chunk)
+        place += 12 + size
+    assert chunks[0].startswith(b"IHDR")
+    assert chunks[1] == b"tEXtSoftware\0" + ownership.MARK
+    assert chunks[-1] == b"IEND"
+
+
+def test_same_results_are_the_same_bytes(tmp_path):
+    for name in ("one", "same"):
+        model_files.save_references(tmp_path / f"{name}.npz", {"mse": {"mean": np.arange(5)}})
+        drawing.save_picture(tmp_path / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    for suffix in (".npz", ".png"):
+        one, same = ((tmp_path / name).with_suffix(suffix) for name in ("one", "same"))
+        assert one.read_bytes() == same.read_bytes()
+
+
+# The commands.
+
+
+def too_late(*args, **kwargs):
+    """Stands for work that must not even begin."""
+    raise AssertionError("it was not said before the work began")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkeypatch, name):
+    monkeypatch.setattr(datasets, "load", too_late)
+    (tmp_path / name).write_bytes(MINE)
+    flags = training_flags(tmp_path, "--logdir", str(tmp_path / "new" / "log"))
+    told = complaint(train.main, flags, capfd)
+    assert f"{STRANGERS} {tmp_path / name}, which it has not written" in told
+    assert contents(tmp_path) == {tmp_path / name: MINE}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", results.FILES)
+def test_detection_does_not_write_over_a_file_of_a_person(
+    trained, tmp_path, capfd, monkeypatch, name
+):
+    monkeypatch.setattr(trained_model, "load_trained_model", too_late)
+    (tmp_path / name).write_bytes(MINE)
+    told = complaint(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
+    assert f"{STRANGERS} {tmp_path / name}, which it has not written" in told
+    assert contents(tmp_path) == {tmp_path / name: MINE}
+
+
+def test_several_files_of_a_person_are_told_in_one_line(trained, tmp_path, capfd):
+    for name in results.FILES:
+        (tmp_path / name).write_bytes(MINE)
+    told = complaint(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
+    listed = ", ".join(str(tmp_path / name) for name in results.FILES[:3])
+    assert f"found {listed} and 3 more, which it has not written" in told
+    assert "move them away" in told
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("rotation", "rotation.csv"),
+        ("detection", "detection.csv"),
+        *(("detection", name) for name in detection.FILES),
+    ],
+)
+def test_benchmark_does_not_write_over_a_file_of_a_person(
+    tmp_path, capfd, monkeypatch, table, name
+):
+    monkeypatch.setattr(benchmark.TABLES[table], "table", too_late)
+    (tmp_path / name).write_bytes(MINE)
+    flags = [table, "--source", "digits", "--output", str(tmp_path)]
+    assert f"{STRANGERS} {tmp_path / name}" in complaint(benchmark.main, flags, capfd)
+    assert contents(tmp_path) == {tmp_path / name: MINE}
+
+
+def test_torture_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(torture, "prepare", too_late)
+    (tmp_path / "torture.csv").write_bytes(MINE)
+    told = complaint(torture.main, ["--output", str(tmp_path)], capfd)
+    assert f"{STRANGERS} {tmp_path / 'torture.csv'}" in told
+    assert contents(tmp_path) == {tmp_path / "torture.csv": MINE}
+
+
+def test_files_that_torture_keeps_take_free_names(tmp_path):
+    (tmp_path / "0-arrays.npy").write_bytes(MINE)
+    (tmp_path / "harm.npy").write_bytes(b"harm")
+    trials.keep(tmp_path / "harm.npy", tmp_path, "arrays")
+    trials.keep(tmp_path / "harm.npy", tmp_path, "arrays")
+    found = {path.name: data for path, data in contents(tmp_path).items()}
+    del found["harm.npy"]
+    assert found == {"0-arrays.npy": MINE, "1-arrays.npy": b"harm", "2-arrays.npy": b"harm"}
+
+
+def test_reference_of_a_model_does_not_replace_the_source(tmp_path, capfd):
+    np.savez(tmp_path / "mnist.npz", x_train=np.zeros((2, 28, 28)), y_train=[1, 3])
+    before = contents(tmp_path)
+    flags = [*training_flags(tmp_path), "-m", str(tmp_path / "mnist.model")]
+    flags += ["--source", str(tmp_path / "mnist.npz")]
+    told = complaint(train.main, flags, capfd)
+    assert f"over nothing that is read, found {tmp_path / 'mnist.npz'} among" in told
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model", "read"),
+    [
+        ("images.pickle", "report.model", "report.json"),
+        ("anomalies.pickle", "autoencoder.model", "anomalies.csv"),
+        ("anomalies.csv", "autoencoder.model", "anomalies.csv"),
+        ("images.pickle", "errors.png", "errors.png"),
+    ],
+)
+def test_detection_does_not_write_over_what_it_reads(
+    trained, tmp_path, capfd, dataset, model, read
+):
+    """Although it is a file of the suite itself."""
+    copies = {"images.pickle": dataset, "images.csv": Path(dataset).with_suffix(".csv")}
+    copies |= {"autoencoder.model": model, "autoencoder.json": Path(model).with_suffix(".json")}
+    for name, copy in copies.items():
+        shutil.copy(trained / name, tmp_path / copy)
+    before = contents(tmp_path)
+    flags = ["-d", str(tmp_path / dataset), "-m", str(tmp_path / model), "--output", str(tmp_path)]
+    told = complaint(find_anomalies.main, flags, capfd)
+    assert f"over nothing that is read, found {tmp_path / read} among" in told
+    assert contents(tmp_path) == before
+
+
+def test_name_that_only_looks_like_an_input_is_none(trained, tmp_path):
+    """An array has no manifest: the table may have the name that it would have."""
+    images = dataset_files.load_images(trained / "images.pickle")
+    np.save(tmp_path / "anomalies.npy", images[:9])
+    files = ["-d", str(tmp_path / "anomalies.npy"), "-m", str(trained / "autoencoder.model")]
+    assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0
+
+
+def test_link_to_a_file_of_a_person_is_not_replaced(tmp_path, capfd):
+    (tmp_path / "mine").mkdir()
+    of_a_person(tmp_path / "mine" / "a.pickle")
+    (tmp_path / "images.pickle").symlink_to(tmp_path / "mine" / "a.pickle")
+    before = contents(tmp_path)
+    told = complaint(train.main, training_flags(tmp_path), capfd)
+    assert f"{STRANGERS} {tmp_path / 'images.pickle'}" in told
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_same_commands_run_again_over_their_own_results(trained, tmp_path):
+    for name in WRITTEN:
+        shutil.copy(trained / name, tmp_path)
+    checkpoint.save_checkpoint(tmp_path / CHECKPOINT, {}, {})
+    before = contents(tmp_path)
+    assert train.main(training_flags(tmp_path, "--quiet")) == 0
+    assert find_anomalies.main(detection_flags(tmp_path, tmp_path, "--quiet")) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == WRITTEN
+    assert contents(tmp_path)[tmp_path / "report.json"] != before[tmp_path / "report.json"]
+
+
+def test_file_that_appears_during_a_detection_stays_and_so_do_earlier_results(
+    trained, tmp_path, capfd, monkeypatch
+):
+    for name in results.FILES:
+        if (trained / name).exists():
+            shutil.copy(trained / name, tmp_path)
+    (tmp_path / "anomalies.csv").unlink()
+    before, page = contents(tmp_path), results.results_page
+
+    def meanwhile(*args, **kwargs):
+        (tmp_path / "anomalies.csv").write_bytes(MINE)
+        return page(*args, **kwargs)
+
+    monkeypatch.setattr(results, "results_page", meanwhile)
+    told = complaint(find_anomalies.main, detection_flags(trained, tmp_path, "--quiet"), capfd)
+    assert f"{STRANGERS} {tmp_path / 'anomalies.csv'}" in told
+    assert contents(tmp_path) == {**before, tmp_path / "anomalies.csv": MINE}
+
+
+# Pictures of the suite among somebody's images.
+
+
+@pytest.fixture
+def photos(trained, tmp_path):
+    """A folder of three photos, with a picture of the suite in it and one below."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    for i in range(3):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((9, 9, 3), 60 * i, np.uint8))
+    shutil.copy(trained / "plot.png", folder / "plot.png")
+    shutil.copy(trained / "recon_vis.png", folder / "below" / "HOLIDAY.PNG")
+    return folder
+
+
+def test_own_pictures_are_not_listed_as_images(photos):
+    images, own = image_files.list_images(photos)
+    assert images == [photos / f"{i}.png" for i in range(3)]
+    assert own == [photos / "below" / "HOLIDAY.PNG", photos / "plot.png"]
+    with pytest.raises(InputError, match="files in .*below, found none but 1 that this suite has"):
+        image_files.list_images(photos / "below")
+
+
+def test_picture_that_a_person_has_saved_anew_is_an_image(photos):
+    path = str(photos / "plot.png")
+    cv2.imwrite(path, cv2.imread(path))
+    assert photos / "plot.png" in image_files.list_images(photos)[0]
+
+
+def test_both_scripts_write_into_the_folder_that_they_read_and_tell_what_they_skip(photos, capfd):
+    own = "pictures that this suite has written are not read as images, such as"
+    flags = training_flags(photos, "--source", str(photos), "--batch-size", "2", "--grayscale")
+    assert train.main(flags) == 0
+    told = capfd.readouterr().err
+    assert told == f"[WARNING] 2 {own} {photos / 'below' / 'HOLIDAY.PNG'}\n"
+    assert json.loads((photos / "autoencoder.json").read_text())["n_images"] == 3
+
+    flags = ["-d", str(photos), "-m", str(photos / "autoencoder.model"), "--output", str(photos)]
+    for n in (3, 5):
+        assert find_anomalies.main(flags) == 0
+        told = capfd.readouterr().err
+        assert told == f"[WARNING] {n} {own} {photos / 'anomalies.png'}\n".replace(
+            "anomalies.png", "anomalies.png" if n == 5 else "below/HOLIDAY.PNG"
+        )
+        assert json.loads((photos / "report.json").read_text())["n_images"] == 3
+
+    shutil.rmtree(photos / "below")
+    for name in ("plot.png", "errors.png", "recon_vis.png"):
+        (photos / name).unlink()
+    atomic.remove(photos / "anomalies.csv")
+    assert find_anomalies.main(flags) == 0
+    assert capfd.readouterr().err == (
+        "[WARNING] 1 picture that this suite has written is not read as an image: "
+        f"{photos / 'anomalies.png'}\n"
+    )

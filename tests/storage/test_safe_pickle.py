@@ -1,0 +1,146 @@
+"""Hostile pickles here would leave a file behind if anything in them were run."""
+
+import copyreg
+import io
+import os
+import pickle
+import pickletools
+import struct
+
+import numpy as np
+import pytest
+
+from pyimagesearch import InputError
+from pyimagesearch.storage.safe_pickle import ALLOWED, load_array
+from pyimagesearch.torture.malicious_files import MALICIOUS_PICKLES as HOSTILE
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+
+def load(data):
+    return load_array(io.BytesIO(data), "some.pickle")
+
+
+ARRAYS = {
+    "images": np.arange(24, dtype=np.float32).reshape(2, 3, 4, 1),
+    "bytes": np.arange(256, dtype=np.uint8),
+    "big-endian": np.arange(5, dtype=">i2"),
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "transposed": np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2),
+    "strided": np.arange(16.0).reshape(4, 4)[::2, ::-1],
+    "scalar": np.array(3.0),
+    "bools": np.array([True, False]),
+}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
+def test_arrays_of_every_protocol_come_back(array, protocol):
+    loaded = load(pickle.dumps(array, protocol))
+    np.testing.assert_array_equal(loaded, array)
+    assert loaded.dtype == array.dtype.newbyteorder("=")
+    loaded[...] = 0  # writable
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_spelling_of_numpy_1_is_read_too(protocol):
+    data = pickle.dumps(np.arange(3), protocol)
+    # The older name is two bytes shorter, and protocol 4 and up write down the lengths.
+    for module in (b"numpy._core.multiarray", b"numpy._core.numeric"):
+        older = module.replace(b"_core", b"core")
+        data = data.replace(bytes([len(module)]) + module, bytes([len(older)]) + older)
+        data = data.replace(module, older)
+    assert b"_core" not in data
+    if protocol >= 4:  # The frame has become shorter.
+        data = data[:3] + struct.pack("<Q", len(data) - 11) + data[11:]
+    np.testing.assert_array_equal(load(data), np.arange(3))
+
+
+def test_pickle_of_python_2_is_read():
+    # pickle.dumps(numpy.array([1, 2], "u1"), 2) under Python 2.7 and NumPy 1.16
+    data = (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b"
+        b"\x87Rq\x03(K\x01K\x02\x85cnumpy\ndtype\nq\x04U\x02u1K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ"
+        b"\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x02\x01\x02tb."
+    )
+    np.testing.assert_array_equal(load(data), np.array([1, 2], np.uint8))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_pickle_is_refused_and_not_run(hostile, tmp_path):
+    mark = tmp_path / "executed"
+    copyreg.add_extension("os", "system", 0x7B)
+    try:
+        with pytest.raises(InputError, match=r"^some\.pickle ") as refusal:
+            load(hostile(f"touch {mark}"))
+    finally:
+        copyreg.remove_extension("os", "system", 0x7B)
+    assert not mark.exists()
+    assert "\n" not in str(refusal.value)
+
+
+def test_payloads_of_these_tests_would_do_harm_if_they_were_run(tmp_path):
+    mark = tmp_path / "executed"
+    pickle.loads(HOSTILE["os.system"](f"touch {mark}"))  # noqa: S301
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "module_and_function"),
+    [
+        ("os.system", f"{os.name}.system"),
+        ("numpy.load", "numpy.load"),
+        ("builtins.eval", "builtins.eval"),
+    ],
+)
+def test_refusal_names_what_was_asked_for(name, module_and_function):
+    with pytest.raises(InputError, match=module_and_function.replace(".", r"\.")):
+        load(HOSTILE[name]("true"))
+
+
+def test_refused_pickle_leaves_the_reader_as_it_was():
+    for hostile in HOSTILE.values():
+        with pytest.raises(InputError):
+            load(hostile("true"))
+    np.testing.assert_array_equal(load(pickle.dumps(np.arange(3))), np.arange(3))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pickle_cut_short_anywhere_is_refused(protocol):
+    data = pickle.dumps(np.arange(6, dtype=np.float32).reshape(2, 3), protocol)
+    for length in range(len(data) - 1):
+        with pytest.raises(InputError):
+            load(data[:length])
+
+
+CLAIMS = {name: make for name, make in HOSTILE.items() if "claim" in name or "copies" in name}
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_huge_claim_of_a_small_file_takes_no_memory(claim):
+    import tracemalloc
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            load(claim("true"))
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_every_allowed_name_is_one_that_numpy_writes():
+    """The list grows with NumPy's own pickles and with nothing else."""
+    written = set()
+    for protocol in PROTOCOLS:
+        for array in ARRAYS.values():
+            strings = []
+            for opcode, argument, _ in pickletools.genops(pickle.dumps(array, protocol)):
+                if opcode.name == "GLOBAL":
+                    written.add(tuple(argument.split(" ")))
+                elif opcode.name == "STACK_GLOBAL":
+                    written.add(tuple(strings[-2:]))
+                elif isinstance(argument, str):
+                    strings.append(argument)
+    names = {(module.replace("_core", "core"), name) for module, name in ALLOWED}
+    assert {name for _, name in written} == {name for _, name in names}

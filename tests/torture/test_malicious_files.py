@@ -1,0 +1,215 @@
+"""Every hostile file and every wrong input of the tables, as the scripts meet them."""
+
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import find_anomalies
+import train_unsupervised_autoencoder as train
+from pyimagesearch import InputError
+from pyimagesearch.models import architectures
+from pyimagesearch.storage import model_files
+from pyimagesearch.torture import (
+    file_trials,
+    invalid_inputs,
+    malicious_files,
+    malicious_models,
+    trials,
+)
+from pyimagesearch.training.recipes import ARCHITECTURES, make_recipe
+
+SCRIPTS = {"train": train.main, "find": find_anomalies.main}
+INPUTS = [("train", name) for name in invalid_inputs.TRAINING_INPUTS]
+INPUTS += [("find", name) for name in invalid_inputs.DETECTION_INPUTS]
+
+
+@pytest.fixture(scope="module")
+def results(trained, tmp_path_factory):
+    """A copy of both scripts' results, to be looked at but not touched."""
+    return shutil.copytree(trained, tmp_path_factory.mktemp("results") / "earlier")
+
+
+@pytest.mark.parametrize("name", malicious_models.MALICIOUS_MODELS)
+def test_hostile_model_is_refused_and_not_run(name, trained, tmp_path):
+    mark = tmp_path / "executed"
+    sound = (trained / "autoencoder.model").read_bytes()
+    path = tmp_path / "some.model"
+    path.write_bytes(malicious_models.MALICIOUS_MODELS[name](sound, f"touch {mark}"))
+    with pytest.raises(InputError, match=r"some\.model ") as refusal:
+        model_files.load_model(path)
+    assert not mark.exists()
+    assert "\n" not in str(refusal.value)
+
+
+def test_model_that_is_only_packed_anew_is_taken(trained, tmp_path):
+    """The tables' ways of changing a model do not break it by themselves."""
+    sound = (trained / "autoencoder.model").read_bytes()
+    (tmp_path / "a.model").write_bytes(
+        malicious_models.repacked(sound, config=lambda config: config)
+    )
+    model_files.load_model(tmp_path / "a.model")
+    (tmp_path / "a.model").write_bytes(malicious_models.with_weights(sound, lambda file: None))
+    model_files.load_model(tmp_path / "a.model")
+    (tmp_path / "a.model").write_bytes(malicious_models.with_setting(sound, "activation", "relu"))
+    model_files.load_model(tmp_path / "a.model")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_network_of_ours_is_taken_with_all_its_weights(arch, tmp_path):
+    made = architectures.build(make_recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
+    model_files.save_model(tmp_path / "a.model", made)
+    loaded = model_files.load_model(tmp_path / "a.model")
+    for one, other in zip(made.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_code_of_the_lambda_layer_would_do_harm_if_it_were_run(tmp_path):
+    import base64
+    import marshal
+    import types
+
+    mark = tmp_path / "executed"
+    code = marshal.loads(base64.b64decode(malicious_models.code(f"touch {mark}")))  # noqa: S302
+    types.FunctionType(code, {})(None)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked_for"),
+    [
+        ("Lambda layer", "keras.layers.Lambda"),
+        ("os.system as activation", "os.function.system"),
+        ("keras.utils.get_file", "keras.utils.function.get_file"),
+        ("custom layer", "evil.layers.Evil"),
+        ("path up", "'../evil'"),
+        ("zip bomb as weights", "to be unpacked"),
+        ("external link", "the ExternalLink"),
+        ("numbers in another file", "lies in another file"),
+        ("claim of a layer", "more weights than it holds"),
+        ("claim of weights", "more numbers than its weights file has bytes for"),
+        ("HDF5", "is an HDF5 file, which can hide code"),
+    ],
+)
+def test_refused_model_is_told_what_it_asked_for(name, asked_for, trained, tmp_path):
+    sound = (trained / "autoencoder.model").read_bytes()
+    (tmp_path / "a.model").write_bytes(malicious_models.MALICIOUS_MODELS[name](sound, "true"))
+    with pytest.raises(InputError) as refusal:
+        model_files.load_model(tmp_path / "a.model")
+    assert asked_for in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in malicious_models.MALICIOUS_MODELS if "claim" in name or "bomb" in name],
+)
+def test_huge_claim_of_a_model_takes_no_memory(name, trained, tmp_path):
+    sound = (trained / "autoencoder.model").read_bytes()
+    (tmp_path / "a.model").write_bytes(malicious_models.MALICIOUS_MODELS[name](sound, "true"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            model_files.load_model(tmp_path / "a.model")
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("suffix", "name"), malicious_files.MALICIOUS_FILES)
+def test_hostile_file_of_another_kind_is_refused(suffix, name, tmp_path):
+    mark = tmp_path / "executed"
+    path = tmp_path / f"some{suffix}"
+    path.write_bytes(malicious_files.MALICIOUS_FILES[suffix, name](f"touch {mark}"))
+    with pytest.raises(InputError) as refusal:
+        file_trials.loaders()[suffix](path)
+    assert not mark.exists()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("script", "name"), INPUTS)
+def test_wrong_input_is_one_line_and_nothing_is_written(script, name, results, tmp_path, capfd):
+    table = invalid_inputs.TRAINING_INPUTS if script == "train" else invalid_inputs.DETECTION_INPUTS
+    make, words = table[name]
+    before = trials.snapshot(results)
+    names = ("images.pickle", "autoencoder.model", "recon_vis.png", "plot.png")
+    flags = [str(results / name) for name in names]
+    flags = [word for pair in zip(("-d", "-m", "-v", "-p"), flags, strict=True) for word in pair]
+    more = ["--source", "digits"] if script == "train" else ["--output", str(results)]
+    flags = flags if script == "train" else flags[:4]
+    assert SCRIPTS[script]([*flags, *more, "--quiet", *make(tmp_path)]) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert words in told.err
+    assert trials.snapshot(results) == before
+    assert not (tmp_path / "executed").exists()
+
+
+def reference(**arrays):
+    return malicious_files.array_archive(**{f"local/{name}": a for name, a in arrays.items()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (reference(mean=np.zeros((28, 28, 4), np.float32)), "does not fit it"),
+        (reference(mean=np.zeros((9, 9, 4)), precision=np.zeros((9, 9, 4, 4))), "does not fit it"),
+        (reference(mean=np.array([None])), "not a whole .npz file"),
+        (reference(mean=np.full((28, 28, 4), np.nan)), "NaN or infinity"),
+        (reference(mean=np.zeros((2**12, 2**12, 2), np.float32)), "would unpack to"),
+        (reference(other=np.zeros(3, np.float32)), "does not fit it"),
+        (malicious_files.mnist_like(), "the score local needs"),
+        (b"", "not a whole .npz file"),
+    ],
+)
+def test_reference_that_does_not_belong_to_its_model_is_one_line(
+    content, words, trained, tmp_path, capfd
+):
+    (tmp_path / "a.model").write_bytes((trained / "autoencoder.model").read_bytes())
+    (tmp_path / "a.npz").write_bytes(content)
+    flags = ["-d", str(trained / "images.pickle"), "-m", str(tmp_path / "a.model")]
+    assert (
+        find_anomalies.main([*flags, "--output", str(tmp_path), "--score", "local", "-q", "1"]) == 2
+    )
+    told = capfd.readouterr().err
+    assert told.count("\n") == 1
+    assert words in told
+
+
+def test_model_of_no_certain_size_is_refused_with_its_shape(tmp_path):
+    import keras
+
+    image = keras.Input((None, None, 1))
+    same = keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(image))
+    model_files.save_model(tmp_path / "a.model", same)
+    with pytest.raises(InputError, match=r"\(None, None, None, 1\) to"):
+        model_files.load_model(tmp_path / "a.model")
+
+
+def test_model_of_another_layout_and_compiled_is_taken_and_gives_the_same(tmp_path, rng):
+    """What somebody has trained with Keras alone: other layers, an optimizer, a regularizer."""
+    import keras
+
+    layers = keras.layers
+    theirs = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Rescaling(2.0, offset=-1.0),
+            layers.Conv2D(4, 3, padding="same", activation="relu", kernel_regularizer="l2"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.1),
+            layers.UpSampling2D(),
+            layers.Conv2D(1, 3, padding="same", activation="sigmoid"),
+        ]
+    )
+    theirs.compile("adam", "mse")
+    images = rng.random((4, 8, 8, 1), np.float32)
+    model_files.save_model(tmp_path / "a.model", theirs)
+    ours = model_files.load_model(tmp_path / "a.model")
+    np.testing.assert_array_equal(ours(images), theirs(images))
+    assert not ours.compiled
