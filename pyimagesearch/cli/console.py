@@ -1,6 +1,7 @@
 """The console: exit statuses, narration, progress and tables."""
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -8,6 +9,8 @@ import traceback
 from pathlib import Path
 
 from pyimagesearch import InputError
+
+logger = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = "there is not enough memory for this: take smaller images, batches or layers"
 
@@ -66,6 +69,81 @@ def exit_status(main):
             return 1
 
     return wrapped
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints `[INFO]` lines on standard output, `[WARNING]` and worse on standard error."""
+
+    def emit(self, record):
+        """Print one record; the streams are looked up now, since tests and notebooks replace them."""
+        try:
+            stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+            print_line(f"[{record.levelname}] {record.getMessage()}", stream)
+        except BrokenPipeError:
+            raise  # the reader of the output is gone: `exit_status` ends the program
+        except Exception:
+            self.handleError(record)
+
+
+def configure_logging(quiet=False):
+    """Let the loggers of this package print what happens.
+
+    Args:
+        quiet: Whether to print nothing below an error.
+    """
+    logger = logging.getLogger("pyimagesearch")
+    if not any(isinstance(handler, ConsoleHandler) for handler in logger.handlers):
+        logger.addHandler(ConsoleHandler())
+    logger.setLevel(logging.ERROR if quiet else logging.INFO)
+
+
+class Progress:
+    """Prints how far a piece of work is: a bar on a terminal, elsewhere a line now and then.
+
+    Args:
+        what: What is counted, such as `"epoch"`.
+
+    Example:
+        >>> configure_logging()
+        >>> progress = Progress("images scored")
+        >>> progress(0, 20)
+        >>> progress(20, 20)
+        [INFO] images scored 20/20
+    """
+
+    SECONDS_BETWEEN_LINES = 5
+
+    def __init__(self, what):
+        self.what = what
+        self.started = self.last_line = self.first = None
+
+    def __call__(self, done, total, **figures):
+        """Print how far the work is. The first call marks its start.
+
+        Args:
+            done: How much of it is done.
+            total: Out of how much.
+            **figures: Further numbers, such as the loss; `None` is left out.
+        """
+        now = time.monotonic()
+        if self.started is None or done <= self.first:
+            self.started = self.last_line = now
+            self.first = done
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        parts = [f"{name} {value:.5f}" for name, value in figures.items() if value is not None]
+        if self.first < done < total:
+            pace = (now - self.started) / (done - self.first)
+            parts.append(f"{pace * (total - done):.0f} s left")
+        line = ", ".join([f"{self.what} {done:,}/{total:,}", *parts])
+        if sys.stdout.isatty():
+            bar = "=" * (24 * done // total)
+            # "\x1b[K" clears what a longer line has left behind.
+            end = "\n" if done == total else ""
+            print(f"\r[INFO] [{bar:24}] {line}\x1b[K", end=end, flush=True)
+        elif done == total or now - self.last_line >= self.SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            logger.info(line)
 
 
 class Narrator:
