@@ -28,7 +28,9 @@ TABLES = {
 
 def parser():
     """The flags of `python -m pyimagesearch.benchmark`."""
-    root = Parser(prog="-m pyimagesearch.benchmark", description="Compare the networks in a table.")
+    root = Parser(
+        prog="python -m pyimagesearch.benchmark", description="Compare the networks in a table."
+    )
     tables = root.add_subparsers(dest="table", required=True, metavar="TABLE")
     for name, module in TABLES.items():
         table = tables.add_parser(name, help=module.HELP, description=module.__doc__)

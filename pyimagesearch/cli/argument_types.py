@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors are one line and an `InputError`, not an exit."""
 
     def error(self, message):
-        raise InputError(f"{message} (see python {self.prog} --help)")
+        raise InputError(f"{message} (see {self.prog} --help)")
 
 
 def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):

@@ -15,7 +15,7 @@ DEFAULT_QUANTILE = 0.999
 def detection_parser():
     """The flags of `find_anomalies.py`."""
     parser = Parser(
-        prog="find_anomalies.py",
+        prog="python find_anomalies.py",
         description="Rank images by how badly an autoencoder reconstructs them.",
     )
     add = parser.add_argument

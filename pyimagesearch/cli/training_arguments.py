@@ -27,7 +27,7 @@ def training_parser():
     """The flags of `train_unsupervised_autoencoder.py`."""
     robust = RECIPES["robust"]
     parser = Parser(
-        prog="train_unsupervised_autoencoder.py",
+        prog="python train_unsupervised_autoencoder.py",
         description="Train an autoencoder on images of which some few do not belong.",
     )
     add = parser.add_argument

@@ -40,7 +40,7 @@ def training_dataset(model):
 def parser():
     """The flags of `python -m pyimagesearch.export`."""
     root = argument_types.Parser(
-        prog="-m pyimagesearch.export",
+        prog="python -m pyimagesearch.export",
         description="Write a trained model in a format that other programs run.",
     )
     add = root.add_argument

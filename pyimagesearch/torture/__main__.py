@@ -77,7 +77,7 @@ def run_part(part, args, place, narrator):
 def parser():
     """The flags of `python -m pyimagesearch.torture`."""
     root = Parser(
-        prog="-m pyimagesearch.torture",
+        prog="python -m pyimagesearch.torture",
         description="Try harm, mistakes, kills, full disks and broken files, and count.",
     )
     add = root.add_argument

@@ -27,7 +27,7 @@ def run(table, folder, *flags):
 def test_help_and_wrong_flags_need_nothing_but_python_itself(table, flags):
     """-S and -I: no installed package is in reach, so that nothing slow can be imported."""
     run = "runpy.run_module('pyimagesearch.benchmark', run_name='__main__')"
-    answers_without_packages(run, ["", table, *flags], f"-m pyimagesearch.benchmark {table}")
+    answers_without_packages(run, ["", table, *flags], f"python -m pyimagesearch.benchmark {table}")
 
 
 @pytest.mark.parametrize(

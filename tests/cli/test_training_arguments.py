@@ -23,7 +23,7 @@ TRAIN = ["-d", "images.pickle", "-m", "autoencoder.model"]
 def test_help_and_wrong_flags_need_nothing_but_python_itself(script, flags):
     """-S and -I: no installed package is in reach, so that nothing slow can be imported."""
     run = f"runpy.run_path({str(ROOT / script)!r}, run_name='__main__')"
-    answers_without_packages(run, [script, *flags], script)
+    answers_without_packages(run, [script, *flags], f"python {script}")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.conftest import ROOT, answers_without_packages
 )
 def test_help_and_wrong_flags_need_nothing_but_python_itself(flags):
     run = "runpy.run_module('pyimagesearch.torture', run_name='__main__')"
-    answers_without_packages(run, ["torture", *flags], "-m pyimagesearch.torture")
+    answers_without_packages(run, ["torture", *flags], "python -m pyimagesearch.torture")
 
 
 def test_tally_counts_what_went_wrong():
