@@ -4,6 +4,7 @@ python find_anomalies.py --dataset output/images.pickle --model output/autoencod
 """
 
 import functools
+import logging
 import sys
 import time
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 from pyimagesearch.cli import console, detection_arguments
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 
+logger = logging.getLogger("pyimagesearch")  # its modules' too, whatever name this one runs by
+
 
 @console.exit_status
 def main(argv=None):
     args = detection_arguments.detection_parser().parse_args(argv)
     rule, value = detection_arguments.threshold_rule(args)
-    narrator = console.Narrator(args.quiet)
+    console.configure_logging(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
@@ -35,30 +38,32 @@ def main(argv=None):
         atomic.check_writable(*targets, inputs=train.files_read(args.dataset, args.model))
 
     # The model with what training has noted down, and the images.
-    narrator.say("loading autoencoder and images...")
+    logger.info("loading autoencoder and images...")
     model = trained_model.load_trained_model(args.model, args.score, args.precision, cluster)
     shape = model.autoencoder.input_shape[1:]
     dataset, remark = datasets.open_dataset(
-        args.dataset, args.split, shape, model.valid_label, narrator.files_checked
+        args.dataset, args.split, shape, model.valid_label, console.Progress("files checked")
     )
     if remark:
-        narrator.say(remark)
-    narrator.own_pictures_left_out(dataset.own_pictures)
+        logger.info(remark)
+    console.warn_of_own_pictures(dataset.own_pictures)
     planted = masked = None
     if args.corrupt:
         dataset, planted = corruptions.inject_anomalies(
             dataset, args.corrupt, args.corrupt_fraction, seed=42
         )
-        narrator.say(f"planted {planted.sum():,} anomalies; the others count as what they were")
+        logger.info(
+            f"injected {planted.sum():,} synthetic anomalies; other images without a label count as normal"
+        )
 
     # How odd is each image? Of several workers each scores its part, and the chief goes on alone.
     n = len(dataset.images)
-    tell = functools.partial(
-        narrator.progress, "images scored", total=len(range(n)[cluster.local_slice(n)])
+    on_batch = functools.partial(
+        console.Progress("images scored"), total=len(range(n)[cluster.local_slice(n)])
     )
     started = time.monotonic()
-    tell(0)
-    scores = model.score_images(dataset.images, cluster, tell)
+    on_batch(0)
+    scores = model.score_images(dataset.images, cluster, on_batch)
     seconds = time.monotonic() - started
     if not cluster.is_chief:
         return
@@ -67,12 +72,13 @@ def main(argv=None):
     # How odd is odd enough?
     threshold = thresholds.RULES[rule](value, scores, model.calibration)
     words = detection_arguments.format_rule(rule, value)
-    narrator.say(f"threshold rule: {words}")
+    logger.info(f"threshold rule: {words}")
     flagged = thresholds.flag(scores, threshold)
-    narrator.say(f"{args.score} threshold: {threshold:.6f}")
-    narrator.say(f"{flagged.sum()} outliers found")
+    logger.info(f"{args.score} threshold: {threshold:.6f}")
+    count = int(flagged.sum())
+    logger.info(f"{count:,} outlier{'' if count == 1 else 's'} found")
     if rule == "auto":
-        narrator.say(f"estimated share of anomalies: {flagged.mean():.2%}")
+        logger.info(f"estimated share of anomalies: {flagged.mean():.2%}")
 
     # What does a person see? One scale for all maps, so that normal images stay dark.
     top = ranking[: args.top]
@@ -98,7 +104,7 @@ def main(argv=None):
         title = f"Where the {len(top)} images of highest score are odd"
         masked = reporting_gallery.heatmaps(*columns, names, scale, title)
     if verdict:
-        narrator.say(f"against the hidden labels: {metrics.format_evaluation(verdict)}")
+        logger.info(f"against the hidden labels: {metrics.format_evaluation(verdict)}")
 
     # The table of all images, and the report: for programs, and for people as one page.
     judged = dataset, scores, ranking
@@ -132,7 +138,7 @@ def main(argv=None):
         files.save_csv(table, rows[0], rows[1:])
         files.save_json(report, told)
         atomic.save_bytes(page, text.encode())
-    narrator.say(f"wrote the results to {args.output}")
+    logger.info(f"wrote the results to {args.output}")
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def test_scripts_print_what_the_tutorial_prints(trained, tmp_path, capsys):
     assert all(line.startswith("[INFO] ") for line in lines)
     threshold = report_of(tmp_path)["threshold"]
     assert f"[INFO] mse threshold: {threshold:.6f}" in lines
-    assert "[INFO] 1 outliers found" in lines
+    assert "[INFO] 1 outlier found" in lines
 
 
 def test_quiet_scripts_print_nothing(trained, tmp_path, capfd):

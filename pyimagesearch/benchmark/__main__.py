@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyimagesearch.benchmark import architectures, detection, rotation, speed
 from pyimagesearch.cli.argument_types import Parser, add_output
-from pyimagesearch.cli.console import Narrator, exit_status, save_and_print
+from pyimagesearch.cli.console import Narrator, configure_logging, exit_status, save_and_print
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 from pyimagesearch.storage import atomic
 
@@ -43,6 +43,7 @@ def parser():
 def main(argv=None):
     """Make the table that the flags ask for, save it and print it."""
     args = parser().parse_args(argv)
+    configure_logging()
     narrator = Narrator()
 
     # Imported here, so that --help and a wrong flag are answered at once.
@@ -54,7 +55,7 @@ def main(argv=None):
     path = Path(args.output, f"{args.table}.csv")
     beside = [path.with_name(name) for name in getattr(TABLES[args.table], "FILES", ())]
     atomic.check_writable(path, *beside, inputs=[args.source])
-    save_and_print(path, TABLES[args.table].table(args, narrator), narrator)
+    save_and_print(path, TABLES[args.table].table(args, narrator))
 
 
 if __name__ == "__main__":

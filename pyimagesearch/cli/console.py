@@ -260,18 +260,32 @@ def tensorboard_writer(folder):
     return write
 
 
-def save_and_print(path, table, narrator):
+def warn_of_own_pictures(paths):
+    """Warn of pictures in a folder of images that the suite itself has written, if there are any.
+
+    Args:
+        paths: `Dataset.own_pictures`.
+    """
+    if len(paths) == 1:
+        logger.warning(f"1 picture that this suite has written is not read as an image: {paths[0]}")
+    elif paths:
+        logger.warning(
+            f"{len(paths):,} pictures that this suite has written are not read as images, such as "
+            f"{paths[0]}"
+        )
+
+
+def save_and_print(path, table):
     """Save a table as CSV, and print it.
 
     Args:
-        path: Where to.
+        path: Where to save it.
         table: List of tuples of text, the names of the columns first.
-        narrator: A `Narrator`.
     """
     from pyimagesearch.storage import files
 
     files.save_csv(path, table[0], table[1:])
-    narrator.say(f"wrote {path}")
+    logger.info(f"wrote {path}")
     print(format_table(table))
 
 

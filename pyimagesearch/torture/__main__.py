@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyimagesearch import InputError
 from pyimagesearch.cli.argument_types import Parser, add_output, bounded_number
-from pyimagesearch.cli.console import Narrator, exit_status, save_and_print
+from pyimagesearch.cli.console import Narrator, configure_logging, exit_status, save_and_print
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 from pyimagesearch.storage import atomic
 from pyimagesearch.torture.file_trials import malicious_file_trials, mutation_trials
@@ -115,6 +115,7 @@ def parser():
 def main(argv=None):
     """Try everything that the flags ask for, save the table and print it."""
     args = parser().parse_args(argv)
+    configure_logging()
     narrator = Narrator()
     if not hasattr(os, "fork"):
         raise InputError("expected a system that can fork processes, found none: take Linux")
@@ -135,7 +136,7 @@ def main(argv=None):
         for part in args.only:
             narrator.say(f"{part}...")
             tallies += run_part(part, args, place, narrator)
-    save_and_print(path, [FIELDS, *(tally.row() for tally in tallies)], narrator)
+    save_and_print(path, [FIELDS, *(tally.row() for tally in tallies)])
     if notes := [note for tally in tallies for note in tally.notes]:
         raise AssertionError("\n".join(notes))
 
