@@ -129,15 +129,15 @@ def main(argv=None):
         metrics=verdict,
     )
     # All files at once.
-    with atomic.transaction():
-        drawing.save_picture(gallery, montage)
-        drawing.save_picture(histogram, bars)
-        atomic.remove(heatmaps)
+    with atomic.Transaction() as transaction:
+        drawing.save_picture(transaction.stage(gallery), montage)
+        drawing.save_picture(transaction.stage(histogram), bars)
+        transaction.remove(heatmaps)
         if masked is not None:
-            drawing.save_picture(heatmaps, masked)
-        files.save_csv(table, rows[0], rows[1:])
-        files.save_json(report, told)
-        atomic.save_bytes(page, text.encode())
+            drawing.save_picture(transaction.stage(heatmaps), masked)
+        files.save_csv(transaction.stage(table), rows[0], rows[1:])
+        files.save_json(transaction.stage(report), told)
+        transaction.stage(page).write_bytes(text.encode())
     logger.info(f"wrote the results to {args.output}")
 
 

@@ -114,23 +114,26 @@ def main(argv=None):
         narrator.say(artifacts.format_restoration(about["restoration"]))
 
     # All files at once. First those go that must never lie beside what they don't belong to.
-    with atomic.transaction():
-        atomic.remove(manifest, settings, reference)
+    with atomic.Transaction() as transaction:
+        transaction.remove(manifest, settings, reference)
         if pickled:
-            dataset_files.save_images(args.dataset, batches.load_into_memory(images))
+            dataset_files.save_images(
+                transaction.stage(args.dataset), batches.load_into_memory(images)
+            )
         else:
             narrator.say(f"too large for a pickle: {manifest} alone stands for the images")
-            atomic.remove(args.dataset)
-        dataset_files.save_manifest(manifest, dataset.names, dataset.labels)
-        drawing.save_picture(args.vis, grid)
-        drawing.save_picture(args.plot, curves)
-        model_files.save_model(args.model, fitted.autoencoder)
-        model_files.save_references(reference, references)
-        files.save_json(settings, about)
+            transaction.remove(args.dataset)
+        dataset_files.save_manifest(transaction.stage(manifest), dataset.names, dataset.labels)
+        drawing.save_picture(transaction.stage(args.vis), grid)
+        drawing.save_picture(transaction.stage(args.plot), curves)
+        model_files.save_model(transaction.stage(args.model, ".tmp.keras"), fitted.autoencoder)
+        model_files.save_references(transaction.stage(reference), references)
+        files.save_json(transaction.stage(settings), about)
+        if not history.interrupted:
+            transaction.remove(unfinished)
     narrator.say(f"wrote {args.dataset}, {args.model}, {args.vis} and {args.plot}")
     if history.interrupted:
         raise KeyboardInterrupt
-    atomic.remove(unfinished)
 
 
 if __name__ == "__main__":

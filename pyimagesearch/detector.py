@@ -317,7 +317,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "model_" in state:
             with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "model")
+                path = Path(folder, "model.keras")
                 model_files.save_model(path, state["model_"])
                 state["model_"] = path.read_bytes()
         return state
@@ -326,7 +326,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         state = dict(state)
         if "model_" in state:
             with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "model")
+                path = Path(folder, "model.keras")
                 path.write_bytes(state["model_"])
                 state["model_"] = model_files.load_model(path)
         super().__setstate__(state)

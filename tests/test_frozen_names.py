@@ -90,7 +90,7 @@ def shapes(tmp_path_factory):
     """A folder in which the recipe for shapes has been trained, and left its checkpoint."""
     folder = tmp_path_factory.mktemp("shapes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(atomic, "remove", lambda *_: None)
+        patch.setattr(atomic.Transaction, "remove", lambda *_: None)
         flags = training_flags(folder, "--recipe", "shapes", "--quiet")
         flags[flags.index("--epochs") + 1] = "1"
         assert train.main(flags) == 0

@@ -314,7 +314,8 @@ def table(args, narrator):
             rows = [
                 (*key, *(f"{value:.6g}" for value in row.values())) for key, row in known.items()
             ]
-            files.save_csv(kept, COLUMNS, rows)
+            with atomic.Transaction() as transaction:
+                files.save_csv(transaction.stage(kept), COLUMNS, rows)
             narrator.say(
                 f"{method}: auroc {measures['auroc']:.4f}, average precision "
                 f"{measures['average_precision']:.4f}, {seconds:.1f} s"
@@ -323,7 +324,8 @@ def table(args, narrator):
     rows = summarize({key: row for key, row in known.items() if key in asked})
     text = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
     marked = ownership.mark_line_ends(json.dumps(text, indent=2) + "\n")
-    atomic.save_bytes(Path(args.output, TABLE), marked.encode())
+    with atomic.Transaction() as transaction:
+        transaction.stage(Path(args.output, TABLE)).write_bytes(marked.encode())
     return rows
 
 

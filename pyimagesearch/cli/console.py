@@ -282,9 +282,10 @@ def save_and_print(path, table):
         path: Where to save it.
         table: List of tuples of text, the names of the columns first.
     """
-    from pyimagesearch.storage import files
+    from pyimagesearch.storage import atomic, files
 
-    files.save_csv(path, table[0], table[1:])
+    with atomic.Transaction() as transaction:
+        files.save_csv(transaction.stage(path), table[0], table[1:])
     logger.info(f"wrote {path}")
     print(format_table(table))
 

@@ -12,7 +12,6 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.data.batches import iterate_batches
 from pyimagesearch.storage import ownership
-from pyimagesearch.storage.atomic import atomic_path
 from pyimagesearch.storage.files import open_for_reading, save_csv
 from pyimagesearch.storage.safe_pickle import load_array
 
@@ -28,7 +27,7 @@ def save_images(path, images):
         path: Where to.
         images: float32 array `(N, H, W, C)`.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with Path(path).open("wb") as file:
         pickle.dump(np.ascontiguousarray(images), file, protocol=PICKLE_PROTOCOL)
         # Whoever reads a pickle stops at its end.
         file.write(ownership.MARK)

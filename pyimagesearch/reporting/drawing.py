@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import warnings
+from pathlib import Path
 
 import cv2
 import matplotlib
@@ -11,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.font_manager import FontProperties
 
 from pyimagesearch.storage import ownership
-from pyimagesearch.storage.atomic import save_bytes
 
 # Its remarks on fonts and caches are no news to somebody who is looking for odd images.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -176,4 +176,4 @@ def save_picture(path, picture):
         picture: uint8 array `(H, W, 3)`, RGB.
     """
     encoded = cv2.imencode(".png", picture[..., ::-1], PNG_COMPRESSION)[1].tobytes()
-    save_bytes(path, ownership.mark_png(encoded))
+    Path(path).write_bytes(ownership.mark_png(encoded))

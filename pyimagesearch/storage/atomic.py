@@ -93,44 +93,103 @@ def _listed(paths):
     return ", ".join(map(str, paths[:3])) + more
 
 
-# What is to be done at the end of `transaction`, if one is under way: functions, in their order.
-_put_off = None
+class Transaction:
+    """Files that get their names, or are removed, together at the end of the block, or not at all.
+
+    Results that belong together then never come from two runs: a run that fails halfway, for a
+    full disk or anything else, leaves all earlier results as they were, and two runs that end at
+    the same time take turns.
+
+    Raises:
+        InputError: At the end of the block, if the disk is full, a folder can't be written to, or
+            a file of unknown origin has appeared at one of the paths. Nothing is then changed.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name, "one")
+        >>> with Transaction() as transaction:
+        ...     _ = transaction.stage(path).write_bytes(b"1")
+        ...     path.exists()
+        False
+        >>> path.exists()
+        True
+        >>> folder.cleanup()
+    """
+
+    def __init__(self):
+        self._temporaries = ExitStack()
+        # Pairs of a path and its temporary file, which is `None` where the path is to be removed.
+        self._steps = []
+
+    def stage(self, path, suffix=".tmp"):
+        """Make a temporary file that takes the place of a path at the end of the block.
+
+        Args:
+            path: The path that the file is to have. Its folder is made if it is missing.
+            suffix: What the name of the temporary file is to end with.
+
+        Returns:
+            The path of an empty temporary file beside it, to be written before the next is staged.
+            If the process is killed, the next run that stages the same path removes this file.
+
+        Raises:
+            InputError: If the folder can't be written to.
+        """
+        path = Path(path)
+        with _write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._temporaries.enter_context(temporary_beside(path, suffix))
+        self._steps.append((path, temporary))
+        return temporary
+
+    def remove(self, *paths):
+        """Remove files, where they exist, at the end of the block."""
+        self._steps += [(Path(path), None) for path in paths]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, fault, traceback):
+        with self._temporaries:
+            if kind is None:
+                self._commit()
+        staged = [path for path, temporary in self._steps if temporary is not None]
+        if staged and isinstance(fault, OSError):
+            raise _write_error(staged[-1], fault) from None
+
+    def _commit(self):
+        """Give all files their names."""
+        for path, temporary in self._steps:
+            if temporary is not None:
+                # The bytes have to be on the disk before the name points to them.
+                with _write_errors(path), temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+        with ExitStack() as locks:
+            # In one order, so that no two runs wait for each other.
+            for folder in sorted({path.parent.resolve() for path, _ in self._steps}):
+                locks.enter_context(_locked(folder, wait=True))
+            # Again: much may have happened since `check_writable`.
+            check_ours(*dict.fromkeys(path for path, _ in self._steps))
+            for path, temporary in self._steps:
+                with _write_errors(path):
+                    if temporary is None:
+                        path.unlink(missing_ok=True)
+                    else:
+                        temporary.replace(path)
 
 
 @contextmanager
-def atomic_path(path, suffix=".tmp"):
-    """Write a file as a whole: at the end it has replaced the old one, or nothing has happened.
+def _write_errors(path):
+    """Turn an `OSError` into an `InputError` that names the file to be written."""
+    try:
+        yield
+    except OSError as fault:
+        raise _write_error(path, fault) from None
 
-    Args:
-        path: The path that the file is to have. Inside `transaction` it gets it only at the end of
-            that.
-        suffix: What the name of the temporary file is to end with.
 
-    Yields:
-        The path of an empty temporary file beside it, to be written. If the process is killed
-        meanwhile, the next to write to the same path takes this one away.
-
-    Raises:
-        InputError: If the disk is full, the folder can't be written to, or a file lies there that
-            the suite has not written.
-    """
-    path = Path(path)
-    with ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = stack.enter_context(temporary_beside(path, suffix))
-            yield temporary
-            # The bytes have to be on the disk before the name points to them.
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            if _put_off is None:
-                check_ours(path)
-                temporary.replace(path)
-            else:
-                _put_off.append((path, lambda: temporary.replace(path)))
-                _put_off.stack.push(stack.pop_all())
-        except OSError as fault:
-            raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
+def _write_error(path, fault):
+    return InputError(f"cannot write {path}: {fault.strerror or fault}")
 
 
 # How a temporary file or folder is made: it is not to be there yet.
@@ -190,55 +249,6 @@ def _locked(path, wait):
         yield locked
 
 
-@contextmanager
-def transaction():
-    """Let all files that are written or removed inside be so at once, at the end, or not at all.
-
-    What belongs together then never comes from two runs: a run that fails half-way, for a full
-    disk or anything else, leaves all its earlier results as they were, and two runs that end at
-    the same time take turns.
-
-    Raises:
-        InputError: If a file can't get its name, or if meanwhile one has appeared under it that
-            the suite has not written; nothing is then changed.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with transaction():
-        ...         save_bytes(Path(folder, "one"), b"1")
-        ...         os.path.exists(Path(folder, "one"))
-        ...     os.path.exists(Path(folder, "one"))
-        False
-        True
-    """
-    global _put_off
-    with ExitStack() as stack:
-        _put_off = _PutOff(stack)
-        try:
-            yield
-            steps = list(_put_off)
-        finally:
-            _put_off = None
-        # In one order, so that no two runs wait for each other.
-        for folder in sorted({path.parent.resolve() for path, _ in steps}):
-            stack.enter_context(_locked(folder, wait=True))
-        # Again: much may have happened since `check_writable`.
-        check_ours(*dict.fromkeys(path for path, _ in steps))
-        for path, step in steps:
-            try:
-                step()
-            except OSError as fault:
-                raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
-
-
-class _PutOff(list):
-    """Pairs of a path and what is to be done there, and a stack that clears up in any case."""
-
-    def __init__(self, stack):
-        self.stack = stack
-
-
 def move(made, path):
     """Put a finished file or folder into its place, whole or not at all.
 
@@ -252,7 +262,7 @@ def move(made, path):
     """
     made, path = Path(made), Path(path)
     earlier = made.with_name("earlier")
-    try:
+    with _write_errors(path):
         for file in made.rglob("*") if made.is_dir() else [made]:
             if file.is_file():
                 with file.open("rb+") as written:
@@ -266,25 +276,3 @@ def move(made, path):
             if earlier.exists():
                 earlier.replace(path)
             raise
-    except OSError as fault:
-        raise InputError(f"cannot write {path}: {fault.strerror or fault}") from None
-
-
-def save_bytes(path, data):
-    """Write bytes to a file, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def remove(*paths):
-    """Take files away that earlier runs may have left.
-
-    Raises:
-        InputError: If one was not written by the suite.
-    """
-    for path in map(Path, paths):
-        if _put_off is None:
-            check_ours(path)
-            path.unlink(missing_ok=True)
-        else:
-            _put_off.append((path, functools.partial(path.unlink, missing_ok=True)))

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
-from pyimagesearch.storage.atomic import save_bytes
 
 # Bytes that an array in a `.npz` file may unpack to.
 MAX_ARRAY_BYTES = 4_000_000_000
@@ -57,7 +56,7 @@ def save_csv(path, fields, rows):
     writer.writerow(fields)
     writer.writerows(rows)
     text = "".join(record.removesuffix("\r\n") + "\n" for record in records)
-    save_bytes(path, ownership.mark_line_ends(text).encode("utf-8", "surrogateescape"))
+    Path(path).write_bytes(ownership.mark_line_ends(text).encode("utf-8", "surrogateescape"))
 
 
 def save_json(path, content):
@@ -65,7 +64,7 @@ def save_json(path, content):
 
     NaN and infinity, which JSON does not have, are refused.
     """
-    save_bytes(path, as_json(content).encode())
+    Path(path).write_bytes(as_json(content).encode())
 
 
 def as_json(content):

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
-from pyimagesearch.storage.atomic import atomic_path, new_folder, temporary_beside
+from pyimagesearch.storage.atomic import new_folder, temporary_beside
 from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
 from pyimagesearch.storage.safe_keras import read_model
 
@@ -34,10 +34,9 @@ def save_references(path, references):
         for score, reference in references.items()
         for name, array in reference.items()
     }
-    with atomic_path(path) as temporary:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        ownership.mark_zip(temporary)
+    with Path(path).open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    ownership.mark_zip(path)
 
 
 def load_reference(path, score, image_shape):
@@ -86,11 +85,15 @@ def versions():
 
 
 def save_model(path, model):
-    """Save a Keras model as a `.keras` archive, under exactly this name, whatever its suffix."""
-    # Keras chooses the format by the suffix.
-    with atomic_path(path, ".tmp.keras") as temporary:
-        model.save(temporary)
-        ownership.mark_zip(temporary)
+    """Save a Keras model as a `.keras` archive.
+
+    Args:
+        path: Path of the file. It has to end with `.keras`, by which Keras chooses the format; it
+            can be given any other name afterwards.
+        model: The Keras model.
+    """
+    model.save(path)
+    ownership.mark_zip(path)
 
 
 def load_model(path):

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
-from pyimagesearch.storage.atomic import atomic_path
+from pyimagesearch.storage.atomic import Transaction
 from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
 
 
@@ -19,7 +19,7 @@ def checkpoint_path(model):
 
 
 def save_checkpoint(path, settings, state):
-    """Write how far a training has got, so that it can go on after it was cut off.
+    """Write how far a training has got, whole or not at all, so that it can be resumed.
 
     Args:
         path: Where to.
@@ -27,7 +27,8 @@ def save_checkpoint(path, settings, state):
         state: A dict of arrays by name; none is called `settings`.
     """
     text = np.frombuffer(json.dumps(settings).encode(), np.uint8)
-    with atomic_path(path) as temporary:
+    with Transaction() as transaction:
+        temporary = transaction.stage(path)
         with temporary.open("wb") as file:
             np.savez(file, settings=text, **state)
         ownership.mark_zip(temporary)

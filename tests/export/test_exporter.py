@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -15,7 +16,7 @@ from pyimagesearch.detection import anomaly_maps, scores, thresholds, trained_mo
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.export import __main__ as export
 from pyimagesearch.export import exporter, formats
-from pyimagesearch.storage import atomic, files, model_files, ownership
+from pyimagesearch.storage import files, model_files, ownership
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train
 
@@ -38,7 +39,8 @@ def folder(tmp_path_factory, images):
     fitted = train(images, make_recipe(filters=(4,), epochs=2, min_steps=0))
     calibration, references = calibrate(fitted, images)
     dataset_files.save_images(folder / "images.pickle", images)
-    model_files.save_model(folder / "a.model", fitted.autoencoder)
+    model_files.save_model(folder / "a.keras", fitted.autoencoder)
+    (folder / "a.keras").rename(folder / "a.model")
     model_files.save_references(folder / "a.npz", references)
     command = {"dataset": str(folder / "images.pickle")}
     files.save_json(folder / "a.json", {"command": command, "scores": calibration})
@@ -218,7 +220,7 @@ def test_file_that_appears_while_a_model_is_exported_stays(folder, images, tmp_p
 
 @pytest.mark.slow
 def test_model_without_notes_is_exported_without_a_threshold(images, folder, tmp_path):
-    atomic.save_bytes(tmp_path / "b.model", (folder / "a.model").read_bytes())
+    shutil.copy(folder / "a.model", tmp_path / "b.model")
     model = trained_model.load_trained_model(tmp_path / "b.model")
     assert exporter.export(model, "savedmodel", tmp_path / "it", images) <= 1e-4
     assert "flagged" not in formats.read_savedmodel(tmp_path / "it")(images)
@@ -239,7 +241,7 @@ def test_missing_package_is_told_in_one_line(folder, tmp_path, capfd, monkeypatc
 
 
 def test_score_without_its_reference_is_told_in_one_line(folder, images, tmp_path, capfd):
-    atomic.save_bytes(tmp_path / "a.model", (folder / "a.model").read_bytes())
+    shutil.copy(folder / "a.model", tmp_path)
     flags = ["--dataset", str(folder / "images.pickle"), "--score", "local"]
     assert exported(tmp_path, "savedmodel", tmp_path / "it", *flags) == 2
     assert "error: the score local needs" in capfd.readouterr().err

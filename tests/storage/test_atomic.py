@@ -12,12 +12,18 @@ from tests.conftest import ROOT, files_in
 OLD = "old " + ownership.MARK.decode()
 
 
-def test_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+def save(path, data):
+    """Write one file by a transaction of its own."""
+    with atomic.Transaction() as transaction:
+        transaction.stage(path).write_bytes(data)
+
+
+def test_transaction_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     (tmp_path / "result").write_text(OLD)
 
     def write_half():
-        with atomic.atomic_path(tmp_path / "result") as temporary:
-            temporary.write_text("new, but not all of it")
+        with atomic.Transaction() as transaction:
+            transaction.stage(tmp_path / "result").write_text("new, but not all of it")
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
@@ -26,11 +32,21 @@ def test_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert files_in(tmp_path) == ["result"]
 
 
-def test_atomic_write_shows_nothing_before_its_end(tmp_path):
-    with atomic.atomic_path(tmp_path / "new" / "result") as temporary:
-        temporary.write_text("whole")
+def test_transaction_shows_nothing_before_its_end(tmp_path):
+    with atomic.Transaction() as transaction:
+        transaction.stage(tmp_path / "new" / "result").write_text("whole")
         assert not (tmp_path / "new" / "result").exists()
     assert files_in(tmp_path / "new") == ["result"]
+    assert (tmp_path / "new" / "result").read_text() == "whole"
+
+
+def test_staged_file_ends_with_the_suffix_that_is_asked_for(tmp_path):
+    with atomic.Transaction() as transaction:
+        staged = transaction.stage(tmp_path / "a.model", ".tmp.keras")
+        assert staged.parent == tmp_path
+        assert staged.name.startswith(".a.model.")
+        assert staged.name.endswith(".tmp.keras")
+    assert files_in(tmp_path) == ["a.model"]
 
 
 def test_folder_is_moved_over_an_earlier_one(tmp_path):
@@ -77,14 +93,14 @@ def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path
     (tmp_path / "result").write_text(OLD)
     kill_meanwhile(
         tmp_path,
-        "group = atomic.transaction(); group.__enter__()\n"
-        "atomic.save_bytes(folder / 'result', b'new')\n"
-        "atomic.save_bytes(folder / 'other', b'new')",
+        "transaction = atomic.Transaction()\n"
+        "transaction.stage(folder / 'result').write_bytes(b'new')\n"
+        "transaction.stage(folder / 'other').write_bytes(b'new')",
     )
     assert len(files_in(tmp_path)) == 3
     assert (tmp_path / "result").read_text() == OLD
-    atomic.save_bytes(tmp_path / "result", b"newer")
-    atomic.save_bytes(tmp_path / "other", b"newer")
+    save(tmp_path / "result", b"newer")
+    save(tmp_path / "other", b"newer")
     assert files_in(tmp_path) == ["other", "result"]
 
 
@@ -99,61 +115,79 @@ def test_files_whose_names_only_look_like_leftovers_are_left_alone(tmp_path):
     ]
     for name in (*theirs, ".result.0123456789abcdef.tmp"):
         (tmp_path / name).touch()
-    atomic.save_bytes(tmp_path / "result", b"new")
+    save(tmp_path / "result", b"new")
     assert files_in(tmp_path) == [*theirs, "result"]
 
 
 def test_temporary_file_in_use_is_left_alone_by_another_write(tmp_path):
-    with atomic.atomic_path(tmp_path / "result") as slow:
-        slow.write_text("slow")
-        atomic.save_bytes(tmp_path / "result", b"quick, " + ownership.MARK)
+    with atomic.Transaction() as transaction:
+        transaction.stage(tmp_path / "result").write_text("slow")
+        save(tmp_path / "result", b"quick, " + ownership.MARK)
         assert (tmp_path / "result").read_text().startswith("quick")
     assert (tmp_path / "result").read_text() == "slow"
     assert files_in(tmp_path) == ["result"]
 
 
-def test_files_written_together_appear_together_or_not_at_all(tmp_path):
+def test_staged_and_removed_files_change_together_or_not_at_all(tmp_path):
     (tmp_path / "gone").write_text(OLD)
-    with atomic.transaction():
-        atomic.save_bytes(tmp_path / "one", b"1")
-        atomic.remove(tmp_path / "gone")
-        atomic.save_bytes(tmp_path / "below" / "two", b"2")
+    with atomic.Transaction() as transaction:
+        transaction.stage(tmp_path / "one").write_text(OLD)
+        transaction.remove(tmp_path / "gone", tmp_path / "missing" / "file")
+        transaction.stage(tmp_path / "below" / "two").write_text(OLD)
         assert not (tmp_path / "one").exists()
         assert (tmp_path / "gone").exists()
     assert files_in(tmp_path) == ["below", "one"]
     assert files_in(tmp_path / "below") == ["two"]
 
     def fail():
-        with atomic.transaction():
-            atomic.save_bytes(tmp_path / "one", b"new")
-            atomic.remove(tmp_path / "below" / "two")
+        with atomic.Transaction() as transaction:
+            transaction.stage(tmp_path / "one").write_text("new")
+            transaction.remove(tmp_path / "below" / "two")
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
         fail()
     assert files_in(tmp_path) == ["below", "one"]
-    assert (tmp_path / "one").read_text() == "1"
+    assert (tmp_path / "one").read_text() == OLD
     assert files_in(tmp_path / "below") == ["two"]
-    # And the next write is again its own.
-    atomic.save_bytes(tmp_path / "three", b"3")
-    assert files_in(tmp_path) == ["below", "one", "three"]
+
+
+def test_file_removed_and_staged_in_one_transaction_is_the_new_one(tmp_path):
+    (tmp_path / "one").write_text(OLD)
+    with atomic.Transaction() as transaction:
+        transaction.remove(tmp_path / "one")
+        transaction.stage(tmp_path / "one").write_text("new")
+    assert (tmp_path / "one").read_text() == "new"
 
 
 def test_longest_name_there_can_be_is_written(tmp_path):
-    atomic.save_bytes(tmp_path / ("a" * 255), b"")
+    save(tmp_path / ("a" * 255), b"")
     assert files_in(tmp_path) == ["a" * 255]
 
 
 def test_written_files_are_as_readable_as_any_others(tmp_path):
-    atomic.save_bytes(tmp_path / "ours", b"")
+    save(tmp_path / "ours", b"")
     (tmp_path / "theirs").touch()
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
 
 
-def test_full_disk_is_told_in_one_line(tmp_path):
-    refused = pytest.raises(InputError, match="cannot write .*result: No space left")
-    with refused, atomic.atomic_path(tmp_path / "result"):
+def test_full_disk_is_reported_with_the_path_that_was_to_be_written(tmp_path):
+    refused = pytest.raises(InputError, match="cannot write .*second: No space left")
+    with refused, atomic.Transaction() as transaction:
+        transaction.stage(tmp_path / "first").write_text("whole")
+        transaction.stage(tmp_path / "second").write_text("half")
+        transaction.remove(tmp_path / "third")
         raise OSError(28, "No space left on device")
+    assert files_in(tmp_path) == []
+
+
+def test_folder_that_can_not_be_made_is_reported(tmp_path):
+    (tmp_path / "file").write_text(OLD)
+    with (
+        pytest.raises(InputError, match="cannot write .*below: (Not a directory|File exists)"),
+        atomic.Transaction() as transaction,
+    ):
+        transaction.stage(tmp_path / "file" / "below")
 
 
 def test_targets_that_can_be_written_make_their_folders_and_nothing_else(tmp_path):
@@ -186,6 +220,12 @@ def test_target_that_is_read_is_refused_by_whatever_name(tmp_path):
     atomic.check_writable(tmp_path / "read", inputs=[tmp_path / "other", tmp_path])
 
 
+def remove(path):
+    """Remove one file by a transaction of its own."""
+    with atomic.Transaction() as transaction:
+        transaction.remove(path)
+
+
 def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_made(tmp_path):
     for name in "abcde":
         (tmp_path / name).write_text("mine")
@@ -196,9 +236,9 @@ def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_
         with pytest.raises(InputError, match=f"earlier results .*{name}, which it has not written"):
             atomic.check_writable(tmp_path / "new" / "result", tmp_path / name)
         with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
-            atomic.save_bytes(tmp_path / name, b"new")
+            save(tmp_path / name, b"new")
         with pytest.raises(InputError, match=f"earlier results .*{name}, which"):
-            atomic.remove(tmp_path / name)
+            remove(tmp_path / name)
     with pytest.raises(InputError, match="found .*a, .*b, .*c and 2 more, which"):
         atomic.check_writable(*(tmp_path / name for name in "abcde"))
     assert files_in(tmp_path) == ["a", "b", "c", "d", "dangling", "e", "loop", "pipe"]
@@ -212,13 +252,13 @@ def test_file_that_appears_between_check_and_commit_stays_and_nothing_is_changed
     atomic.check_writable(*targets)
 
     def write():
-        with atomic.transaction():
-            atomic.remove(targets[0])
-            atomic.save_bytes(targets[1], b"1")
+        with atomic.Transaction() as transaction:
+            transaction.remove(targets[0])
+            transaction.stage(targets[1]).write_bytes(b"1")
             if step == "written":
-                atomic.save_bytes(targets[2], b"2")
+                transaction.stage(targets[2]).write_bytes(b"2")
             else:
-                atomic.remove(targets[2])
+                transaction.remove(targets[2])
             targets[2].write_text("mine")
 
     with pytest.raises(InputError, match="earlier results .*two, which it has not written"):

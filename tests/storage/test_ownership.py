@@ -21,7 +21,7 @@ from pyimagesearch.benchmark import detection
 from pyimagesearch.data import dataset_files, datasets, image_files
 from pyimagesearch.detection import trained_model
 from pyimagesearch.reporting import drawing, results
-from pyimagesearch.storage import atomic, model_files, ownership
+from pyimagesearch.storage import model_files, ownership
 from pyimagesearch.torture import __main__ as torture
 from pyimagesearch.torture import trials
 from pyimagesearch.training import checkpoint
@@ -141,7 +141,7 @@ def test_list_as_json_is_recognized_and_read(tmp_path):
     text = json.dumps([{"method": "mse", "tasks": "2"}], indent=2) + "\n"
     (tmp_path / "a.json").write_text(text)
     assert not ownership.is_ours(tmp_path / "a.json")
-    atomic.save_bytes(tmp_path / "b.json", ownership.mark_line_ends(text).encode())
+    (tmp_path / "b.json").write_bytes(ownership.mark_line_ends(text).encode())
     assert ownership.is_ours(tmp_path / "b.json")
     assert json.loads((tmp_path / "b.json").read_bytes()) == json.loads(text)
 
@@ -404,7 +404,7 @@ def test_both_scripts_write_into_the_folder_that_they_read_and_tell_what_they_sk
     shutil.rmtree(photos / "below")
     for name in ("plot.png", "errors.png", "recon_vis.png"):
         (photos / name).unlink()
-    atomic.remove(photos / "anomalies.csv")
+    (photos / "anomalies.csv").unlink()
     assert find_anomalies.main(flags) == 0
     assert capfd.readouterr().err == (
         "[WARNING] 1 picture that this suite has written is not read as an image: "

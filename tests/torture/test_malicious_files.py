@@ -60,8 +60,8 @@ def test_model_that_is_only_packed_anew_is_taken(trained, tmp_path):
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_network_of_ours_is_taken_with_all_its_weights(arch, tmp_path):
     made = architectures.build(make_recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
-    model_files.save_model(tmp_path / "a.model", made)
-    loaded = model_files.load_model(tmp_path / "a.model")
+    model_files.save_model(tmp_path / "a.keras", made)
+    loaded = model_files.load_model(tmp_path / "a.keras")
     for one, other in zip(made.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -185,9 +185,9 @@ def test_model_of_no_certain_size_is_refused_with_its_shape(tmp_path):
 
     image = keras.Input((None, None, 1))
     same = keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(image))
-    model_files.save_model(tmp_path / "a.model", same)
+    model_files.save_model(tmp_path / "a.keras", same)
     with pytest.raises(InputError, match=r"\(None, None, None, 1\) to"):
-        model_files.load_model(tmp_path / "a.model")
+        model_files.load_model(tmp_path / "a.keras")
 
 
 def test_model_of_another_layout_and_compiled_is_taken_and_gives_the_same(tmp_path, rng):
@@ -209,7 +209,7 @@ def test_model_of_another_layout_and_compiled_is_taken_and_gives_the_same(tmp_pa
     )
     theirs.compile("adam", "mse")
     images = rng.random((4, 8, 8, 1), np.float32)
-    model_files.save_model(tmp_path / "a.model", theirs)
-    ours = model_files.load_model(tmp_path / "a.model")
+    model_files.save_model(tmp_path / "a.keras", theirs)
+    ours = model_files.load_model(tmp_path / "a.keras")
     np.testing.assert_array_equal(ours(images), theirs(images))
     assert not ours.compiled
