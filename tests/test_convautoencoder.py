@@ -10,7 +10,7 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 @pytest.mark.parametrize(
     ("height", "width"), [(1, 1), (1, 9), (2, 3), (8, 8), (28, 28), (45, 45), (33, 50)]
 )
-def test_output_shape_for_any_size_is_input_shape(height, width, depth):
+def test_build_for_any_size_gives_output_of_the_input_shape(height, width, depth):
     encoder, decoder, autoencoder = ConvAutoencoder.build(width, height, depth, seed=0)
     images = np.zeros((2, height, width, depth), "float32")
     assert encoder(images).shape == (2, 16)
@@ -19,14 +19,14 @@ def test_output_shape_for_any_size_is_input_shape(height, width, depth):
     assert autoencoder.output_shape == autoencoder.input_shape
 
 
-def test_parameters_of_the_tutorials_network_are_as_counted_on_paper():
+def test_build_has_as_many_parameters_as_the_tutorial_counted_on_paper():
     encoder, decoder, _ = ConvAutoencoder.build(28, 28, 1)
     convolutions = (9 * 1 * 32 + 32) + (9 * 32 * 64 + 64)
-    normalisations = 4 * 32 + 4 * 64
-    assert encoder.count_params() == convolutions + normalisations + (7 * 7 * 64 * 16 + 16)
+    normalizations = 4 * 32 + 4 * 64
+    assert encoder.count_params() == convolutions + normalizations + (7 * 7 * 64 * 16 + 16)
     code_to_volume = 16 * 7 * 7 * 64 + 7 * 7 * 64
     convolutions = (9 * 64 * 64 + 64) + (9 * 64 * 32 + 32) + (9 * 32 * 1 + 1)
-    assert decoder.count_params() == code_to_volume + convolutions + normalisations
+    assert decoder.count_params() == code_to_volume + convolutions + normalizations
 
 
 def test_build_without_batch_norm_has_none():
@@ -35,7 +35,7 @@ def test_build_without_batch_norm_has_none():
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
 
 
-def test_odd_sizes_are_cropped_and_not_resampled(rng):
+def test_build_for_an_odd_size_crops_and_does_not_resample(rng):
     """The decoder of 5x5 images works on 6x6 ones and drops the last row and column."""
     _, odd, _ = ConvAutoencoder.build(5, 5, 1, filters=(4,), batchNorm=False, seed=0)
     _, even, _ = ConvAutoencoder.build(6, 6, 1, filters=(4,), batchNorm=False, seed=0)
@@ -49,13 +49,13 @@ def first_weights(**settings):
     return ConvAutoencoder.build(8, 8, 1, filters=(4, 4), **settings)[2].get_weights()
 
 
-def test_weights_with_the_same_seed_are_identical():
+def test_build_with_the_same_seed_gives_the_same_weights():
     for one, other in zip(first_weights(seed=1), first_weights(seed=1), strict=True):
         np.testing.assert_array_equal(one, other)
     assert not np.array_equal(first_weights(seed=1)[0], first_weights(seed=2)[0])
 
 
-def test_weights_without_a_seed_follow_the_global_one():
+def test_build_without_a_seed_follows_the_global_one():
     keras.utils.set_random_seed(3)
     one = first_weights()[0]
     keras.utils.set_random_seed(3)
@@ -63,7 +63,7 @@ def test_weights_without_a_seed_follow_the_global_one():
     assert not np.array_equal(one, first_weights()[0])
 
 
-def test_layers_of_equal_shape_start_out_different():
+def test_build_gives_layers_of_equal_shape_different_weights():
     _, decoder, _ = ConvAutoencoder.build(8, 8, 4, filters=(4, 4), batchNorm=False, seed=0)
     kernels = [w for w in decoder.get_weights() if w.ndim == 4]
     assert not np.array_equal(kernels[0], kernels[1])
@@ -80,7 +80,7 @@ def test_layers_of_equal_shape_start_out_different():
         {"filters": ()},
     ],
 )
-def test_build_with_a_wrong_size_says_so(wrong):
+def test_build_with_a_wrong_size_is_refused(wrong):
     settings = {"width": 8, "height": 8, "depth": 1, **wrong}
     with pytest.raises(InputError, match=next(iter(wrong))):
         ConvAutoencoder.build(**settings)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pyimagesearch import InputError
 from pyimagesearch.data.batches import iterate_batches
 from pyimagesearch.detection.scores import SCORES
-from pyimagesearch.models.architectures import Autoencoder, forward_fn
+from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.runtime.distribution import Cluster
 
 
@@ -31,11 +31,11 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
     chosen = SCORES[score]
     if chosen.fit is None:
         return {}
-    steps = forward_fn(Autoencoder(autoencoder), chosen.needs_codes)
+    network = Autoencoder(autoencoder)
 
     @tf.function(reduce_retracing=True)
     def look(batch):
-        seen, given, codes = steps(batch)
+        seen, given, codes = network.forward(batch, chosen.needs_codes)
         return seen, seen - given, tf.zeros(()) if codes is None else codes
 
     return chosen.fit(
@@ -167,7 +167,6 @@ def make_scorer(autoencoder, score, reference):
     """
     chosen = SCORES[score]
     network = Autoencoder(autoencoder)
-    steps = forward_fn(network, chosen.needs_codes)
     reference = reference or {}
     shapes = chosen.shapes(network.image_shape, network.code_length)
     if chosen.fit is not None and not reference:
@@ -191,7 +190,7 @@ def make_scorer(autoencoder, score, reference):
     constants = {name: tf.constant(array) for name, array in reference.items()}
 
     def judged(images):
-        seen, given, codes = steps(images)
+        seen, given, codes = network.forward(images, chosen.needs_codes)
         maps = chosen.maps(seen, given, constants)
         return given, maps, chosen.pool(maps, seen, codes, constants)
 

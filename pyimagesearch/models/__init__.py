@@ -1,1 +1,1 @@
-"""The networks: what they are made of, and how they see an image."""
+"""Networks: autoencoders, and the normalization of images around them."""

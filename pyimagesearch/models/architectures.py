@@ -1,4 +1,4 @@
-"""Networks by name, from a recipe: an autoencoder between preprocessing and pixels."""
+"""Architectures by name: an autoencoder with the normalization of images around it."""
 
 import keras
 
@@ -15,26 +15,24 @@ BUILDERS = {
     "dense-deep": DenseAutoencoder,
 }
 
-# What --precision calls it -> what Keras does. The weights are float32 in either.
+# Values of --precision -> Keras's policies. The weights are float32 in either.
 PRECISION_POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
 
 def build(recipe, image_shape, seed=None, normalization=None):
-    """Build the autoencoder that a recipe describes.
-
-    Around the bare network of `BUILDERS` go, where there is a normalization, the layers that
-    standardize what the encoder sees and that undo this before the decoder's sigmoid; and, where
-    contrast is normalized, a model `contrast` in front of all.
+    """Build the autoencoder of a recipe.
 
     Args:
         recipe: A `recipes.Recipe`.
         image_shape: `(height, width, depth)` of the images.
-        seed: Of the initial weights.
-        normalization: A `normalization.Normalization` of the images to come; `None`, as in the
-            tutorial: the network learns by itself what they look like on average.
+        seed: Seed of the initial weights. `None` draws from Keras's global generator.
+        normalization: A `normalization.Normalization`, composed around the bare network of
+            `BUILDERS` by `add_normalization`. `None`, as in the tutorial, leaves it bare: the
+            network then has to learn the mean image.
 
     Returns:
-        A Keras model from `(N, height, width, depth)` to the same.
+        A Keras model `autoencoder` from `(N, height, width, depth)` to the same, of the layers
+        `image`, `contrast` (where contrast is normalized), `encoder` and `decoder`.
 
     Example:
         >>> from pyimagesearch.training.recipes import make_recipe
@@ -42,23 +40,52 @@ def build(recipe, image_shape, seed=None, normalization=None):
         (None, 28, 28, 1)
     """
     height, width, depth = image_shape
-    encoder, decoder, _ = BUILDERS[recipe.arch].build(
+    encoder, decoder, autoencoder = BUILDERS[recipe.arch].build(
         width, height, depth, recipe.filters, recipe.latent_dim, recipe.batch_norm, seed
     )
     for layer in (*encoder.layers, *decoder.layers):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = recipe.momentum
-    if normalization is not None:
-        image, code = encoder.input, decoder.input
-        standardized = apply_layers(encoder.layers[1:], standardize(image, normalization))
-        encoder = keras.Model(image, standardized, name="encoder")
-        # The last layer is the sigmoid, which has to come after the mean is put back.
-        unbounded = apply_layers(decoder.layers[1:-1], code)
-        decoder = keras.Model(code, to_pixels(unbounded, normalization), name="decoder")
-    image = preprocessed = keras.Input(image_shape, name="image")
-    if normalization is not None and normalization.norm is not None:
-        preprocessed = contrast_normalization(image_shape, normalization.norm)(image)
-    return keras.Model(image, decoder(encoder(preprocessed)), name="autoencoder")
+    if normalization is None:
+        return autoencoder
+    return add_normalization(encoder, decoder, normalization)
+
+
+def add_normalization(encoder, decoder, normalization):
+    """Compose the normalization of images around a bare encoder and decoder.
+
+    The encoder standardizes its input; the decoder undoes this before its sigmoid; and where
+    contrast is normalized, a model `contrast` comes before both.
+
+    Args:
+        encoder: Keras model from `(N, H, W, C)` to the latent code.
+        decoder: Keras model from the latent code to `(N, H, W, C)`; its last layer is a sigmoid.
+        normalization: A `normalization.Normalization`.
+
+    Returns:
+        A Keras model `autoencoder` from `(N, H, W, C)` to the same. It shares the layers, and with
+        them the weights, of the bare networks.
+
+    Example:
+        >>> import numpy as np
+        >>> from pyimagesearch.models.normalization import Normalization
+        >>> encoder, decoder, _ = ConvAutoencoder.build(8, 8, 1)
+        >>> normalization = Normalization(np.full((8, 8, 1), 0.5), deviation=0.2)
+        >>> composed = add_normalization(encoder, decoder, normalization)
+        >>> composed.get_layer("encoder").layers[1].name
+        'standardised'
+    """
+    image, code = encoder.input, decoder.input
+    x = apply_layers(encoder.layers[1:], standardize(image, normalization))
+    encoder = keras.Model(image, x, name="encoder")
+    # The bare decoder ends in its sigmoid, which has to come after the mean is added.
+    x = apply_layers(decoder.layers[1:-1], code)
+    decoder = keras.Model(code, to_pixels(x, normalization), name="decoder")
+
+    x = image = keras.Input(image.shape[1:], name="image")
+    if normalization.norm is not None:
+        x = contrast_normalization(image.shape[1:], normalization.norm)(image)
+    return keras.Model(image, decoder(encoder(x)), name="autoencoder")
 
 
 def apply_layers(layers, x):
@@ -69,10 +96,10 @@ def apply_layers(layers, x):
 
 
 class Autoencoder:
-    """The parts of an autoencoder: images -> `preprocess` -> `encoder` -> `decoder`.
+    """The parts of an autoencoder: image -> `preprocess` -> `encoder` -> `decoder`.
 
-    What an autoencoder reconstructs are the preprocessed images, which are the images themselves
-    unless contrast is normalized.
+    What an autoencoder reconstructs are preprocessed images: the images themselves unless contrast
+    is normalized.
 
     Args:
         model: Keras model from `(N, H, W, C)` to the same, as `build` returns it or from
@@ -85,7 +112,7 @@ class Autoencoder:
         normalizes_contrast: Whether `preprocess` changes the images.
         encoder, decoder: Keras models to the latent code and back; `None` in a network from
             elsewhere that has no parts of these names.
-        code_length: Numbers in a code; `None` where there is no code that is a row of numbers.
+        code_length: Length of a latent code; `None` where there is none that is a row of numbers.
 
     Example:
         >>> from pyimagesearch.training.recipes import make_recipe
@@ -111,32 +138,41 @@ class Autoencoder:
             return self.model(preprocessed, training=training)
         return self.decoder(self.encoder(preprocessed, training=training), training=training)
 
-    def reconstruct_with_codes(self, preprocessed):
-        """Reconstruct preprocessed images and tell their codes.
+    def forward(self, images, with_codes=False):
+        """Run images through the whole network.
+
+        Args:
+            images: Float tensor `(N, H, W, C)` in [0, 1].
+            with_codes: Whether the latent codes are returned too.
 
         Returns:
-            A tuple of the reconstructions, `(N, H, W, C)`, and the codes, float32 `(N, K)`.
+            A triple: the preprocessed images, their reconstructions, both `(N, H, W, C)`, and
+            their latent codes, float32 `(N, K)`, or `None`.
 
         Raises:
-            InputError: If there is no code that is a row of numbers.
+            InputError: If codes are asked for and there are none that are rows of numbers.
         """
+        preprocessed = self.preprocess(images)
+        if not with_codes:
+            return preprocessed, self.reconstruct(preprocessed), None
         if self.code_length is None:
             raise InputError(
-                "this score looks at the latent code of an image, and this network has none that "
-                "is a row of numbers: take --score mse, or train another --arch"
+                "expected a latent code that is a row of numbers, which this score needs, found none "
+                "in the network: take --score mse, or train another --arch"
             )
         codes = self.encoder(preprocessed, training=False)
-        return self.decoder(codes, training=False), keras.ops.cast(codes, "float32")
+        return preprocessed, self.decoder(codes, training=False), keras.ops.cast(codes, "float32")
 
 
 def clone_with_precision(autoencoder, precision="float32"):
-    """Copy a network with its weights, to calculate in the same or another precision.
+    """Copy a network with its weights, to compute in the same or another precision.
 
-    Its variables are its own: clone within the scope of a strategy to have them on all its devices.
+    The copy has variables of its own: clone within the scope of a strategy to have them on all its
+    devices.
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        precision: A key of `PRECISION_POLICIES`. The last layer calculates in float32 at any
+        precision: A key of `PRECISION_POLICIES`. The last layer computes in float32 at any
             precision: pixels in steps of 1/256 would drown small errors.
 
     Returns:
@@ -159,24 +195,3 @@ def clone_with_precision(autoencoder, precision="float32"):
     model = keras.models.clone_model(autoencoder, clone_function=copy, recursive=True)
     model.set_weights(autoencoder.get_weights())
     return model
-
-
-def forward_fn(network, needs_codes=False):
-    """Make the forward pass of an autoencoder.
-
-    Args:
-        network: An `Autoencoder`.
-        needs_codes: Whether the code is asked for.
-
-    Returns:
-        A function from images to a triple: the preprocessed images `(N, H, W, C)`, their
-        reconstructions of that shape, and their codes `(N, K)` or `None`.
-    """
-
-    def forward(images):
-        preprocessed = network.preprocess(images)
-        if needs_codes:
-            return preprocessed, *network.reconstruct_with_codes(preprocessed)
-        return preprocessed, network.model(images, training=False), None
-
-    return forward

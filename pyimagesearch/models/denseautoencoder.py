@@ -1,4 +1,4 @@
-"""The dense autoencoder: every pixel joined to every unit of the next layer."""
+"""The dense autoencoder: from image to latent code and back through fully connected layers."""
 
 import keras
 import numpy as np
@@ -22,24 +22,24 @@ class DenseAutoencoder:
     ):
         """Build the encoder, the decoder and the autoencoder that joins them.
 
-        The image is flattened and goes through dense layers with ReLU to a linear code, and the
-        same way back to a sigmoid. With the default settings, 28x28x1 images go
-        784-128-64-16-64-128-784. (Hinton and Salakhutdinov, "Reducing the dimensionality of data
-        with neural networks", Science 2006.)
+        The image is flattened and goes through dense layers with ReLU to a linear latent code, and
+        the same way back to a sigmoid. With the default settings, an image of 28x28x1 goes
+        784-128-64-16-64-128-784. (G. E. Hinton and R. R. Salakhutdinov, "Reducing the
+        dimensionality of data with neural networks", Science 2006.)
 
         Args:
             width: Width of the images in pixels, at least 1.
             height: Height of the images in pixels, at least 1.
             depth: Number of channels, at least 1.
-            units: Width of each layer, from the image towards the code.
-            latentDim: Length of the code, at least 1.
+            units: Width of each layer, from the image to the code.
+            latentDim: Length of the latent code, at least 1.
             batchNorm: Whether batch normalization follows each layer but the code and the last.
             seed: Seed of the initial weights. `None` draws from Keras's global generator.
 
         Returns:
-            A tuple `(encoder, decoder, autoencoder)` of Keras models:
-            `(N, height, width, depth)` to `(N, latentDim)`, back, and both in one.
-            The autoencoder's output is float32 in [0, 1].
+            A tuple `(encoder, decoder, autoencoder)` of Keras models: from images
+            `(N, height, width, depth)` to codes `(N, latentDim)`, from codes to images, and from
+            images to images. These are float32 in [0, 1].
 
         Raises:
             InputError: If a size is not a positive whole number.
@@ -49,16 +49,16 @@ class DenseAutoencoder:
             >>> encoder.output_shape, autoencoder.output_shape
             ((None, 16), (None, 33, 45, 3))
         """
-        named = {"width": width, "height": height, "depth": depth, "latentDim": latentDim}
-        for name, value in [*named.items(), *(("units", size) for size in units)]:
+        sizes = {"width": width, "height": height, "depth": depth, "latentDim": latentDim}
+        for name, value in [*sizes.items(), *(("units", size) for size in units)]:
             if not isinstance(value, int | np.integer) or value < 1:
                 raise InputError(f"expected {name} as a whole number from 1 up, received {value!r}")
         rng = None if seed is None else np.random.default_rng(seed)
 
         def dense(size, **settings):
-            # One seed each: equal seeds would make layers of equal shape start out equal.
-            drawn = None if rng is None else int(rng.integers(2**31))
-            initializer = keras.initializers.GlorotUniform(seed=drawn)
+            # One seed each: with equal seeds, layers of equal shape would start out equal.
+            layer_seed = None if rng is None else int(rng.integers(2**31))
+            initializer = keras.initializers.GlorotUniform(seed=layer_seed)
             return layers.Dense(size, kernel_initializer=initializer, **settings)
 
         def hidden(x, size):

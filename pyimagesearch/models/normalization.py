@@ -1,8 +1,7 @@
-"""Normalization of images around a network: standardization by the mean image, and contrast.
+"""Normalization of images: standardization by their mean image, and contrast normalization.
 
-Without it, the first of the training goes into learning the mean image; a sigmoid may even be driven
-so far towards black that it never comes back. With it, all that is left to learn is in what the
-images differ.
+Without it, a network spends its first steps on learning the mean image, and its sigmoid may saturate
+at black for good. With it, only the differences between the images are left to learn.
 """
 
 from dataclasses import dataclass
@@ -11,23 +10,22 @@ import keras
 import numpy as np
 from keras import layers
 
-# Of more numbers than this (295x295 pixels in color) the mean of each channel has to do: what a
-# layer knows of them is written out in the description of the network.
+# Up to this many numbers (295x295 pixels in color) the mean is that of each pixel; above, it is that
+# of each channel, since the mean is written out as text in the configuration of the network.
 MAX_NUMBERS = 2**18
-# Where all images are black or white, the sigmoid starts out this near to it.
+# How near to black and white the sigmoid starts out where all images are so.
 MIN_DISTANCE_TO_BOUNDS = 0.004
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Statistics of images.
+    """Statistics of images, by which a network normalizes them.
 
     Attributes:
-        mean: float array `(H, W, C)`, or `(C,)` where there are very many pixels. In [0, 1] unless
-            contrast is normalized.
+        mean: float array: the mean image `(H, W, C)`, or the mean of each channel `(C,)` where there
+            are very many pixels. In [0, 1] unless contrast is normalized.
         deviation: Standard deviation of all pixels from that mean, above 0.
-        norm: Where contrast is to be normalized, the median length of the blurred images, taken as
-            rows of numbers; else `None`.
+        norm: Median L2 norm of the blurred images where contrast is normalized; else `None`.
     """
 
     mean: np.ndarray
@@ -40,7 +38,7 @@ def fit_normalization(images, normalize_contrast=False):
 
     Args:
         images: float array `(N, H, W, C)` in [0, 1], N at least 1.
-        normalize_contrast: Whether they are to be those of the images with normalized contrast.
+        normalize_contrast: Whether the contrast of the images is normalized first.
 
     Returns:
         A `Normalization`.
@@ -53,40 +51,46 @@ def fit_normalization(images, normalize_contrast=False):
     norm = None
     if normalize_contrast:
         image = keras.Input(images.shape[1:])
-        smooth = keras.Model(image, blur(image)).predict(images, verbose=0)
-        norm = float(np.median(np.linalg.norm(smooth.reshape(len(images), -1), axis=1))) or 1.0
+        blurred = keras.Model(image, blur(image)).predict(images, verbose=0)
+        norm = float(np.median(np.linalg.norm(blurred.reshape(len(images), -1), axis=1))) or 1.0
         images = contrast_normalization(images.shape[1:], norm).predict(images, verbose=0)
     per_pixel = np.prod(images.shape[1:]) <= MAX_NUMBERS
     mean = np.mean(images, axis=0 if per_pixel else (0, 1, 2), dtype=np.float64)
-    # Four digits are as fine as pixels of 8 bits need it.
+    # Four digits are enough for pixels of 8 bits.
     mean = mean.round(4)
     deviation = float(np.sqrt(np.mean(np.square(images - mean), dtype=np.float64)))
-    # Images that are all the same have nothing to be scaled.
+    # Images that are all the same deviate by 0, by which nothing can be divided.
     return Normalization(mean, deviation or 1.0, norm)
 
 
 def blur(x):
-    """Two boxes of 3x3 pixels, one after the other: nearly a Gaussian of 1.2 pixels."""
+    """Average over 3x3 pixels twice, which is nearly a Gaussian blur of 1.2 pixels."""
     for _ in range(2):
         x = layers.AveragePooling2D(3, strides=1, padding="same")(x)
     return x
 
 
 def contrast_normalization(image_shape, norm):
-    """Blur images slightly and bring their contrast half-way to the usual one.
+    """Build a model that blurs images slightly and normalizes half of their contrast.
 
-    Thick or bright strokes cost more squared error than the same strokes drawn thin, so that
-    thickness would pass for an anomaly. The result is the mean of an image and of the same image
-    brought to the usual length: one of twice that length becomes one of one and a half. (To go all
-    the way is global contrast normalization: Goodfellow, Bengio and Courville, "Deep Learning",
-    2016, sec. 12.2; it would make a faint image as good as any other.)
+    Thick or bright strokes cost more squared error than thin ones of the same shape, so that
+    thickness would pass for an anomaly. The output is the mean of the blurred image and of the
+    blurred image scaled to the L2 norm `norm`: of twice that norm, it comes out with one and a half
+    times that norm. (The scaled image alone would be global contrast normalization, by which a
+    faint image counts as much as any other: I. Goodfellow, Y. Bengio and A. Courville, "Deep
+    Learning", 2016, sec. 12.2.)
 
     Args:
         image_shape: `(H, W, C)`.
-        norm: The usual length of a blurred image, taken as a row of numbers; above 0.
+        norm: Median L2 norm of blurred images, above 0.
 
     Returns:
-        A Keras model `contrast`, from `(N, H, W, C)` to the same.
+        A Keras model `contrast` from `(N, H, W, C)` to the same.
+
+    Example:
+        >>> gray = np.full((1, 5, 5, 1), 0.2)  # blurred, it stays the same; its norm is 1
+        >>> round(float(contrast_normalization((5, 5, 1), norm=2.0)(gray)[0, 2, 2, 0]), 3)
+        0.3
     """
     image = keras.Input(image_shape)
     x = blur(image)
@@ -96,7 +100,7 @@ def contrast_normalization(image_shape, norm):
 
 
 def standardize(x, normalization):
-    """Subtract the mean and scale what is left to a standard deviation of 1.
+    """Subtract the mean and divide by the standard deviation.
 
     Args:
         x: Keras tensor `(N, H, W, C)`.
@@ -111,15 +115,17 @@ def standardize(x, normalization):
 
 
 def to_pixels(x, normalization):
-    """Bring the unbounded output of a decoder to pixels: where it is 0, the mean image comes out.
+    """Undo the standardization: map the unbounded output of a decoder to pixels around the mean.
+
+    An output of 0 becomes the mean image.
 
     Args:
         x: Keras tensor `(N, H, W, C)`.
         normalization: A `Normalization`.
 
     Returns:
-        A Keras tensor of the same shape, in [0, 1] by a sigmoid. Images of normalized contrast
-        have no bounds: for these it is linear.
+        A Keras tensor of the same shape: in [0, 1] by a sigmoid, or unbounded, by a linear layer,
+        where contrast is normalized.
     """
     mean, deviation = normalization.mean, normalization.deviation
     if normalization.norm is not None:
