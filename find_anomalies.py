@@ -1,4 +1,4 @@
-"""Rank images by how badly an autoencoder reconstructs them, and show the odd ones.
+"""Rank images by how badly an autoencoder reconstructs them, and flag the outliers.
 
 python find_anomalies.py --dataset output/images.pickle --model output/autoencoder.model
 """
@@ -25,19 +25,17 @@ def main(argv=None):
     with quiet_tensorflow():
         from pyimagesearch.data import corruptions, datasets
         from pyimagesearch.detection import metrics, scoring, thresholds, trained_model
-        from pyimagesearch.reporting import charts, drawing, results
-        from pyimagesearch.reporting import gallery as reporting_gallery
+        from pyimagesearch.reporting import results
         from pyimagesearch.runtime import distribution
-        from pyimagesearch.storage import atomic, files
+        from pyimagesearch.storage import atomic
         from pyimagesearch.training import train
 
-    targets = [Path(args.output, name) for name in results.FILES]
-    gallery, histogram, heatmaps, table, report, page = targets
     cluster = distribution.connect(args.strategy)
     if cluster.is_chief:
-        atomic.check_writable(*targets, inputs=train.files_read(args.dataset, args.model))
+        paths = [Path(args.output, name) for name in results.FILES]
+        atomic.check_writable(*paths, inputs=train.files_read(args.dataset, args.model))
 
-    # The model with what training has noted down, and the images.
+    # The trained model with its calibration, and the images.
     logger.info("loading autoencoder and images...")
     model = trained_model.load_trained_model(args.model, args.score, args.precision, cluster)
     shape = model.autoencoder.input_shape[1:]
@@ -47,97 +45,62 @@ def main(argv=None):
     if remark:
         logger.info(remark)
     console.warn_of_own_pictures(dataset.own_pictures)
-    planted = masked = None
+    injected = None
     if args.corrupt:
-        dataset, planted = corruptions.inject_anomalies(
+        dataset, injected = corruptions.inject_anomalies(
             dataset, args.corrupt, args.corrupt_fraction, seed=42
         )
         logger.info(
-            f"injected {planted.sum():,} synthetic anomalies; other images without a label count as normal"
+            f"injected {injected.sum():,} synthetic anomalies; other images without a label count "
+            "as normal"
         )
 
-    # How odd is each image? Of several workers each scores its part, and the chief goes on alone.
+    # Score: how anomalous is each image? Every worker scores its slice; the chief gets them all.
     n = len(dataset.images)
-    on_batch = functools.partial(
-        console.Progress("images scored"), total=len(range(n)[cluster.local_slice(n)])
-    )
+    in_slice = len(range(n)[cluster.local_slice(n)])
+    on_batch = functools.partial(console.Progress("images scored"), total=in_slice)
     started = time.monotonic()
     on_batch(0)
     scores = model.score_images(dataset.images, cluster, on_batch)
     seconds = time.monotonic() - started
     if not cluster.is_chief:
         return
-    ranking = scoring.rank(scores)
 
-    # How odd is odd enough?
+    # Decide: which scores are too high?
     threshold = thresholds.RULES[rule](value, scores, model.calibration)
-    words = detection_arguments.format_rule(rule, value)
-    logger.info(f"threshold rule: {words}")
     flagged = thresholds.flag(scores, threshold)
+    rule_text = detection_arguments.format_rule(rule, value)
+    logger.info(f"threshold rule: {rule_text}")
     logger.info(f"{args.score} threshold: {threshold:.6f}")
-    count = int(flagged.sum())
-    logger.info(f"{count:,} outlier{'' if count == 1 else 's'} found")
+    logger.info(f"{flagged.sum():,} outlier{'' if flagged.sum() == 1 else 's'} found")
     if rule == "auto":
         logger.info(f"estimated share of anomalies: {flagged.mean():.2%}")
 
-    # What does a person see? One scale for all maps, so that normal images stay dark.
-    top = ranking[: args.top]
-    names = [dataset.names[i] for i in top]
-    scale = 1.5 * model.calibration["pixel_threshold"] if model.calibration else None
-    montage = reporting_gallery.anomalies(
-        *model.reconstruct(dataset.images, top),
-        scores[top],
-        flagged[top],
-        names,
-        f"The {len(top)} highest of {n:,} scores; {flagged.sum():,} flagged above {threshold:#.4g}",
-        scale,
-        None if planted is None else ["planted" if planted[i] else "" for i in top],
-    )
-    bars = charts.score_histogram(scores, threshold, args.score, planted)
-
-    # Were we right? Only here are the hidden labels looked at, and the masks.
-    verdict = metrics.evaluate(scores, flagged, dataset.labels)
+    # Evaluate: only here are the hidden labels and the masks looked at.
+    evaluation = metrics.evaluate(scores, flagged, dataset.labels)
+    maps = masks = None
     if dataset.masks is not None and model.calibration:
-        images, maps, masks, found = results.predict_masks(model, dataset)
-        verdict |= metrics.evaluate_maps(maps, masks)
-        columns = [array[top] for array in (images, maps, masks, found, scores)]
-        title = f"Where the {len(top)} images of highest score are odd"
-        masked = reporting_gallery.heatmaps(*columns, names, scale, title)
-    if verdict:
-        logger.info(f"against the hidden labels: {metrics.format_evaluation(verdict)}")
+        maps, masks = results.maps_and_masks(model, dataset)
+        evaluation |= metrics.evaluate_maps(maps, masks)
+    if evaluation:
+        logger.info(f"against the hidden labels: {metrics.format_evaluation(evaluation)}")
 
-    # The table of all images, and the report: for programs, and for people as one page.
-    judged = dataset, scores, ranking
-    rows = results.anomalies_table(*judged, flagged, model.calibration)
-    told = results.report(
-        *judged,
-        flagged,
-        seconds,
+    # Save: pictures, the table of all images, and the reports, all files at once.
+    detection = results.Detection(
+        dataset=dataset,
         score=args.score,
+        scores=scores,
+        ranking=scoring.rank(scores),
+        seconds=seconds,
+        rule=rule_text,
         threshold=threshold,
-        threshold_rule=words,
-        metrics=verdict,
+        flagged=flagged,
+        evaluation=evaluation,
+        maps=maps,
+        masks=masks,
+        injected=injected,
     )
-    text = results.results_page(
-        model,
-        *judged,
-        threshold,
-        top=args.top,
-        scale=scale,
-        command=vars(args),
-        rule=words,
-        metrics=verdict,
-    )
-    # All files at once.
-    with atomic.Transaction() as transaction:
-        drawing.save_picture(transaction.stage(gallery), montage)
-        drawing.save_picture(transaction.stage(histogram), bars)
-        transaction.remove(heatmaps)
-        if masked is not None:
-            drawing.save_picture(transaction.stage(heatmaps), masked)
-        files.save_csv(transaction.stage(table), rows[0], rows[1:])
-        files.save_json(transaction.stage(report), told)
-        transaction.stage(page).write_bytes(text.encode())
+    detection.save(args.output, model, args)
     logger.info(f"wrote the results to {args.output}")
 
 

@@ -105,7 +105,7 @@ def test_page_agrees_with_the_report_and_the_table(trained):
     assert page["training"]["loss"] == about["training"]["loss"]
     assert page["training"]["trim"] == about["recipe"]["trim"]
     assert ["Recipe", "latent_dim", str(about["recipe"]["latent_dim"])] in page["settings"]
-    assert page["columns"] == ["Original", "Reconstruction", "Error map"]
+    assert page["columns"] == ["Original", "Reconstruction", "Anomaly map"]
     assert len(page["pictures"]) == 191
 
 

@@ -1,10 +1,10 @@
-"""Charts: loss curves and the histogram of scores."""
+"""Charts: loss curves and the histogram of anomaly scores."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pyimagesearch.reporting.drawing import BLUE, DPI, GREY, LEGEND, TITLE, VERMILLION, render
+from pyimagesearch.reporting.drawing import BLUE, DPI, GRAY, LEGEND, TITLE, VERMILLION, render
 
 
 def loss_curves(loss, val_loss, trim=0.0, name="mse"):
@@ -12,9 +12,9 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
 
     Args:
         loss: Sequence of the training loss after each epoch.
-        val_loss: The same of the images held out; may be empty.
-        trim: Share of the images that is left out of both, for the label.
-        name: What the loss is called: `mse`, `bce`, or something to be shown as it is.
+        val_loss: The same of the held-out images; may be empty.
+        trim: Share of the images that both leave out, to be written beside the curves.
+        name: The loss: `mse`, `bce`, or any other name.
     """
     figure, axes = chart("Training and validation loss")
     epochs = np.arange(1, len(loss) + 1)
@@ -24,21 +24,21 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
     if len(val_loss):
         axes.plot(epochs, val_loss, marker + "--", color=VERMILLION, label="held out", **settings)
     losses = np.concatenate([loss, val_loss])
-    # Where the first epochs would press all others to the floor.
+    # On a linear axis, high losses of the first epochs would press all others to the floor.
     if losses.min() > 0 and losses.max() > 3 * losses.min():
         logarithmic_axis(axes.yaxis, losses.max() / losses.min())
     axes.xaxis.get_major_locator().set_params(integer=True)
     if trim:
         # Curves fall: the upper right corner is free.
-        note = f"both without the worst {100 * trim:.3g}%,\namong which the suspects are"
+        note = f"both without the worst {100 * trim:.3g}% of images,\nwhich may be outliers"
         where = {"transform": axes.transAxes, "ha": "right", "va": "top", "linespacing": 1.4}
-        axes.text(0.99, 0.97, note, fontsize=LEGEND - 1, color=GREY, **where)
-    spelt_out = {"mse": "mean squared error", "bce": "cross-entropy"}.get(name, name)
-    return finish_chart(figure, axes, "epoch", spelt_out)
+        axes.text(0.99, 0.97, note, fontsize=LEGEND - 1, color=GRAY, **where)
+    label = {"mse": "mean squared error", "bce": "cross-entropy"}.get(name, name)
+    return finish_chart(figure, axes, "epoch", label)
 
 
 def chart(title):
-    """A figure with a title, and axes in it without a box around them."""
+    """A figure with a title, and axes without a box around them."""
     figure = Figure(figsize=(8, 5), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     figure.suptitle(title, x=0.02, ha="left", fontsize=TITLE)
@@ -47,10 +47,10 @@ def chart(title):
     return figure, axes
 
 
-def finish_chart(figure, axes, across, up):
-    """Label axes, and draw the figure. The legend stands above, where no data can be."""
-    axes.set_xlabel(across, fontsize=LEGEND)
-    axes.set_ylabel(up, fontsize=LEGEND)
+def finish_chart(figure, axes, x_label, y_label):
+    """Label the axes and draw the figure, its legend above the axes, where no data can be."""
+    axes.set_xlabel(x_label, fontsize=LEGEND)
+    axes.set_ylabel(y_label, fontsize=LEGEND)
     axes.tick_params(labelsize=LEGEND - 1)
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
@@ -72,7 +72,7 @@ def logarithmic_axis(axis, ratio):
     """Make an axis logarithmic, with round numbers written out at its ticks.
 
     Args:
-        axis: Of Matplotlib.
+        axis: An `XAxis` or `YAxis` of Matplotlib.
         ratio: The highest value over the lowest.
     """
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
@@ -82,73 +82,76 @@ def logarithmic_axis(axis, ratio):
 
 
 def bar_edges(scores, threshold):
-    """Where about sixty bars of a histogram begin and end: never on both sides of the threshold.
+    """Edges of about sixty bars of a histogram, none of which stands on both sides of a threshold.
 
     Args:
         scores: float array `(N,)`, N at least 1.
         threshold: The number above which an image is flagged; one of the edges.
 
     Returns:
-        A tuple of the edges, a float array, ascending, the first below all scores and the last
-        not below any; and whether they keep equal distances on a logarithmic scale. They do
-        where the scores differ tenfold and a third of a linear one would lie empty in one piece.
+        A tuple of the edges, an ascending float array, the first below all scores and the last
+        not below any; and a bool, whether they are equally spaced on a logarithmic scale. They
+        are where the scores differ tenfold and one gap would take a third of a linear scale.
 
     Example:
-        >>> edges, over_decades = bar_edges(np.array([1.0, 2.0, 100.0]), 50.0)
-        >>> bool(edges[0] < 1), bool(edges[-1] >= 100), 50.0 in edges, over_decades
+        >>> edges, logarithmic = bar_edges(np.array([1.0, 2.0, 100.0]), 50.0)
+        >>> bool(edges[0] < 1), bool(edges[-1] >= 100), 50.0 in edges, logarithmic
         (True, True, True, True)
     """
     points = np.sort(np.append(np.asarray(scores, np.float64), threshold))
     low, middle, high = points[0], threshold, points[-1]
     gap = np.diff(points).max()
-    over_decades = bool(low > 0 and high > 10 * low and gap > (high - low) / 3)
-    if over_decades:
+    logarithmic = bool(low > 0 and high > 10 * low and gap > (high - low) / 3)
+    if logarithmic:
         low, middle, high = np.log([low, middle, high])
     width = (high - low) / 60 or 1e-6
     below, above = (int(np.ceil(part / width)) + 1 for part in (middle - low, high - middle))
     edges = middle + width * np.arange(-below, above + 1)
-    if over_decades:
+    if logarithmic:
         edges = np.exp(edges)
     edges[below] = threshold  # to the bit, whatever was lost in rounding
-    return edges, over_decades
+    return edges, logarithmic
 
 
-def score_histogram(scores, threshold, score="mse", planted=None):
-    """How the scores are spread, and where the threshold lies, as `errors.png`.
+def score_histogram(scores, threshold, score="mse", injected=None):
+    """Histogram of the anomaly scores with the threshold, as `errors.png`.
 
     Args:
         scores: float array `(N,)`, N at least 1.
         threshold: The number above which an image is flagged.
         score: Name of the score.
-        planted: bool array `(N,)`, true for the images that were spoilt on purpose: these and
-            the others are then shown apart, with their means. `None` parts the flagged from
-            the others instead.
+        injected: bool array `(N,)`, true for synthetic anomalies: these and the others are then
+            shown in two colors, with their means. `None` shows the flagged images and the
+            others in two colors instead.
     """
-    bins, over_decades = bar_edges(scores, threshold)
-    figure, axes = chart(f"Scores of {len(scores):,} images")
-    if planted is None:
+    bins, logarithmic = bar_edges(scores, threshold)
+    figure, axes = chart(f"Anomaly scores of {len(scores):,} images")
+    if injected is None:
         flagged = scores > threshold
         groups = {"not flagged": (scores[~flagged], BLUE), "flagged": (scores[flagged], VERMILLION)}
     else:
-        groups = {"as they are": (scores[~planted], BLUE), "planted": (scores[planted], VERMILLION)}
+        groups = {
+            "not injected": (scores[~injected], BLUE),
+            "injected": (scores[injected], VERMILLION),
+        }
     tallest = 0
     for name, (values, color) in groups.items():
-        # Where bars of both stand in one place, each shows through the other.
-        see_through = {} if planted is None else {"alpha": 0.55}
+        # Bars of the two groups may overlap.
+        transparency = {} if injected is None else {"alpha": 0.55}
         counts, *_ = axes.hist(
-            values, bins, color=color, label=f"{name}: {len(values):,}", **see_through
+            values, bins, color=color, label=f"{name}: {len(values):,}", **transparency
         )
         tallest = max(tallest, counts.max())
-        if planted is not None and len(values):
+        if injected is not None and len(values):
             mean = float(np.mean(values))
             axes.axvline(
                 mean, color=color, linestyle=":", linewidth=2, label=f"mean {name}: {mean:#.5g}"
             )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:#.5g}")
-    if over_decades:
+    if logarithmic:
         logarithmic_axis(axes.xaxis, bins[-1] / bins[0])
-    # A few outliers beside thousands of others would be no pixel high.
+    # On a linear axis, a few outliers beside thousands of inliers would not be a pixel high.
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 2 * tallest)
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
-    return finish_chart(figure, axes, f"score ({score})", "images")
+    return finish_chart(figure, axes, f"anomaly score ({score})", "images")

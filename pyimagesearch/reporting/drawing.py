@@ -1,4 +1,4 @@
-"""Drawing: colours, tiles and text that pictures are made of."""
+"""Drawing: the colors, tiles and text of pictures."""
 
 import contextlib
 import logging
@@ -13,45 +13,45 @@ from matplotlib.font_manager import FontProperties
 
 from pyimagesearch.storage import ownership
 
-# Its remarks on fonts and caches are no news to somebody who is looking for odd images.
+# Its remarks on fonts and caches are of no use to the reader of a report.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
-# Okabe and Ito's colours, which colour-blind readers tell apart too.
-BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#777777"
-OUTLINE, FRAME = (86, 180, 233), (204, 204, 204)  # their sky blue, and a light grey, in RGB
-# Light over dark, in even steps of lightness, so that it also reads in grey.
-ERROR_COLORS = matplotlib.colormaps["inferno"]
+# Okabe and Ito's colors, which color-blind readers can distinguish too.
+BLUE, VERMILLION, GRAY = "#0072B2", "#D55E00", "#777777"
+OUTLINE, FRAME = (86, 180, 233), (204, 204, 204)  # their sky blue, and a light gray, in RGB
+# Light over dark, in even steps of lightness, so that it also reads in gray.
+MAP_COLORS = matplotlib.colormaps["inferno"]
 DPI = 100
-# Sides in pixels of a pictured image, if a whole factor takes it there.
-SMALLEST_TILE, LARGEST_TILE = 112, 152
-# Sizes of letters in points, to be read at half the size too, as a page may show the pictures.
+# Longer side of a pictured image in pixels: small images are enlarged by a whole factor.
+MIN_TILE, MAX_TILE = 112, 152
+# Font sizes in points, legible at half the size too, since a page may show the pictures reduced.
 TITLE, LEGEND, CAPTION, SMALL = 18, 13, 13, 10
-# A fourth of the bytes that OpenCV writes otherwise.
+# A fourth of the bytes that OpenCV writes by default.
 PNG_COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 9)
 
 
 @contextlib.contextmanager
-def any_letters():
-    """A name in letters that the font lacks shows as boxes; the CSV has it as it is."""
+def allow_missing_glyphs():
+    """Let letters that the font lacks be drawn as boxes without a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield
 
 
 def render(figure):
-    """Draw a Matplotlib figure without any window."""
+    """Draw a Matplotlib figure without a window, as uint8 `(H, W, 3)`."""
     canvas = FigureCanvasAgg(figure)
-    with any_letters():
+    with allow_missing_glyphs():
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def text_width(text, size, weight="normal"):
-    """How wide a line of text will be drawn, in whole pixels.
+    """The width of a line of text as it is drawn, in whole pixels.
 
     Args:
         text: The line.
-        size: Of the letters, in points.
+        size: Font size in points.
         weight: `normal` or `bold`.
 
     Example:
@@ -59,34 +59,54 @@ def text_width(text, size, weight="normal"):
         True
     """
     renderer, font = RendererAgg(1, 1, DPI), FontProperties(size=size, weight=weight)
-    with any_letters():
+    with allow_missing_glyphs():
         return int(np.ceil(renderer.get_text_width_height_descent(text, font, ismath=False)[0]))
 
 
 def to_rgb(images):
-    """Images `(N, H, W, C)` in [0, 1] as uint8 `(N, H, W, 3)`. Odd channel numbers show as grey."""
+    """Convert images to 8-bit RGB.
+
+    Args:
+        images: float array `(N, H, W, C)` in [0, 1]. If C is not 3, the mean of the channels is
+            shown in gray.
+
+    Returns:
+        uint8 array `(N, H, W, 3)`.
+
+    Example:
+        >>> to_rgb(np.full((1, 1, 1, 1), 0.2)).tolist()
+        [[[[51, 51, 51]]]]
+    """
     if images.shape[-1] != 3:
         images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-def color_errors(error_maps, scale):
-    """Error maps `(N, H, W)` as uint8 `(N, H, W, 3)`: black for 0, bright from `scale` on."""
-    shares = np.clip(error_maps / scale if scale > 0 else np.zeros_like(error_maps), 0, 1)
-    return np.rint(ERROR_COLORS(shares)[..., :3] * 255).astype(np.uint8)
+def color_maps(anomaly_maps, scale):
+    """Color anomaly maps: black for 0, bright from `scale` on.
+
+    Args:
+        anomaly_maps: float array `(N, H, W)`, 0 or more.
+        scale: The value that is shown brightest.
+
+    Returns:
+        uint8 array `(N, H, W, 3)`.
+    """
+    shares = np.clip(anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps), 0, 1)
+    return np.rint(MAP_COLORS(shares)[..., :3] * 255).astype(np.uint8)
 
 
 def tiles(pictures):
-    """Pictures in a size to look at.
+    """Resize pictures for a gallery.
 
     Small ones are enlarged by a whole factor, so that every pixel stays a square; large ones are
-    reduced, so that a gallery fits on a screen. What has been sized once is left as it is.
+    reduced, so that a gallery fits on a screen. Tiles stay as they are.
 
     Args:
         pictures: uint8 array `(N, H, W, 3)`.
 
     Returns:
-        uint8 array `(N, h, w, 3)`, whose longer side is at most `LARGEST_TILE`.
+        uint8 array `(N, h, w, 3)`, whose longer side is at most `MAX_TILE`.
 
     Example:
         >>> [tiles(np.zeros((1, n, n, 3), np.uint8)).shape[1] for n in (28, 90, 128, 900)]
@@ -94,23 +114,23 @@ def tiles(pictures):
     """
     height, width = pictures.shape[1:3]
     longest = max(height, width)
-    factor = min(-(-SMALLEST_TILE // longest), LARGEST_TILE // longest)
+    factor = min(-(-MIN_TILE // longest), MAX_TILE // longest)
     if factor:
         return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
-    size = [max(1, round(side * LARGEST_TILE / longest)) for side in (width, height)]
+    size = [max(1, round(side * MAX_TILE / longest)) for side in (width, height)]
     reduced = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
     return np.stack(reduced)
 
 
 def strips(*columns):
-    """Set pictures side by side.
+    """Place pictures side by side.
 
     Args:
         *columns: uint8 arrays `(N, H, W, 3)`.
 
     Returns:
-        uint8 array `(N, h, w, 3)`: tiles of the columns, each in a thin frame, so that white ones
-        stand out from the paper, and parted by white.
+        uint8 array `(N, h, w, 3)`: the tiles of all columns with white between them, each in a
+        thin frame, so that a white tile stands out from white paper.
     """
     framed = []
     for column in columns:
@@ -120,8 +140,8 @@ def strips(*columns):
     return np.concatenate(framed[:-1], axis=2)
 
 
-def outlined(pictures, masks):
-    """Pictures with the outlines of masks drawn in.
+def draw_outlines(pictures, masks):
+    """Draw the outlines of masks into pictures.
 
     Args:
         pictures: uint8 array `(N, H, W, 3)`.
@@ -133,7 +153,7 @@ def outlined(pictures, masks):
     Example:
         >>> mask = np.zeros((1, 5, 5), bool)
         >>> mask[0, 1:4, 1:4] = True
-        >>> outlined(np.zeros((1, 5, 5, 3), np.uint8), mask).any(axis=-1).sum().item()
+        >>> draw_outlines(np.zeros((1, 5, 5, 3), np.uint8), mask).any(axis=-1).sum().item()
         8
     """
     drawn = pictures.copy()
@@ -150,7 +170,7 @@ def show(axes, picture):
 
 
 def shorten_name(name, longest=24):
-    """The end of a name, where the file is, in one line.
+    """Cut a long name to its end, which is the name of the file, in one line.
 
     Example:
         >>> shorten_name("a/folder/in/a/folder/odd.png")
@@ -161,7 +181,7 @@ def shorten_name(name, longest=24):
 
 
 def fit_name(name, room):
-    """As much of the end of a name as can be drawn in so many pixels, in small letters."""
+    """Cut a name so that it is at most `room` pixels wide in small letters."""
     longest = len(name)
     while longest > 1 and text_width(shorten_name(name, longest), SMALL) > room:
         longest -= 1
@@ -169,10 +189,10 @@ def fit_name(name, room):
 
 
 def save_picture(path, picture):
-    """Write a picture as PNG, marked so that it is never read as one of somebody's images.
+    """Write a picture as PNG, marked as the suite's, so that it is never read as an image to score.
 
     Args:
-        path: Where to; the format is PNG whatever the suffix.
+        path: Where to save it; the format is PNG whatever the suffix.
         picture: uint8 array `(H, W, 3)`, RGB.
     """
     encoded = cv2.imencode(".png", picture[..., ::-1], PNG_COMPRESSION)[1].tobytes()

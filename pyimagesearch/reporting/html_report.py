@@ -1,4 +1,4 @@
-"""What does a person see who wants to ask back? One page of HTML that needs nothing beside it."""
+"""The interactive report: one page of HTML that holds all its images and data."""
 
 import base64
 import hashlib
@@ -9,78 +9,53 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# What the page may weigh: the caps below add up to less, whatever the images and their names.
+from pyimagesearch.reporting.charts import bar_edges
+
+# Size of the page, at most: the caps below add up to less, whatever the images and their names.
 MAX_MIB = 10
-# Bytes of pictures, names and settings, as they stand in the page.
+# Bytes of pictures, names and settings as they are encoded in the page.
 MAX_PICTURE_BYTES, MAX_NAME_BYTES, MAX_SETTING_BYTES = 7 << 20, 3 << 19, 1 << 18
-# Highest scores that the threshold can be moved among, and epochs on a curve.
+# Scores in the page, the highest, and epochs on a curve.
 MAX_SCORES, MAX_EPOCHS = 100_000, 1000
 # Letters of a name or of a setting.
 MAX_TEXT = 1000
-# Longer side in pixels: of a picture, and up to which a picture is kept to the pixel.
+# Longer side in pixels: of a picture, at most, and of one that is stored without loss, at most.
 MAX_SIDE, LOSSLESS_SIDE = 256, 64
 
 
-def html_report(
-    scores,
-    threshold,
-    names,
-    labels,
-    columns=(),
-    pictures=(),
-    *,
-    score,
-    rule,
-    edges,
-    logarithmic=False,
-    metrics=None,
-    training=None,
-    settings=None,
-):
-    """The report as one page: it asks no network for anything, and opens from any disk.
+def html_report(detection, columns=(), pictures=(), training=None, settings=None):
+    """Build the report as one page that loads nothing from any network or disk.
 
-    What is too much for a page is left out and said to be: pictures and names of the lowest
-    ranks, and scores beyond the highest `MAX_SCORES`. The bars count all of them.
+    What is too much for a page is left out, and the page says so: pictures and names of the lowest
+    ranks, and scores beyond the highest `MAX_SCORES`. The histogram counts all of them.
 
     Args:
-        scores: float32 array `(N,)`, N at least 1, highest first.
-        threshold: The number above which an image is flagged.
-        names: N names in the same order; any text.
-        labels: int array `(N,)`: 0 normal, 1 anomaly, -1 unknown.
+        detection: A `results.Detection` of at least one image.
         columns: What the pictures of an image show, such as `("Original", "Reconstruction")`.
-        pictures: Iterable, in the same order, of as many uint8 arrays `(H, W, 3)` an image; asked
-            for no more than fit on the page.
-        score: Name of the score.
-        rule: What the threshold comes from, in words.
-        edges: Edges of the histogram's bars, one of them the threshold; as for `bars`.
-        logarithmic: As for `bars`.
-        metrics: What `metrics.evaluate` returned; may be `None`.
-        training: Dict with `loss` and `val_loss` by epoch, the share `trim` that is left out of
-            both, and `name`, what the loss is called; may be `None`.
-        settings: Dict by heading of dicts of whatever else there is to know.
+        pictures: Iterable, in the order of the ranking, of as many uint8 arrays `(H, W, 3)` for
+            each image; no more are taken from it than fit on the page.
+        training: Dict with `loss` and `val_loss` by epoch, the share `trim` of the images that
+            both leave out, and `name`, the name of the loss; may be `None`.
+        settings: Dict by heading of dicts of settings by name.
 
     Returns:
         The page as text, of at most `MAX_MIB` MiB in UTF-8. The same input gives the same text.
-
-    Example:
-        >>> scores, labels = np.array([0.9, 0.1], "float32"), np.array([-1, -1])
-        >>> told = {"score": "mse", "rule": "threshold 0.5", "edges": [0, 0.5, 1]}
-        >>> text = html_report(scores, 0.5, ["</script>", "b"], labels, **told)
-        >>> text.count("</script>")  # that of the data and that of the program
-        2
     """
-    scores, labels = np.asarray(scores, np.float32), np.asarray(labels)
-    names = take_fitting((shorten_text(name) for name in names), MAX_NAME_BYTES)
+    scores = np.asarray(detection.scores, np.float32)[detection.ranking]
+    labels = np.asarray(detection.dataset.labels)[detection.ranking]
+    ranked_names = (detection.dataset.names[i] for i in detection.ranking)
+    names = take_fitting(map(shorten_text, ranked_names), MAX_NAME_BYTES)
     shown = zip(names, pictures, strict=False)
     pictures = take_fitting(
         ([data_uri(part) for part in parts] for _, parts in shown), MAX_PICTURE_BYTES
     )
     known = labels >= 0
+    edges, logarithmic = bar_edges(scores, detection.threshold)
     content = {
         "n": len(scores),
-        "score": score,
-        "rule": rule,
-        "threshold": threshold,
+        "score": detection.score,
+        "rule": detection.rule,
+        "threshold": detection.threshold,
         # Little-endian float32, so that the page compares the very numbers that were flagged.
         "scores": base64.b64encode(scores[:MAX_SCORES].astype("<f4").tobytes()).decode(),
         "bars": bars(scores, edges, logarithmic, labels == 1),
@@ -90,26 +65,26 @@ def html_report(
         "names": names,
         "columns": list(columns),
         "pictures": pictures,
-        "metrics": metrics,
+        "metrics": detection.evaluation,
         "training": training and curves(**training),
         "settings": take_fitting(
             (
                 (shorten_text(heading), shorten_text(name), shorten_text(format_setting(value)))
-                for heading, facts in (settings or {}).items()
-                for name, value in facts.items()
+                for heading, group in (settings or {}).items()
+                for name, value in group.items()
             ),
             MAX_SETTING_BYTES,
         ),
     }
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
-    program = template.split("<script>")[1].split("</script>")[0]
-    # The browser runs the one program of this page, and nothing that a name may smuggle in.
-    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
-    return template.replace("PROGRAM_DIGEST", digest).replace("REPORT_DATA", as_json(content))
+    script = template.split("<script>")[1].split("</script>")[0]
+    # The browser runs the one script of this page, and no other that a name may contain.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return template.replace("SCRIPT_DIGEST", digest).replace("REPORT_DATA", as_json(content))
 
 
 def as_json(content):
-    """JSON in ASCII that can't end the element it stands in, with null for what is no number.
+    """JSON in ASCII that can't end the HTML element it stands in, with null for NaN and infinity.
 
     Example:
         >>> as_json({"</script>": [float("nan"), 1e999, 0.5, "\\u2028"]})
@@ -120,7 +95,7 @@ def as_json(content):
 
 
 def to_json_types(content):
-    """Whatever it is in dicts, lists, finite numbers and text that is not too long."""
+    """The content in dicts, lists, finite numbers and text."""
     if isinstance(content, dict):
         return {str(key): to_json_types(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
@@ -133,7 +108,7 @@ def to_json_types(content):
 
 
 def format_setting(value):
-    """A setting as one reads it.
+    """A setting as text for people.
 
     Example:
         >>> [format_setting(value) for value in (None, True, 0.05, [8, 16], "mse")]
@@ -147,23 +122,23 @@ def format_setting(value):
 
 
 def shorten_text(text):
-    """The end of a text, if it is longer than any sensible one."""
+    """Cut a text that is longer than `MAX_TEXT` to its end."""
     return text if len(text) <= MAX_TEXT else "…" + text[-MAX_TEXT:]
 
 
-def take_fitting(items, most):
-    """As many of the first items as take no more than so many bytes of JSON, as a list."""
+def take_fitting(items, max_bytes):
+    """List as many of the first items as take at most so many bytes of JSON."""
     kept, taken = [], 0
     for item in items:
         taken += len(as_json(item)) + 2
-        if taken > most:
+        if taken > max_bytes:
             break
         kept.append(item)
     return kept
 
 
 def data_uri(picture):
-    """A picture as a URI that holds it: small ones to the pixel, others reduced and compressed.
+    """Encode a picture as a data URI: small ones without loss, others reduced and compressed.
 
     Args:
         picture: uint8 array `(H, W, 3)`, RGB.
@@ -184,31 +159,32 @@ def data_uri(picture):
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
 
 
-def bars(scores, edges, logarithmic, odd):
+def bars(scores, edges, logarithmic, anomalous):
     """A histogram of the scores, and of the known anomalies among them.
 
     Args:
         scores: float array `(N,)`, N at least 1, above the first edge and up to the last.
         edges: float array `(bars + 1,)`, ascending. A score on an edge counts below it, as one
             on the threshold is not flagged.
-        logarithmic: Whether the edges keep equal distances on a logarithmic scale.
-        odd: bool array `(N,)`: the known anomalies.
+        logarithmic: Whether the edges are equally spaced on a logarithmic scale.
+        anomalous: bool array `(N,)`: the known anomalies.
 
     Example:
-        >>> odd = np.array([True, False, False])
-        >>> bars(np.array([6.0, 2, 1]), np.array([0.0, 2, 4, 6]), False, odd)["images"]
+        >>> anomalous = np.array([True, False, False])
+        >>> bars(np.array([6.0, 2, 1]), np.array([0.0, 2, 4, 6]), False, anomalous)["images"]
         [2, 0, 1]
     """
     places = np.searchsorted(edges, np.asarray(scores, np.float64)) - 1
     images, anomalies = (
-        np.bincount(chosen, minlength=len(edges) - 1).tolist() for chosen in (places, places[odd])
+        np.bincount(chosen, minlength=len(edges) - 1).tolist()
+        for chosen in (places, places[anomalous])
     )
     edges = np.asarray(edges).tolist()
     return {"edges": edges, "logarithmic": logarithmic, "images": images, "anomalies": anomalies}
 
 
 def curves(loss, val_loss, trim=0.0, name="mse"):
-    """The losses by epoch, thinned out where there are more than a curve can show.
+    """The losses by epoch, of every few epochs where there are more than `MAX_EPOCHS`.
 
     Example:
         >>> curves([0.3, 0.2], [])["epochs"]

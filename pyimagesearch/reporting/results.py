@@ -1,12 +1,18 @@
-"""What does detection write down, for people and for programs?"""
+"""The results of a detection: pictures, a table, a report for programs and one for people."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from pyimagesearch.data import image_folders
-from pyimagesearch.reporting import charts, drawing
+from pyimagesearch.data.datasets import Dataset
+from pyimagesearch.reporting import charts, drawing, gallery
 from pyimagesearch.reporting.html_report import html_report
+from pyimagesearch.storage import files
+from pyimagesearch.storage.atomic import Transaction
 
-# What detection writes, in the order in which it is written.
+# What a detection writes, in the order in which it is written.
 FILES = (
     "anomalies.png",
     "errors.png",
@@ -16,131 +22,213 @@ FILES = (
     "report.html",
 )
 # Images that the page shows if it has room for them, and how many are reconstructed at a time.
-MAX_BROWSED, PICTURE_BATCH = 200, 25
+MAX_PAGE_IMAGES, PICTURE_BATCH = 200, 25
 
 
-def predict_masks(model, dataset):
-    """Where all images of a set with masks are odd, and where they truly are.
+@dataclass(frozen=True)
+class Detection:
+    """The anomaly scores of a dataset, what was flagged by them, and how right that was.
 
-    Args:
-        model: A `trained_model.TrainedModel` with notes.
-        dataset: An `ImageSet` with masks.
-
-    Returns:
-        A tuple of the images `(N, H, W, C)`, the anomaly maps `(N, H, W)`, the masks and what is
-        found, both bool `(N, H, W)`.
-    """
-    originals, _, maps = model.reconstruct(dataset.images, np.arange(len(dataset.images)))
-    masks = image_folders.load_masks(dataset.masks, maps.shape[1:])
-    return originals, maps, masks, maps > model.calibration["pixel_threshold"]
-
-
-def anomalies_table(dataset, scores, ranking, flagged, calibration):
-    """The rows of `anomalies.csv`, the names of the columns first.
-
-    `z_score` is how many standard deviations a score lies above the mean of the images held out
-    from training; empty where training has noted nothing.
-
-    Args:
-        dataset: An `ImageSet`.
-        scores: float32 array `(N,)`.
-        ranking: int array `(N,)`, the highest score first.
-        flagged: bool array `(N,)`.
-        calibration: What `calibration.calibrate` noted for this score; may be empty.
-
-    Returns:
-        A list of N + 1 tuples.
-    """
-    held_out = calibration.get("held_out", {})
-    rows = [("rank", "index", "name", "score", "flagged", "label", "z_score")]
-    for rank, i in enumerate(ranking.tolist(), start=1):
-        z = ""
-        if held_out.get("std"):
-            z = f"{(scores[i] - held_out['mean']) / held_out['std']:.4f}"
-        # Nine digits bring a float32 back to the bit.
-        score = f"{scores[i]:.9g}"
-        rows.append((rank, i, dataset.names[i], score, int(flagged[i]), int(dataset.labels[i]), z))
-    return rows
-
-
-def report(dataset, scores, ranking, flagged, seconds, **more):
-    """What `report.json` says.
-
-    Args:
-        dataset, scores, ranking, flagged: As for `table`.
+    Attributes:
+        dataset: The `Dataset` that was scored.
+        score: Name of the score.
+        scores: float32 array `(N,)`; higher is more anomalous.
+        ranking: int array `(N,)`: the order of the images, highest score first.
         seconds: What the scoring took.
-        **more: What else there is to say, in plain numbers, text and lists.
+        rule: The rule that the threshold comes from, such as `"std 3"`.
+        threshold: The number above which an image is flagged.
+        flagged: bool array `(N,)`.
+        evaluation: What `metrics.evaluate` returned, merged with that of `metrics.evaluate_maps`
+            where there are masks; `None` where no label is known.
+        maps: float array `(N, H, W)`, the anomaly maps, where there are masks; else `None`.
+        masks: bool array `(N, H, W)`, true where the image is anomalous; else `None`.
+        injected: bool array `(N,)`, true for synthetic anomalies; `None` where none were injected.
 
-    Returns:
-        A dict for `files.save_json`.
+    Example:
+        >>> dataset = Dataset(np.zeros((2, 8, 8, 1)), ["a", "b"], np.array([-1, -1]))
+        >>> detection = Detection(
+        ...     dataset,
+        ...     score="mse",
+        ...     scores=np.float32([0.25, 0.75]),
+        ...     ranking=np.array([1, 0]),
+        ...     seconds=0.1,
+        ...     rule="threshold 0.5",
+        ...     threshold=0.5,
+        ...     flagged=np.array([False, True]),
+        ... )
+        >>> detection.report()["flagged"]
+        [{'index': 1, 'name': 'b', 'score': 0.75}]
     """
-    n = len(scores)
-    return {
-        "n_images": n,
-        "n_flagged": int(flagged.sum()),
-        "estimated_contamination": float(flagged.mean()),
-        "seconds": seconds,
-        "images_per_second": n / seconds,
-        "skipped": list(dataset.skipped),
-        "flagged": [
-            {"index": i, "name": dataset.names[i], "score": float(scores[i])}
-            for i in ranking.tolist()
-            if flagged[i]
-        ],
-        **more,
-    }
+
+    dataset: Dataset
+    score: str
+    scores: np.ndarray
+    ranking: np.ndarray
+    seconds: float
+    rule: str
+    threshold: float
+    flagged: np.ndarray
+    evaluation: dict | None = None
+    maps: np.ndarray | None = None
+    masks: np.ndarray | None = None
+    injected: np.ndarray | None = None
+
+    def save(self, output, model, args):
+        """Write all results into a folder at once, or none where one of them fails.
+
+        Args:
+            output: Path of the folder.
+            model: The `TrainedModel` that gave the scores; it reconstructs the images to show.
+            args: The flags of the run, a namespace; its `top` is how many images to show.
+
+        Raises:
+            InputError: If a file can't be written.
+        """
+        pictures = {
+            **self.draw_galleries(model, args.top),
+            "errors.png": charts.score_histogram(
+                self.scores, self.threshold, self.score, self.injected
+            ),
+        }
+        header, *rows = self.table(model.calibration)
+        page = self.page(model, args)
+        with Transaction() as transaction:
+            for name, picture in pictures.items():
+                drawing.save_picture(transaction.stage(Path(output, name)), picture)
+            if self.masks is None:
+                transaction.remove(Path(output, "heatmaps.png"))  # of an earlier run
+            files.save_csv(transaction.stage(Path(output, "anomalies.csv")), header, rows)
+            files.save_json(transaction.stage(Path(output, "report.json")), self.report())
+            transaction.stage(Path(output, "report.html")).write_bytes(page.encode())
+
+    def draw_galleries(self, model, n):
+        """Draw the images of the `n` highest scores.
+
+        Args:
+            model: As for `save`.
+            n: How many images to show, at least 1.
+
+        Returns:
+            A dict of pictures, uint8 `(H, W, 3)`, by the names of their files.
+        """
+        top, scale = self.ranking[:n], map_scale(model)
+        images, reconstructed, maps = model.reconstruct(self.dataset.images, top)
+        names = [self.dataset.names[i] for i in top]
+        scores, flagged = self.scores[top], self.flagged[top]
+        remarks = None
+        if self.injected is not None:
+            remarks = ["injected" if injected else "" for injected in self.injected[top]]
+        pictures = {
+            "anomalies.png": gallery.anomalies(
+                images,
+                reconstructed,
+                maps,
+                gallery.rank_captions(scores, flagged, remarks),
+                flagged,
+                names,
+                f"The {len(top)} highest of {len(self.scores):,} scores; "
+                f"{self.flagged.sum():,} flagged above {self.threshold:#.4g}",
+                scale=scale,
+            )
+        }
+        if self.masks is not None:
+            pictures["heatmaps.png"] = gallery.heatmaps(
+                images,
+                self.maps[top],
+                self.masks[top],
+                self.maps[top] > model.calibration["pixel_threshold"],
+                gallery.rank_captions(scores),
+                names,
+                f"Anomaly maps of the {len(top)} images of the highest scores",
+                scale=scale,
+            )
+        return pictures
+
+    def table(self, calibration):
+        """The rows of `anomalies.csv`, the names of the columns first.
+
+        `z_score` is how many standard deviations a score lies above the mean of the held-out
+        images; it is empty for a model without a calibration.
+
+        Args:
+            calibration: What `calibration.calibrate` returned for this score; may be empty.
+
+        Returns:
+            A list of N + 1 tuples.
+        """
+        held_out = calibration.get("held_out", {})
+        rows = [("rank", "index", "name", "score", "flagged", "label", "z_score")]
+        for rank, i in enumerate(self.ranking.tolist(), start=1):
+            z = ""
+            if held_out.get("std"):
+                z = f"{(self.scores[i] - held_out['mean']) / held_out['std']:.4f}"
+            score = f"{self.scores[i]:.9g}"  # nine digits restore a float32 to the bit
+            flagged, label = int(self.flagged[i]), int(self.dataset.labels[i])
+            rows.append((rank, i, self.dataset.names[i], score, flagged, label, z))
+        return rows
+
+    def report(self):
+        """The content of `report.json`, a dict."""
+        n = len(self.scores)
+        return {
+            "n_images": n,
+            "n_flagged": int(self.flagged.sum()),
+            "estimated_contamination": float(self.flagged.mean()),
+            "seconds": self.seconds,
+            "images_per_second": n / self.seconds,
+            "skipped": list(self.dataset.skipped),
+            "flagged": [
+                {"index": i, "name": self.dataset.names[i], "score": float(self.scores[i])}
+                for i in self.ranking.tolist()
+                if self.flagged[i]
+            ],
+            "score": self.score,
+            "threshold": self.threshold,
+            "threshold_rule": self.rule,
+            "metrics": self.evaluation,
+        }
+
+    def page(self, model, args):
+        """The text of `report.html`; the arguments are those of `save`."""
+        about = model.about
+        training = about.get("training")
+        if training:
+            training = {
+                "loss": training["loss"],
+                "val_loss": training["val_loss"],
+                "trim": about["recipe"]["trim"],
+                "name": about["command"]["loss"],
+            }
+        settings = {
+            "This run": format_flags(vars(args)),
+            "Training run": format_flags(about.get("command", {})),
+            "Recipe": about.get("recipe", {}),
+            "Versions": about.get("versions", {}),
+        }
+        columns = ["Original", "Reconstruction", "Anomaly map"]
+        if self.dataset.masks is not None:
+            columns.append("True mask")
+        shown = self.ranking[: max(args.top, MAX_PAGE_IMAGES)]
+        pictures = picture_columns(model, self.dataset, shown)
+        return html_report(self, columns, pictures, training, settings)
 
 
-def results_page(model, dataset, scores, ranking, threshold, *, top, scale, command, rule, metrics):
-    """What `report.html` says.
+def maps_and_masks(model, dataset):
+    """Anomaly maps of all images of a dataset, and their true masks.
 
     Args:
-        model: A `trained_model.TrainedModel`.
-        dataset, scores, ranking: As for `table`.
-        threshold: The number above which an image is flagged.
-        top: How many images to picture at least, if the page has room for them.
-        scale: The error that is shown brightest; `None` takes the brightest of the first images.
-        command: Dict of the flags of this run.
-        rule: The rule of the threshold, in words.
-        metrics: What `metrics.evaluate` returned; may be `None`.
+        model: A `TrainedModel`.
+        dataset: A `Dataset` with masks.
 
     Returns:
-        The page as text.
+        A tuple of a float32 and a bool array, both `(N, H, W)`.
     """
-    about = model.about
-    curves = about.get("training")
-    edges, logarithmic = charts.bar_edges(scores, threshold)
-    settings = {
-        "This run": format_flags(command),
-        "Training run": format_flags(about.get("command", {})),
-    }
-    settings |= {"Recipe": about.get("recipe", {}), "Versions": about.get("versions", {})}
-    columns = ["Original", "Reconstruction", "Error map"]
-    return html_report(
-        scores[ranking],
-        threshold,
-        [dataset.names[i] for i in ranking],
-        dataset.labels[ranking],
-        columns if dataset.masks is None else [*columns, "True mask"],
-        picture_columns(model, dataset, ranking[: max(top, MAX_BROWSED)], scale),
-        score=model.score,
-        rule=rule,
-        edges=edges,
-        logarithmic=logarithmic,
-        metrics=metrics,
-        training=curves
-        and {
-            "loss": curves["loss"],
-            "val_loss": curves["val_loss"],
-            "trim": about["recipe"]["trim"],
-            "name": about["command"]["loss"],
-        },
-        settings=settings,
-    )
+    *_, maps = model.reconstruct(dataset.images, np.arange(len(dataset.images)))
+    return maps, image_folders.load_masks(dataset.masks, maps.shape[1:])
 
 
 def format_flags(command):
-    """The flags of a run that were given or have a default, by the names that they go by."""
+    """The flags of a run that have a value, a dict, by the names that one types."""
     return {
         f"--{name.replace('_', '-')}": value
         for name, value in command.items()
@@ -148,24 +236,30 @@ def format_flags(command):
     }
 
 
-def picture_columns(model, dataset, order, scale=None):
-    """Pictures of images, of their reconstructions, error maps and, if known, true masks.
+def map_scale(model):
+    """The map value to show brightest, the same for all images; `None` without a calibration."""
+    return 1.5 * model.calibration["pixel_threshold"] if model.calibration else None
+
+
+def picture_columns(model, dataset, order):
+    """Pictures of images, of their reconstructions, anomaly maps and, if known, true masks.
 
     Args:
-        model: A `trained_model.TrainedModel`.
-        dataset: An `ImageSet`.
+        model: A `TrainedModel`.
+        dataset: A `Dataset`.
         order: int array: which of the images.
-        scale: As for `page`.
 
     Yields:
         Three or four uint8 arrays `(H, W, 3)` for each image. Few images are held at a time.
     """
+    scale = map_scale(model)
     for start in range(0, len(order), PICTURE_BATCH):
         some = order[start : start + PICTURE_BATCH]
         images, reconstructed, maps = model.reconstruct(dataset.images, some)
+        # Without a calibration, the brightest of the highest-ranked images.
         scale = float(np.quantile(maps, 0.995)) if scale is None else scale
         columns = [drawing.to_rgb(images), drawing.to_rgb(reconstructed)]
-        columns.append(drawing.color_errors(maps, scale))
+        columns.append(drawing.color_maps(maps, scale))
         if dataset.masks is not None:
             masks = image_folders.load_masks([dataset.masks[i] for i in some], maps.shape[1:])
             columns.append(drawing.to_rgb(masks[..., np.newaxis].astype(np.float32)))

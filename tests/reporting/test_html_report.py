@@ -1,4 +1,4 @@
-"""The page, as text and in a real browser."""
+"""The report, as text and in a real browser."""
 
 import json
 import time
@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from pyimagesearch.data import datasets
 from pyimagesearch.detection import metrics, thresholds
-from pyimagesearch.reporting import charts
+from pyimagesearch.reporting import charts, results
 from pyimagesearch.reporting.html_report import MAX_EPOCHS, MAX_MIB, MAX_SCORES, bars, html_report
 from tests import chromium
 
@@ -26,23 +27,32 @@ ODD_NAMES = [
 ]
 
 
-def page(scores, threshold=None, names=None, labels=None, pictures=(), **more):
-    """A page of the given scores, the highest first."""
+def page(scores, threshold=None, names=None, labels=None, evaluation=None, **more):
+    """A page of scores, the highest first."""
     scores = np.asarray(scores, np.float32)
     n = len(scores)
     threshold = float(np.quantile(scores, 0.9)) if threshold is None else threshold
-    edges, logarithmic = charts.bar_edges(scores, threshold)
     names = [f"image {i}" for i in range(n)] if names is None else names
     labels = np.full(n, -1) if labels is None else np.asarray(labels)
-    told = {"score": "mse", "rule": "quantile 0.9", "edges": edges, "logarithmic": logarithmic}
-    return html_report(scores, threshold, names, labels, pictures=pictures, **told | more)
+    detection = results.Detection(
+        dataset=datasets.Dataset(None, names, labels),
+        score="mse",
+        scores=scores,
+        ranking=np.arange(n),
+        seconds=1.0,
+        rule="quantile 0.9",
+        threshold=threshold,
+        flagged=thresholds.flag(scores, threshold),
+        evaluation=evaluation,
+    )
+    return html_report(detection, **more)
 
 
 def pictured(n, side=8, seed=0):
     """Three pictures for each of n images, and what they are."""
     rng = np.random.default_rng(seed)
     pictures = rng.integers(0, 256, (n, 3, side, side, 3), np.uint8)
-    return {"columns": ["Original", "Reconstruction", "Error map"], "pictures": pictures}
+    return {"columns": ["Original", "Reconstruction", "Anomaly map"], "pictures": pictures}
 
 
 def data(text):
@@ -65,7 +75,9 @@ def test_names_can_neither_end_the_data_nor_be_lost():
 
 def test_what_is_no_number_becomes_null():
     training = {"loss": [float("nan"), 0.5], "val_loss": [float("inf")]}
-    text = page([1.0], metrics={"auroc": np.nan}, training=training, settings={"a": {"b": np.nan}})
+    text = page(
+        [1.0], evaluation={"auroc": np.nan}, training=training, settings={"a": {"b": np.nan}}
+    )
     assert data(text)["training"]["loss"] == [None, 0.5]
     assert data(text)["training"]["val_loss"] == [None]
     assert data(text)["metrics"] == {"auroc": None}
@@ -322,7 +334,7 @@ def test_image_is_enlarged_by_enter_and_browsed_by_arrows(show, sixty):
     browser.run("document.querySelector('.card').focus()")
     browser.press("Enter", 13, "\r")
     assert browser.run("$('large').open")
-    assert texts(browser, "#large figcaption") == ["Original", "Reconstruction", "Error map"]
+    assert texts(browser, "#large figcaption") == ["Original", "Reconstruction", "Anomaly map"]
     browser.press("ArrowRight", 39)
     assert texts(browser, "#large-title") == [f"#2 {sixty['names'][1]}"]
     browser.press("ArrowLeft", 37)

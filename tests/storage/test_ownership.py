@@ -343,13 +343,13 @@ def test_file_that_appears_during_a_detection_stays_and_so_do_earlier_results(
         if (trained / name).exists():
             shutil.copy(trained / name, tmp_path)
     (tmp_path / "anomalies.csv").unlink()
-    before, page = contents(tmp_path), results.results_page
+    before, page = contents(tmp_path), results.html_report
 
     def meanwhile(*args, **kwargs):
         (tmp_path / "anomalies.csv").write_bytes(MINE)
         return page(*args, **kwargs)
 
-    monkeypatch.setattr(results, "results_page", meanwhile)
+    monkeypatch.setattr(results, "html_report", meanwhile)
     told = complaint(find_anomalies.main, detection_flags(trained, tmp_path, "--quiet"), capfd)
     assert f"{STRANGERS} {tmp_path / 'anomalies.csv'}" in told
     assert contents(tmp_path) == {**before, tmp_path / "anomalies.csv": MINE}

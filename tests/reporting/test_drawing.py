@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from pyimagesearch.reporting import drawing
+
+
+def test_to_rgb_keeps_three_channels_and_shows_others_in_gray():
+    red = np.zeros((1, 2, 2, 3))
+    red[..., 0] = 1
+    np.testing.assert_array_equal(drawing.to_rgb(red)[0, 0, 0], [255, 0, 0])
+    gray = np.full((1, 2, 2, 1), 0.2)
+    np.testing.assert_array_equal(drawing.to_rgb(gray)[0, 0, 0], [51, 51, 51])
+    np.testing.assert_array_equal(drawing.to_rgb(np.full((1, 1, 1, 1), 1.7))[0, 0, 0], [255] * 3)
+
+
+def test_color_maps_grow_brighter_up_to_the_scale():
+    maps = np.array([[[0.0, 0.1, 0.2, 0.4, 0.8]]])
+    brightness = drawing.color_maps(maps, scale=0.4).sum(axis=-1)[0, 0]
+    assert brightness[0] < 10
+    assert (np.diff(brightness[:4]) > 0).all()
+    assert brightness[4] == brightness[3]
+    assert (drawing.color_maps(np.zeros((1, 2, 2)), scale=0).sum(axis=-1) < 10).all()
+
+
+def test_strips_place_tiles_side_by_side_enlarged_without_blur():
+    one = np.zeros((2, 28, 14, 3), np.uint8)
+    one[:, 0, 0] = 255
+    strips = drawing.strips(one, one)
+    tile = 14 * 4 + 2  # with its frame
+    assert strips.shape == (2, 28 * 4 + 2, tile + 2 + tile, 3)
+    for start in (0, tile + 2):
+        inside = strips[0][1:-1, start + 1 : start + tile - 1]
+        assert set(np.unique(inside)) == {0, 255}
+        assert inside[:4, :4].min() == 255  # one pixel has become 4x4
+        assert inside.sum() == 4 * 4 * 3 * 255
+        frame = strips[0][:, [start, start + tile - 1]]
+        assert (frame == drawing.FRAME).all()
+    assert strips[0][:, tile : tile + 2].min() == 255  # the gap
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((1, 1), (112, 112)),
+        ((28, 28), (112, 112)),
+        ((7, 50), (21, 150)),
+        ((152, 100), (152, 100)),
+        ((256, 128), (152, 76)),
+        ((3, 3000), (1, 152)),
+    ],
+)
+def test_tiles_of_any_size_fit_a_screen_and_are_large_enough(size, shown):
+    tiles = drawing.tiles(np.full((2, *size, 3), 9, np.uint8))
+    assert tiles.shape == (2, *shown, 3)
+    assert (tiles == 9).all()
+    assert drawing.tiles(tiles).shape == tiles.shape
+
+
+def test_tiles_of_large_images_are_averages():
+    stripes = np.zeros((1, 608, 608, 3), np.uint8)
+    stripes[:, ::2] = 200
+    tiles = drawing.tiles(stripes)
+    assert (tiles == 100).all()
+
+
+def test_shorten_name_keeps_the_end_in_one_line():
+    assert drawing.shorten_name("folder/" * 10 + "odd.png").endswith("odd.png")
+    assert len(drawing.shorten_name("x" * 300)) == 24
+    assert drawing.shorten_name("short") == "short"
+    assert drawing.shorten_name("two\nlines") == "two lines"
+
+
+def test_fit_name_cuts_a_name_to_its_room():
+    for room in (30, 60, 90):
+        name = drawing.fit_name("a/long/folder/odd.png", room)
+        assert drawing.text_width(name, drawing.SMALL) <= room
+        assert name.startswith("…")
+        assert "a/long/folder/odd.png".endswith(name[1:])
+    assert drawing.fit_name("odd.png", 200) == "odd.png"
+    assert drawing.fit_name("", 200) == ""
