@@ -12,7 +12,7 @@ from pyimagesearch.reporting import charts, results
 from pyimagesearch.reporting.html_report import MAX_EPOCHS, MAX_MIB, MAX_SCORES, bars, html_report
 from tests import chromium
 
-ODD_NAMES = [
+HOSTILE_NAMES = [
     "<script>window.hurt = 1</script>.png",
     "</script><script>window.hurt = 1</script>",
     "<img src=x onerror='window.hurt = 1'>",
@@ -59,21 +59,21 @@ def data(text):
     return json.loads(text.split('id="data">')[1].split("</script>")[0], parse_constant=pytest.fail)
 
 
-def test_same_input_gives_the_same_page(rng):
+def test_page_of_the_same_input_is_the_same(rng):
     scores = np.sort(rng.random(50))[::-1]
     assert page(scores, **pictured(50)) == page(scores, **pictured(50))
     assert page(scores, **pictured(50)) != page(scores, **pictured(50, seed=1))
 
 
-def test_names_can_neither_end_the_data_nor_be_lost():
-    text = page(np.ones(len(ODD_NAMES)), names=ODD_NAMES)
+def test_page_with_hostile_names_keeps_them_as_data():
+    text = page(np.ones(len(HOSTILE_NAMES)), names=HOSTILE_NAMES)
     assert text.count("<script") == page([1.0]).count("<script")
-    assert data(text)["names"] == ODD_NAMES
-    assert data(text)["bars"] == data(page(np.ones(len(ODD_NAMES))))["bars"]
+    assert data(text)["names"] == HOSTILE_NAMES
+    assert data(text)["bars"] == data(page(np.ones(len(HOSTILE_NAMES))))["bars"]
     text.encode()  # no lone surrogate is left to stumble over
 
 
-def test_what_is_no_number_becomes_null():
+def test_page_with_nan_and_infinity_has_null():
     training = {"loss": [float("nan"), 0.5], "val_loss": [float("inf")]}
     text = page(
         [1.0], evaluation={"auroc": np.nan}, training=training, settings={"a": {"b": np.nan}}
@@ -83,7 +83,7 @@ def test_what_is_no_number_becomes_null():
     assert data(text)["metrics"] == {"auroc": None}
 
 
-def test_page_of_too_much_stays_below_its_cap_and_asks_for_no_more_than_fits(rng):
+def test_page_of_too_much_stays_below_its_cap_and_takes_no_more_than_fits(rng):
     n, asked = 250_000, 0
 
     def noise():
@@ -112,12 +112,12 @@ def test_page_of_too_much_stays_below_its_cap_and_asks_for_no_more_than_fits(rng
     assert len(content["training"]["epochs"]) <= MAX_EPOCHS
 
 
-def test_bars_count_a_score_on_the_threshold_as_not_flagged():
+def test_bars_with_scores_on_the_threshold_count_them_below():
     scores = np.float32([5, 4, 4, 3, 2, 1, 1])
     threshold = 4.0
     edges, logarithmic = charts.bar_edges(scores, threshold)
-    odd = scores == 4
-    counted = bars(scores, edges, logarithmic, odd)
+    anomalous = scores == 4
+    counted = bars(scores, edges, logarithmic, anomalous)
     above = np.array(counted["edges"][:-1]) >= threshold
     assert np.array(counted["images"])[above].sum() == 1
     assert np.array(counted["anomalies"])[~above].sum() == 2
@@ -136,7 +136,7 @@ def test_bars_count_a_score_on_the_threshold_as_not_flagged():
         ([1e-40, 0.0], 0.0),
     ],
 )
-def test_every_score_is_in_a_bar_on_its_side_of_the_threshold(scores, threshold):
+def test_bars_of_any_scores_count_each_on_its_side_of_the_threshold(scores, threshold):
     scores = np.float32(scores)
     edges, logarithmic = charts.bar_edges(scores, threshold)
     assert threshold in edges
@@ -160,7 +160,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def show(browser, tmp_path):
-    """Open a page, and in the end see that it has complained of nothing and asked for nothing."""
+    """Open a page, and check at the end that it has logged no error and requested no address."""
     file = tmp_path / "report.html"
 
     def shown(text, **settings):
@@ -178,7 +178,7 @@ def show(browser, tmp_path):
 
 @pytest.fixture
 def sixty(rng):
-    """Sixty images whose odd ones score high, but not all: a page's arguments."""
+    """The arguments of a page of sixty images, whose anomalies mostly score high."""
     labels = np.where(np.arange(60) < 8, np.arange(60) % 3 != 2, 0)
     labels[50:] = -1
     return {
@@ -206,7 +206,7 @@ def center(browser, selector):
     )
 
 
-def test_page_shows_every_section(show, sixty):
+def test_browser_shows_every_section(show, sixty):
     browser = show(page(**sixty))
     seen = browser.run(
         "[...document.querySelectorAll('section')].filter(s => s.checkVisibility()).map(s => s.id)"
@@ -217,25 +217,25 @@ def test_page_shows_every_section(show, sixty):
     assert browser.run(loaded)
     assert browser.run("[...document.images].every(image => image.alt)")
     assert "<b>x</b>" in texts(browser, "#facts dd")
-    # Every control and landmark has a name to be read out.
+    # Every landmark has a name for screen readers.
     nameless = "section:not([aria-labelledby]), nav:not([aria-label]), svg:not([aria-label])"
     assert browser.run(f"document.querySelectorAll('{nameless}').length") == 0
 
 
-def test_odd_names_stay_text_in_the_browser(show):
-    n = len(ODD_NAMES)
-    browser = show(page(np.arange(n)[::-1], names=ODD_NAMES, **pictured(n)))
+def test_browser_shows_hostile_names_as_text(show):
+    n = len(HOSTILE_NAMES)
+    browser = show(page(np.arange(n)[::-1], names=HOSTILE_NAMES, **pictured(n)))
     browser.run("enlarge(1)")
-    expected = [" ".join(name.split()) for name in ODD_NAMES]
+    expected = [" ".join(name.split()) for name in HOSTILE_NAMES]
     for where in (".card bdi", "#rows bdi"):
         found = [" ".join(text.split()) for text in texts(browser, where)]
         assert found == expected, where
-    assert texts(browser, "#large-title bdi") == [ODD_NAMES[1]]
+    assert texts(browser, "#large-title bdi") == [HOSTILE_NAMES[1]]
     assert browser.run("window.hurt") is None
     assert browser.run("document.scripts.length") == 2
 
 
-def test_gallery_is_sorted_and_paged(show, sixty):
+def test_browser_sorts_and_pages_the_gallery(show, sixty):
     browser = show(page(**sixty))
     by_rank = [f"#{rank}" for rank in range(1, 61)]
     assert texts(browser, ".card b") == by_rank[:24]
@@ -253,7 +253,7 @@ def test_gallery_is_sorted_and_paged(show, sixty):
     assert sort("label") == [by_rank[i] for i in by_label[:24]]
 
 
-def test_table_is_sorted_by_its_heads(show, sixty):
+def test_browser_sorts_the_table_by_its_heads(show, sixty):
     browser = show(page(**sixty))
 
     def click(column):
@@ -272,8 +272,8 @@ def test_table_is_sorted_by_its_heads(show, sixty):
     assert browser.run("document.querySelectorAll('[aria-sort]').length") == 1
 
 
-def judged(browser, sixty):
-    """The threshold of the page, after all that it shows has been checked against ours."""
+def checked_threshold(browser, sixty):
+    """The threshold of the page, once all that it shows agrees with ours."""
     threshold = browser.run("threshold")
     flagged = thresholds.flag(sixty["scores"], threshold)
     assert browser.run("$('count').textContent") == str(flagged.sum())
@@ -281,55 +281,57 @@ def judged(browser, sixty):
     assert browser.run("$('slider').getAttribute('aria-valuetext')").endswith(
         f"{flagged.sum()} of 60 images flagged ({100 * flagged.mean():.{2 - (flagged.mean() >= 0.1)}f}%)"
     )
-    verdict = metrics.evaluate(sixty["scores"], flagged, sixty["labels"])
-    measured = ["–" if verdict[k] is None else f"{verdict[k]:.3f}" for k in ("precision", "recall")]
-    assert texts(browser, "#live dd")[:2] == measured
-    # What the page says to type flags just the same images.
-    typed = float(browser.run("$('flag').textContent").split()[-1])
+    evaluation = metrics.evaluate(sixty["scores"], flagged, sixty["labels"])
+    expected = [
+        "–" if evaluation[k] is None else f"{evaluation[k]:.3f}" for k in ("precision", "recall")
+    ]
+    assert texts(browser, "#at-threshold dd")[:2] == expected
+    # The command that the page shows flags the same images.
+    typed = float(browser.run("$('command').textContent").split()[-1])
     assert (thresholds.flag(sixty["scores"], typed) == flagged).all()
     return threshold
 
 
-def test_threshold_follows_keys_mouse_finger_and_numbers(show, sixty):
+def test_browser_moves_the_threshold_by_keys_mouse_finger_and_numbers(show, sixty):
     browser = show(page(**sixty))
-    first = judged(browser, sixty)
+    first = checked_threshold(browser, sixty)
     assert first == pytest.approx(np.quantile(sixty["scores"], 0.9))
 
     browser.run("$('slider').focus()")
     for _ in range(3):
         browser.press("PageDown", 34)
-    by_keys = judged(browser, sixty)
+    by_keys = checked_threshold(browser, sixty)
     assert by_keys < first
 
     x, y = center(browser, "#histogram")
     browser.drag((x + 50, y), (x, y))
-    by_mouse = judged(browser, sixty)
+    by_mouse = checked_threshold(browser, sixty)
     assert by_mouse == pytest.approx(sixty["scores"].mean(), abs=0.1)
     browser.swipe((x, y), (x + 60, y))
-    by_finger = judged(browser, sixty)
+    by_finger = checked_threshold(browser, sixty)
     assert by_finger > by_mouse
 
     def enter(field, value):
         browser.run(f"$('{field}').value = {value}")
         browser.run(f"$('{field}').dispatchEvent(new Event('change'))")
-        return judged(browser, sixty)
+        return checked_threshold(browser, sixty)
 
-    assert enter("exact", 0.75) == 0.75
-    enter("wanted", 13)
+    assert enter("threshold-value", 0.75) == 0.75
+    enter("n-flagged", 13)
     assert browser.run("$('count').textContent") == "13"
-    enter("wanted", 60)
+    enter("n-flagged", 60)
     assert browser.run("$('count').textContent") == "60"
-    enter("exact", "''")
+    enter("threshold-value", "''")
     assert browser.run("$('count').textContent") == "60"
 
     browser.run("$('reset').click()")
-    assert judged(browser, sixty) == first
+    assert checked_threshold(browser, sixty) == first
     ends = time.monotonic() + 30
-    while browser.run("$('said').textContent") != "6 of 60 images flagged (10.0%)":
+    while browser.run("$('announcement').textContent") != "6 of 60 images flagged (10.0%)":
         assert time.monotonic() < ends
 
 
-def test_image_is_enlarged_by_enter_and_browsed_by_arrows(show, sixty):
+def test_browser_enlarges_an_image_by_enter_and_turns_by_arrows(show, sixty):
     browser = show(page(**sixty))
     browser.run("document.querySelector('.card').focus()")
     browser.press("Enter", 13, "\r")
@@ -347,14 +349,14 @@ def test_image_is_enlarged_by_enter_and_browsed_by_arrows(show, sixty):
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_page_fits_its_window_in_light_and_dark(show, sixty, width, dark):
+def test_browser_fits_the_page_to_its_window_in_light_and_dark(show, sixty, width, dark):
     browser = show(page(**sixty), width=width, dark=dark)
     assert browser.run("document.documentElement.scrollWidth") <= width
     light = browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light != dark
 
 
-def test_print_leaves_out_what_is_to_be_pressed(show, sixty):
+def test_browser_prints_the_page_without_its_controls(show, sixty):
     browser = show(page(**sixty), width=760)
     for media, seen in (("print", False), ("", True)):
         browser.call("Emulation.setEmulatedMedia", media=media)
@@ -368,23 +370,23 @@ def test_print_leaves_out_what_is_to_be_pressed(show, sixty):
     ("scores", "threshold"),
     [([0.5], 0.5), ([0.0] * 3, 0.0), ([3.0, 2, 1], 9.0), ([1e4, 1, 0.9], 2)],
 )
-def test_page_of_next_to_nothing_still_shows(show, scores, threshold):
-    """No labels, no pictures, no notes of the training; few scores, or all the same."""
+def test_browser_shows_a_page_of_next_to_nothing(show, scores, threshold):
+    """No labels, no pictures, no training; few scores, or all equal."""
     browser = show(page(scores, threshold))
     seen = browser.run(
         "[...document.querySelectorAll('section')].filter(s => s.checkVisibility()).map(s => s.id)"
     )
     assert seen == ["threshold", "table"]
-    assert not browser.run("$('truth').checkVisibility()")
+    assert not browser.run("$('evaluation').checkVisibility()")
     assert browser.run("$('count').textContent") == str(np.sum(np.array(scores) > threshold))
     assert "NaN" not in browser.run("document.body.innerText + $('histogram').outerHTML")
 
 
-def test_page_of_many_images_counts_them_all_and_holds_few(show, rng):
+def test_browser_counts_many_images_and_holds_few_elements(show, rng):
     n = 110_000
     scores = np.sort(rng.random(n, np.float32))[::-1]
     browser = show(page(scores, 0.999))
     assert browser.run("$('count').textContent") == f"{np.sum(scores > 0.999):,}"
     assert browser.run("document.querySelectorAll('*').length") < 3000
-    browser.run("move(0)")  # below the lowest score that the page knows, which it does not pass
+    browser.run("setThreshold(0)")  # below the lowest score in the page, where it stops
     assert browser.run("$('count').textContent") == f"{MAX_SCORES - 1:,}"
