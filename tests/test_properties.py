@@ -188,7 +188,7 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
     data = sound.get(suffix) or malicious_files.encoded_image(suffix)
     for _ in range(100):
         path = tmp_path / f"a{suffix}"
-        path.write_bytes(file_trials.mutated(rng, data))
+        path.write_bytes(file_trials.mutate(rng, data))
         with contextlib.suppress(InputError):
             load(path)
 
@@ -198,7 +198,7 @@ def test_models_with_some_bytes_changed_are_read_or_refused(trained, tmp_path):
     rng = random.Random(0)
     members = malicious_files.zip_members((trained / "autoencoder.model").read_bytes())
     for name in ("config.json", "model.weights.h5") * 5:
-        changed = {**members, name: file_trials.mutated(rng, members[name])}
+        changed = {**members, name: file_trials.mutate(rng, members[name])}
         (tmp_path / "a.model").write_bytes(malicious_files.zip_archive(changed.items()))
         with contextlib.suppress(InputError):
             model_files.load_model(tmp_path / "a.model")

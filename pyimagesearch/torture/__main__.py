@@ -1,9 +1,11 @@
-"""What do the scripts withstand? It is tried, with real files and real processes, and counted.
+"""Trials of what the two scripts withstand, with real files and processes, as a table of counts.
 
 python -m pyimagesearch.torture
 """
 
+import functools
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -11,20 +13,24 @@ from pathlib import Path
 
 from pyimagesearch import InputError
 from pyimagesearch.cli.argument_types import Parser, add_output, bounded_number
-from pyimagesearch.cli.console import Narrator, configure_logging, exit_status, save_and_print
+from pyimagesearch.cli.console import configure_logging, exit_status, save_and_print
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 from pyimagesearch.storage import atomic
 from pyimagesearch.torture.file_trials import malicious_file_trials, mutation_trials
 from pyimagesearch.torture.run_trials import (
     PROCESS_TIMEOUT,
+    check_success,
     concurrent_trials,
     full_disk_trials,
     invalid_input_trials,
     kill_trials,
     run_forked,
 )
-from pyimagesearch.torture.trials import FIELDS, TrialCounts, flags_of, scripts
+from pyimagesearch.torture.trials import FIELDS, TrialCounts, scripts, small_run_flags
 
+logger = logging.getLogger("pyimagesearch.torture")
+
+# Name -> function from the parsed flags and a workspace, as `prepare` has left it, to `TrialCounts`.
 PARTS = {
     "files": malicious_file_trials,
     "inputs": invalid_input_trials,
@@ -33,12 +39,12 @@ PARTS = {
     "together": concurrent_trials,
     "fuzz": mutation_trials,
 }
-# These fork processes of their own, before anything in this one has used TensorFlow.
+# These fork processes of their own, which must happen before this one has used TensorFlow.
 FORKING = {"kills", "disk", "together"}
 
 
-def prepare(place):
-    """Make a small source, and train on it and find with it, once."""
+def prepare(workspace):
+    """Make a small source of images, train on it and find anomalies in it, in forked processes."""
     import numpy as np
 
     from pyimagesearch.torture import malicious_files
@@ -46,31 +52,33 @@ def prepare(place):
     rng = np.random.default_rng(0)
     classes = np.repeat([1, 3], [40, 20])
     x = rng.integers(0, 99, (60, 28, 28), np.uint8) + 9 * classes[:, None, None].astype(np.uint8)
-    (place / "tiny.npz").write_bytes(malicious_files.mnist_like(x_train=x, y_train=classes))
-    (place / "trained").mkdir()
-    main = scripts()
-    for script in ("train", "find"):
-        status, printed = run_forked(
-            lambda script=script: main[script](flags_of(script, place, place / "trained"))
-        )
-        if status:
-            raise RuntimeError(f"{script} ended with {status}: {printed}")
+    source = malicious_files.mnist_like(x_train=x, y_train=classes)
+    (workspace / "tiny.npz").write_bytes(source)
+    (workspace / "trained").mkdir()
+    for script, main in scripts().items():
+        flags = small_run_flags(script, workspace, workspace / "trained")
+        check_success(script, *run_forked(functools.partial(main, flags)))
 
 
-def run_part(part, args, place, narrator):
-    """The tallies of one part; if it needs TensorFlow itself, from a process of its own."""
+def run_part(part, args, workspace):
+    """Run the trials of one part, in a forked process if it uses TensorFlow itself.
+
+    Args:
+        part: A key of `PARTS`.
+        args: The parsed flags.
+        workspace: Folder that `prepare` has filled.
+
+    Returns:
+        A list of `TrialCounts`.
+    """
     if part in FORKING:
-        return PARTS[part](args, place, narrator)
-    results = place / "results.json"
+        return PARTS[part](args, workspace)
+    results = workspace / f"{part}.json"
 
     def run():
-        tallies = PARTS[part](args, place, narrator)
-        results.write_text(json.dumps([vars(tally) for tally in tallies]))
+        results.write_text(json.dumps([vars(counts) for counts in PARTS[part](args, workspace)]))
 
-    results.unlink(missing_ok=True)
-    status, printed = run_forked(run, patience=PROCESS_TIMEOUT + args.seconds)
-    if status:
-        raise RuntimeError(f"{part} ended with {status}: {printed[-2000:]}")
+    check_success(part, *run_forked(run, timeout=PROCESS_TIMEOUT + args.seconds))
     return [TrialCounts(**fields) for fields in json.loads(results.read_text())]
 
 
@@ -78,7 +86,8 @@ def parser():
     """The flags of `python -m pyimagesearch.torture`."""
     root = Parser(
         prog="python -m pyimagesearch.torture",
-        description="Try harm, mistakes, kills, full disks and broken files, and count.",
+        description="Try malicious files, invalid input, kills, full disks and mutated files on "
+        "both scripts, and count how each trial ends.",
     )
     add = root.add_argument
     add(
@@ -87,25 +96,28 @@ def parser():
         choices=list(PARTS),
         default=list(PARTS),
         metavar="PART",
-        help=f"which parts: {', '.join(PARTS)} (default: all)",
+        help=f"parts to run: {', '.join(PARTS)} (default: all)",
     )
-    count = bounded_number(int, at_least=1)
     add(
-        "--kills", type=count, default=50, metavar="N", help="of each script (default: %(default)s)"
+        "--kills",
+        type=bounded_number(int, at_least=1),
+        default=50,
+        metavar="N",
+        help="how often each script is killed (default: %(default)s)",
     )
     add(
         "--seconds",
         type=bounded_number(float, above=0),
         default=60,
         metavar="S",
-        help="of fuzzing (default: %(default)s)",
+        help="seconds of loading mutated files (default: %(default)s)",
     )
     add(
         "--seed",
         type=bounded_number(int, at_least=0),
         default=42,
         metavar="N",
-        help="of moments and mutations (default: %(default)s)",
+        help="of the moments of kills and of the mutations (default: %(default)s)",
     )
     add_output(root, "output/torture")
     return root
@@ -113,10 +125,14 @@ def parser():
 
 @exit_status
 def main(argv=None):
-    """Try everything that the flags ask for, save the table and print it."""
+    """Run the parts that the flags name, save the table and print it.
+
+    Raises:
+        InputError: If this system can't fork processes.
+        AssertionError: If a trial did not end as promised.
+    """
     args = parser().parse_args(argv)
     configure_logging()
-    narrator = Narrator()
     if not hasattr(os, "fork"):
         raise InputError("expected a system that can fork processes, found none: take Linux")
 
@@ -129,16 +145,16 @@ def main(argv=None):
 
     path = Path(args.output, "torture.csv")
     atomic.check_writable(path)
-    tallies = []
+    all_counts = []
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder).resolve()
-        prepare(place)
+        workspace = Path(folder).resolve()
+        prepare(workspace)
         for part in args.only:
-            narrator.say(f"{part}...")
-            tallies += run_part(part, args, place, narrator)
-    save_and_print(path, [FIELDS, *(tally.row() for tally in tallies)])
-    if notes := [note for tally in tallies for note in tally.notes]:
-        raise AssertionError("\n".join(notes))
+            logger.info("running the trials of part %s", part)
+            all_counts += run_part(part, args, workspace)
+    save_and_print(path, [FIELDS, *(counts.row() for counts in all_counts)])
+    if failures := [failure for counts in all_counts for failure in counts.failures]:
+        raise AssertionError("\n".join(failures))
 
 
 if __name__ == "__main__":

@@ -1,41 +1,62 @@
-"""Trials of files: malicious ones, and broken ones (fuzzing)."""
+"""Trials of single files: malicious ones, and intact ones mutated at random (fuzzing)."""
 
 import contextlib
+import functools
+import pickle
 import random
 import sys
 import time
 from pathlib import Path
 
 from pyimagesearch import InputError
-from pyimagesearch.torture.trials import TrialCounts, keep
+from pyimagesearch.torture.trials import TrialCounts, keep_copy
 
-# What no file may make the program do.
-FORBIDDEN = {"os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "pty.spawn"}
-FORBIDDEN |= {"socket.connect", "os.spawn", "os.forkpty", "ctypes.dlopen"}
+# What no file may make Python do: see the table of audit events in its documentation.
+FORBIDDEN_EVENTS = {
+    "ctypes.dlopen",
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.system",
+    "pty.spawn",
+    "socket.connect",
+    "subprocess.Popen",
+}
 
 
 class AuditHook:
-    """Notes what Python is asked to do while it is on: see `sys.addaudithook`."""
+    """Records the forbidden audit events of a call; see `sys.addaudithook`.
+
+    Attributes:
+        active: Whether events are being recorded.
+        events: Names of the forbidden events of the last call.
+    """
 
     def __init__(self):
-        self.on, self.seen = False, []
-        sys.addaudithook(self.note)
+        self.active, self.events = False, []
+        sys.addaudithook(self.record)
 
-    def note(self, event, args):
-        if self.on and event in FORBIDDEN:
-            self.seen.append(event)
+    def record(self, event, args):
+        """Record an event, as `sys.addaudithook` reports it."""
+        if self.active and event in FORBIDDEN_EVENTS:
+            self.events.append(event)
 
     def call(self, function):
-        """Call a function; return what it complained of, and what it was seen to do."""
-        self.on, self.seen = True, []
+        """Call a function without arguments.
+
+        Returns:
+            A tuple of the exception that it raised, or `None`, and the list of its events.
+        """
+        self.active, self.events = True, []
         try:
             function()
-            complaint = None
-        except BaseException as fault:
-            complaint = fault
+            return None, self.events
+        except BaseException as error:
+            return error, self.events
         finally:
-            self.on = False
-        return complaint, self.seen
+            self.active = False
 
 
 def loaders():
@@ -44,7 +65,7 @@ def loaders():
     from pyimagesearch.detection import trained_model
     from pyimagesearch.storage import files, model_files
 
-    def image(path):
+    def load_image(path):
         image_files.find_readable([path])
 
     return {
@@ -54,127 +75,136 @@ def loaders():
         ".npy": sources.load_npy,
         ".csv": lambda path: image_folders.load_files(*dataset_files.load_manifest(path)),
         ".json": lambda path: trained_model.parse_calibration(files.load_json(path), "mse", path),
-        **dict.fromkeys((".png", ".jpg", ".bmp"), image),
+        **dict.fromkeys((".png", ".jpg", ".bmp"), load_image),
     }
 
 
-def malicious_file_trials(args, place, narrator):
-    """Load every hostile file that there is a recipe for; each has to be refused."""
+def malicious_contents(model, command):
+    """Every malicious file that there is a recipe for.
+
+    Args:
+        model: The bytes of an intact model.
+        command: The shell command that the files try to run.
+
+    Yields:
+        Tuples of the kind of file, its suffix, the name of its recipe and its bytes.
+    """
     from pyimagesearch.torture import malicious_files, malicious_models
 
-    mark = place / "executed"
-    leave = f"touch {mark}"
-    model = (place / "trained" / "a.model").read_bytes()
-    made = [
-        ("pickles", ".pickle", name, make(leave))
-        for name, make in malicious_files.MALICIOUS_PICKLES.items()
-    ]
-    made += [
-        ("models", ".model", n, make(model, leave))
-        for n, make in malicious_models.MALICIOUS_MODELS.items()
-    ]
-    others = "arrays, images, tables, settings"
-    made += [
-        (others, suffix, n, make(leave))
-        for (suffix, n), make in malicious_files.MALICIOUS_FILES.items()
-    ]
-    load, watch, tallies = loaders(), AuditHook(), {}
-    for kind, suffix, name, content in made:
-        path = place / f"hostile{suffix}"
+    for name, make in malicious_files.MALICIOUS_PICKLES.items():
+        yield "pickles", ".pickle", name, make(command)
+    for name, make in malicious_models.MALICIOUS_MODELS.items():
+        yield "models", ".model", name, make(model, command)
+    for (suffix, name), make in malicious_files.MALICIOUS_FILES.items():
+        yield "arrays, images, tables, settings", suffix, name, make(command)
+
+
+def malicious_file_trials(args, workspace):
+    """Load every malicious file: each must be refused with an `InputError`, and run nothing."""
+    canary = workspace / "executed"
+    model = (workspace / "trained" / "a.model").read_bytes()
+    load, hook, counts = loaders(), AuditHook(), {}
+    for kind, suffix, name, content in malicious_contents(model, f"touch {canary}"):
+        path = workspace / f"malicious{suffix}"
         path.write_bytes(content)
-        complaint, seen = watch.call(lambda read=load[suffix], path=path: read(path))
-        tallies.setdefault(kind, TrialCounts(f"hostile {kind}")).count(
+        error, events = hook.call(functools.partial(load[suffix], path))
+        refused = isinstance(error, InputError)
+        counts.setdefault(kind, TrialCounts(f"malicious {kind}")).count(
             name,
-            None if isinstance(complaint, InputError) else f"accepted, or {complaint!r}",
-            executed=mark.exists() or seen,
-            traceback=complaint is not None and not isinstance(complaint, InputError),
+            None if refused else f"not refused: {error!r}",
+            executed=canary.exists() or events,
+            traceback=error is not None and not refused,
         )
-        mark.unlink(missing_ok=True)
-    return list(tallies.values())
+        canary.unlink(missing_ok=True)
+    return list(counts.values())
 
 
-def mutated(rng, data):
-    """Bytes with a few of them changed, cut out, doubled or put in."""
+def mutate(rng, data):
+    """Bytes with a few of them flipped, overwritten, deleted, repeated or inserted at random."""
     data = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        place = rng.randrange(len(data) + 1)
+        start = rng.randrange(len(data) + 1)
         kind = rng.randrange(6)
-        if kind == 0 and place < len(data):
-            data[place] ^= 1 << rng.randrange(8)
-        elif kind == 1 and place < len(data):
-            data[place] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, ord("."), ord("R"), ord("c")))
+        if kind == 0 and start < len(data):
+            data[start] ^= 1 << rng.randrange(8)
+        elif kind == 1 and start < len(data):
+            data[start] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, ord("."), ord("R"), ord("c")))
         elif kind == 2:
-            del data[place : place + rng.choice((1, 4, 64))]
+            del data[start : start + rng.choice((1, 4, 64))]
         elif kind == 3:
-            data[place:place] = data[place : place + rng.choice((1, 4, 64))]
+            data[start:start] = data[start : start + rng.choice((1, 4, 64))]
         elif kind == 4:
-            data[place:place] = rng.randbytes(rng.choice((1, 4, 8)))
+            data[start:start] = rng.randbytes(rng.choice((1, 4, 8)))
         else:
-            data[place : place + 8] = rng.choice((b"\xff" * 8, bytes(8), b"\x00" * 7 + b"\x7f"))
+            data[start : start + 8] = rng.choice((b"\xff" * 8, bytes(8), b"\x00" * 7 + b"\x7f"))
     return bytes(data[: rng.randrange(len(data) + 1)] if rng.random() < 0.1 else data)
 
 
-def mutation_trials(args, place, narrator):
-    """Load files that were sound until some bytes were changed, for so many seconds."""
-    import pickle
+def mutators(rng, trained):
+    """Ways to mutate intact files.
 
+    Args:
+        rng: A `random.Random`.
+        trained: Folder of the results of a training.
+
+    Returns:
+        A dict from the kind of file to a function that returns a suffix and mutated bytes.
+    """
     import numpy as np
 
-    from pyimagesearch.storage import model_files
     from pyimagesearch.torture import malicious_files
 
-    trained, rng = place / "trained", random.Random(args.seed)
     model = (trained / "a.model").read_bytes()
     images = np.linspace(0, 1, 3 * 5 * 4, dtype=np.float32).reshape(3, 5, 4)
 
-    def changed(suffix, data):
-        return suffix, mutated(rng, data)
-
-    def part_of_model(name):
+    def mutate_member(name):
         members = malicious_files.zip_members(model)
-        members[name] = mutated(rng, members[name])
+        members[name] = mutate(rng, members[name])
         return ".model", malicious_files.zip_archive(members.items())
 
-    kinds = {
-        "pickles": lambda: changed(".pickle", pickle.dumps(images, rng.randrange(6))),
-        "archives of models": lambda: changed(".model", model),
-        "descriptions of models": lambda: part_of_model("config.json"),
-        "weights of models": lambda: part_of_model("model.weights.h5"),
-        "archives of arrays": lambda: changed(".npz", malicious_files.mnist_like()),
-        "arrays": lambda: changed(".npy", malicious_files.npy_header((1, 1, 1))),
-        "images": lambda: (lambda suffix: changed(suffix, malicious_files.encoded_image(suffix)))(
-            rng.choice((".png", ".jpg", ".bmp"))
-        ),
-        "tables": lambda: changed(".csv", (trained / "images.csv").read_bytes()),
-        "settings": lambda: changed(".json", (trained / "a.json").read_bytes()),
+    def mutate_image():
+        suffix = rng.choice((".png", ".jpg", ".bmp"))
+        return suffix, mutate(rng, malicious_files.encoded_image(suffix))
+
+    return {
+        "pickles": lambda: (".pickle", mutate(rng, pickle.dumps(images, rng.randrange(6)))),
+        "models": lambda: (".model", mutate(rng, model)),
+        "configs of models": lambda: mutate_member("config.json"),
+        "weights of models": lambda: mutate_member("model.weights.h5"),
+        ".npz files": lambda: (".npz", mutate(rng, malicious_files.mnist_like())),
+        ".npy files": lambda: (".npy", mutate(rng, malicious_files.npy_header((1, 1, 1)))),
+        "images": mutate_image,
+        "tables": lambda: (".csv", mutate(rng, (trained / "images.csv").read_bytes())),
+        "settings": lambda: (".json", mutate(rng, (trained / "a.json").read_bytes())),
     }
-    load, watch, tallies = loaders(), AuditHook(), []
-    load[".npz"] = merge_counts(
-        load[".npz"], lambda p: model_files.load_reference(p, "local", (8, 8, 1))
-    )
-    for kind, make in kinds.items():
-        tally = TrialCounts(f"broken {kind}")
-        until = time.monotonic() + args.seconds / len(kinds)
-        while time.monotonic() < until:
-            suffix, data = make()
-            path = place / f"fuzz{suffix}"
-            path.write_bytes(data)
-            complaint, seen = watch.call(lambda path=path: load[path.suffix](path))
-            fault = complaint is not None and not isinstance(complaint, InputError)
-            if fault or seen:
-                keep(path, Path(args.output), kind)
-            tally.count(repr(complaint), "fault" if fault else None, seen, fault)
-        narrator.say(f"{tally.what}: {tally.times:,}")
-        tallies.append(tally)
-    return tallies
 
 
-def merge_counts(one, other):
-    """A function that calls two, the second whatever the first has complained of."""
+def mutation_trials(args, workspace):
+    """Load mutated files for some seconds: each must be read, or refused with an `InputError`."""
+    from pyimagesearch.storage import model_files
 
-    def call(path):
+    load, hook, all_counts = loaders(), AuditHook(), []
+    load_source = load[".npz"]
+
+    def load_npz(path):
+        """Read a file both as a source of images and as the reference file of a model."""
         with contextlib.suppress(InputError):
-            one(path)
-        other(path)
+            load_source(path)
+        model_files.load_reference(path, "local", (8, 8, 1))
 
-    return call
+    load[".npz"] = load_npz
+    kinds = mutators(random.Random(args.seed), workspace / "trained")
+    for kind, make in kinds.items():
+        counts = TrialCounts(f"mutated {kind}")
+        end = time.monotonic() + args.seconds / len(kinds)
+        while time.monotonic() < end:
+            suffix, data = make()
+            path = workspace / f"mutated{suffix}"
+            path.write_bytes(data)
+            error, events = hook.call(functools.partial(load[suffix], path))
+            fault = error is not None and not isinstance(error, InputError)
+            if fault or events:
+                keep_copy(path, Path(args.output), counts.what)
+            counts.count(repr(error), "not an InputError" if fault else None, events, fault)
+        all_counts.append(counts)
+    return all_counts

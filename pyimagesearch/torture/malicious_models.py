@@ -1,9 +1,10 @@
-"""What would somebody send as a model who wants to do harm?
+"""Malicious models: recipes of model files that try to run code, read files or fill the memory.
 
-A table of files, for the tests and for `torture`. What can run code here leaves a mark, a file, if
-it is run.
+The tests and `python -m pyimagesearch.torture` run over the table. A recipe takes an intact model
+and the shell command that its file tries to run; see `malicious_files`.
 """
 
+import codecs
 import copy
 import io
 import json
@@ -17,70 +18,83 @@ import h5py
 from pyimagesearch.torture.malicious_files import Call, zip_archive, zip_members
 
 
-def repacked(model, **changes):
-    """A `.keras` archive with other contents; `config` and `weights` are functions of the old."""
+def repack(model, config=None, weights=None):
+    """A `.keras` archive with its config or its weights replaced by a function of the old ones."""
     members = zip_members(model)
-    if "config" in changes:
-        config = changes["config"](json.loads(members["config.json"]))
-        members["config.json"] = config if isinstance(config, bytes) else json.dumps(config)
-    if "weights" in changes:
-        members["model.weights.h5"] = changes["weights"](members["model.weights.h5"])
+    if config is not None:
+        changed = config(json.loads(members["config.json"]))
+        members["config.json"] = changed if isinstance(changed, bytes) else json.dumps(changed)
+    if weights is not None:
+        members["model.weights.h5"] = weights(members["model.weights.h5"])
     return zip_archive(members.items())
 
 
-def with_setting(model, name, value, of="Conv2D"):
-    """The archive with one setting of its first layer of a kind changed."""
+def with_setting(model, name, value, class_name="Conv2D"):
+    """The archive with one setting of its first layer of a class replaced."""
 
-    def change(part):
+    def layers_in(part):
         if isinstance(part, dict):
-            if part.get("class_name") == of and not done:
-                done.append(part["config"].update({name: value}))
-            for item in list(part.values()):
-                change(item)
-        elif isinstance(part, list):
+            if part.get("class_name") == class_name:
+                yield part
+            part = list(part.values())
+        if isinstance(part, list):
             for item in part:
-                change(item)
-        return part
+                yield from layers_in(item)
 
-    done = []
-    return repacked(model, config=change)
+    def change(config):
+        next(layers_in(config))["config"][name] = value
+        return config
+
+    return repack(model, config=change)
+
+
+def with_layer(model, **fields):
+    """The archive with fields of its first inner layer replaced."""
+
+    def change(config):
+        layers = config["config"]["layers"]
+        while "layers" in layers[1]["config"]:
+            layers = layers[1]["config"]["layers"]
+        layers[1].update(copy.deepcopy(fields))
+        return config
+
+    return repack(model, config=change)
 
 
 def with_weights(model, change):
-    """The archive with its weights file changed by a function of the open `h5py.File`."""
+    """The archive with its weights changed by a function of the open `h5py.File`."""
 
-    def rewritten(data):
+    def rewrite(data):
         buffer = io.BytesIO(data)
         with h5py.File(buffer, "r+") as file:
             change(file)
         return buffer.getvalue()
 
-    return repacked(model, weights=rewritten)
+    return repack(model, weights=rewrite)
 
 
-def replaced(file, **how):
-    """Put another data set in the place of the first in an HDF5 file."""
+def replace_dataset(file, link=None, make_layout=None, **settings):
+    """Replace the first dataset of an HDF5 file by a link, a virtual dataset or another dataset."""
     names = []
-    file.visititems(lambda name, thing: names.append(name) if hasattr(thing, "nbytes") else None)
+    file.visititems(lambda name, item: names.append(name) if hasattr(item, "nbytes") else None)
     shape, dtype = file[names[0]].shape, file[names[0]].dtype
     del file[names[0]]
-    if "layout" in how:
-        file.create_virtual_dataset(names[0], how["layout"](shape, dtype))
-    elif "link" in how:
-        file[names[0]] = how["link"]
+    if link is not None:
+        file[names[0]] = link
+    elif make_layout is not None:
+        file.create_virtual_dataset(names[0], make_layout(shape, dtype))
     else:
-        settings = {"shape": shape, "dtype": dtype, **how}
-        file.create_dataset(names[0], **settings)
+        file.create_dataset(names[0], **{"shape": shape, "dtype": dtype, **settings})
 
 
-def virtual(shape, dtype):
-    """A data set that takes its numbers from another file."""
+def virtual_layout(shape, dtype):
+    """The layout of a dataset that takes its numbers from another file."""
     layout = h5py.VirtualLayout(shape, dtype)
     layout[...] = h5py.VirtualSource("/etc/passwd", "all", shape)
     return layout
 
 
-def legacy_hdf5(model):
+def legacy_hdf5():
     """A model as Keras 2 saved it, with a Lambda layer described in an attribute."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -88,20 +102,18 @@ def legacy_hdf5(model):
     return buffer.getvalue()
 
 
-def code(leave):
-    """A Lambda layer's function, as Keras writes it."""
-    import codecs
-
-    function = compile(f"lambda x: __import__('os').system({leave!r})", "", "eval").co_consts[0]
+def lambda_code(command):
+    """The function of a Lambda layer that runs a shell command, as Keras writes it."""
+    function = compile(f"lambda x: __import__('os').system({command!r})", "", "eval").co_consts[0]
     return codecs.encode(marshal.dumps(function), "base64").decode()
 
 
-def function(module, name):
+def function_config(module, name):
     """What Keras writes for a function."""
     return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
-def layer(module, class_name, registered_name=None, /, **config):
+def layer_config(module, class_name, registered_name=None, /, **config):
     """What Keras writes for a layer."""
     return {
         "module": module,
@@ -111,90 +123,79 @@ def layer(module, class_name, registered_name=None, /, **config):
     }
 
 
-def with_layer(model, **layer):
-    """The archive with its first inner layer turned into something else."""
-
-    def change(config):
-        layers = config["config"]["layers"]
-        while "layers" in layers[1]["config"]:
-            layers = layers[1]["config"]["layers"]
-        layers[1].update(copy.deepcopy(layer))
-        return config
-
-    return repacked(model, config=change)
-
-
-def zeros(megabytes):
-    """So many MiB of next to nothing, once it is packed."""
-    return bytes(megabytes * 2**20)
-
-
-# Name -> function from the bytes of a sound model and a shell command to the bytes of another.
+# Name -> function from the bytes of an intact model and a shell command to the bytes of a malicious
+# model.
 MALICIOUS_MODELS = {
-    "HDF5": lambda model, leave: legacy_hdf5(model),
-    "pickle": lambda model, leave: pickle.dumps(Call(os.system, leave)),
-    "empty": lambda model, leave: b"",
-    "empty archive": lambda model, leave: zip_archive([]),
-    "half": lambda model, leave: model[: len(model) // 2],
-    # The very last bytes are but the mark of the suite.
-    "without its end": lambda model, leave: model[:-100],
-    "without weights": lambda model, leave: zip_archive(list(zip_members(model).items())[:2]),
-    "Lambda layer": lambda model, leave: with_layer(
+    "HDF5": lambda model, command: legacy_hdf5(),
+    "pickle": lambda model, command: pickle.dumps(Call(os.system, command)),
+    "empty": lambda model, command: b"",
+    "empty archive": lambda model, command: zip_archive([]),
+    "truncated": lambda model, command: model[: len(model) // 2],
+    # The very last bytes are only the mark that the suite leaves in its archives.
+    "truncated at its end": lambda model, command: model[:-100],
+    "without weights": lambda model, command: zip_archive(list(zip_members(model).items())[:2]),
+    "Lambda layer": lambda model, command: with_layer(
         model,
-        **layer(
+        **layer_config(
             "keras.layers",
             "Lambda",
             function={
                 "class_name": "__lambda__",
-                "config": {"code": code(leave), "defaults": None, "closure": None},
+                "config": {"code": lambda_code(command), "defaults": None, "closure": None},
             },
         ),
     ),
-    "lambda as activation": lambda model, leave: with_setting(
-        model, "activation", {"class_name": "__lambda__", "config": {"value": [code(leave), 0, 0]}}
+    "lambda as activation": lambda model, command: with_setting(
+        model,
+        "activation",
+        {"class_name": "__lambda__", "config": {"value": [lambda_code(command), 0, 0]}},
     ),
-    "custom layer": lambda model, leave: with_layer(
-        model, **layer("evil.layers", "Evil", "evil>Evil")
+    "custom layer": lambda model, command: with_layer(
+        model, **layer_config("evil.layers", "Evil", "evil>Evil")
     ),
-    "known layer, other registered name": lambda model, leave: with_layer(
+    "known layer, other registered name": lambda model, command: with_layer(
         model, registered_name="evil>Evil"
     ),
-    "os.system as activation": lambda model, leave: with_setting(
-        model, "activation", function("os", "system")
+    "os.system as activation": lambda model, command: with_setting(
+        model, "activation", function_config("os", "system")
     ),
-    "subprocess.Popen as layer": lambda model, leave: with_layer(
-        model, **layer("subprocess", "Popen", args=leave, shell=True)
+    "subprocess.Popen as layer": lambda model, command: with_layer(
+        model, **layer_config("subprocess", "Popen", args=command, shell=True)
     ),
-    "builtins.eval as activation": lambda model, leave: with_setting(
-        model, "activation", function("builtins", "eval")
+    "builtins.eval as activation": lambda model, command: with_setting(
+        model, "activation", function_config("builtins", "eval")
     ),
-    "numpy.load as layer": lambda model, leave: with_layer(model, **layer("numpy", "load")),
-    "keras.utils.get_file": lambda model, leave: with_setting(
-        model, "activation", function("keras.utils", "get_file")
+    "numpy.load as layer": lambda model, command: with_layer(
+        model, **layer_config("numpy", "load")
     ),
-    "keras.saving.load_model": lambda model, leave: with_setting(
-        model, "activation", function("keras.saving", "load_model")
+    "keras.utils.get_file": lambda model, command: with_setting(
+        model, "activation", function_config("keras.utils", "get_file")
     ),
-    "keras.config.enable_unsafe_deserialization": lambda model, leave: with_setting(
-        model, "activation", function("keras.config", "enable_unsafe_deserialization")
+    "keras.saving.load_model": lambda model, command: with_setting(
+        model, "activation", function_config("keras.saving", "load_model")
     ),
-    "TFSMLayer": lambda model, leave: with_layer(
-        model, **layer("keras.layers", "TFSMLayer", filepath="/tmp/evil")
+    "keras.config.enable_unsafe_deserialization": lambda model, command: with_setting(
+        model, "activation", function_config("keras.config", "enable_unsafe_deserialization")
     ),
-    "TorchModuleWrapper": lambda model, leave: with_layer(
-        model, **layer("keras.layers", "TorchModuleWrapper", module="gASVevil")
+    "TFSMLayer": lambda model, command: with_layer(
+        model, **layer_config("keras.layers", "TFSMLayer", filepath="/tmp/evil")
     ),
-    "StringLookup of a file": lambda model, leave: with_layer(
-        model, **layer("keras.layers", "StringLookup", vocabulary="/etc/passwd")
+    "TorchModuleWrapper": lambda model, command: with_layer(
+        model, **layer_config("keras.layers", "TorchModuleWrapper", module="gASVevil")
     ),
-    "layer inside a layer": lambda model, leave: with_layer(
+    "StringLookup of a file": lambda model, command: with_layer(
+        model, **layer_config("keras.layers", "StringLookup", vocabulary="/etc/passwd")
+    ),
+    "layer inside a layer": lambda model, command: with_layer(
         model,
-        **layer("keras.layers", "TimeDistributed", layer=layer("keras.layers", "Lambda")),
+        **layer_config(
+            "keras.layers", "TimeDistributed", layer=layer_config("keras.layers", "Lambda")
+        ),
     ),
-    "initializer from elsewhere": lambda model, leave: with_setting(
-        model, "kernel_initializer", layer("evil", "Zeros")
+    "initializer of another module": lambda model, command: with_setting(
+        model, "kernel_initializer", layer_config("evil", "Zeros")
     ),
-    "type of TensorFlow": lambda model, leave: with_setting(
+    "type of TensorFlow": lambda model, command: with_setting(
         model,
         "dtype",
         {
@@ -205,64 +206,67 @@ MALICIOUS_MODELS = {
             "config": [[1], "float32"],
         },
     ),
-    "name that is no text": lambda model, leave: with_layer(model, class_name=["Dense"]),
-    "not JSON": lambda model, leave: repacked(model, config=lambda old: b"{"),
-    "a list": lambda model, leave: repacked(model, config=lambda old: [old]),
-    "a single layer": lambda model, leave: repacked(
-        model, config=lambda old: layer("keras.layers", "Flatten")
+    "class name that is no text": lambda model, command: with_layer(model, class_name=["Dense"]),
+    "not JSON": lambda model, command: repack(model, config=lambda old: b"{"),
+    "a list": lambda model, command: repack(model, config=lambda old: [old]),
+    "a single layer": lambda model, command: repack(
+        model, config=lambda old: layer_config("keras.layers", "Flatten")
     ),
-    "deeply nested": lambda model, leave: repacked(
+    "deeply nested": lambda model, command: repack(
         model, config=lambda old: b"[" * 200_000 + b"]" * 200_000
     ),
-    "path up": lambda model, leave: zip_archive([*zip_members(model).items(), ("../evil", b"x")]),
-    "path from the root": lambda model, leave: zip_archive(
+    "path up": lambda model, command: zip_archive([*zip_members(model).items(), ("../evil", b"x")]),
+    "path from the root": lambda model, command: zip_archive(
         [*zip_members(model).items(), ("/tmp/evil", b"x")]
     ),
-    "one member more": lambda model, leave: zip_archive(
+    "an extra member": lambda model, command: zip_archive(
         [*zip_members(model).items(), ("assets/evil.py", b"x")]
     ),
-    "one member twice": lambda model, leave: zip_archive(
+    "a member twice": lambda model, command: zip_archive(
         [*zip_members(model).items(), ("config.jsoN", b"{}")]
     ).replace(b"config.jsoN", b"config.json"),
-    "zip bomb as description": lambda model, leave: zip_archive(
-        [*list(zip_members(model).items())[::2], ("config.json", zeros(4))], zipfile.ZIP_DEFLATED
-    ),
-    "zip bomb as weights": lambda model, leave: zip_archive(
-        [*list(zip_members(model).items())[:2], ("model.weights.h5", zeros(4))],
+    "zip bomb as config": lambda model, command: zip_archive(
+        [*list(zip_members(model).items())[::2], ("config.json", bytes(4 * 2**20))],
         zipfile.ZIP_DEFLATED,
     ),
-    "huge description": lambda model, leave: repacked(model, config=lambda old: b" " * (2**24 + 1)),
-    "external link": lambda model, leave: with_weights(
-        model, lambda file: replaced(file, link=h5py.ExternalLink("/etc/passwd", "/"))
+    "zip bomb as weights": lambda model, command: zip_archive(
+        [*list(zip_members(model).items())[:2], ("model.weights.h5", bytes(4 * 2**20))],
+        zipfile.ZIP_DEFLATED,
     ),
-    "soft link": lambda model, leave: with_weights(
-        model, lambda file: replaced(file, link=h5py.SoftLink("/"))
+    "huge config": lambda model, command: repack(model, config=lambda old: b" " * (2**24 + 1)),
+    "external link": lambda model, command: with_weights(
+        model, lambda file: replace_dataset(file, link=h5py.ExternalLink("/etc/passwd", "/"))
     ),
-    "numbers in another file": lambda model, leave: with_weights(
-        model, lambda file: replaced(file, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+    "soft link": lambda model, command: with_weights(
+        model, lambda file: replace_dataset(file, link=h5py.SoftLink("/"))
     ),
-    "virtual numbers": lambda model, leave: with_weights(
-        model, lambda file: replaced(file, layout=virtual)
+    "external storage": lambda model, command: with_weights(
+        model, lambda file: replace_dataset(file, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
     ),
-    "text for numbers": lambda model, leave: with_weights(
-        model, lambda file: replaced(file, shape=(3,), dtype=h5py.string_dtype())
+    "virtual dataset": lambda model, command: with_weights(
+        model, lambda file: replace_dataset(file, make_layout=virtual_layout)
     ),
-    "claim of weights": lambda model, leave: with_weights(
-        model, lambda file: replaced(file, shape=(2**40,), dtype="f4", chunks=(2**20,))
+    "text for numbers": lambda model, command: with_weights(
+        model, lambda file: replace_dataset(file, shape=(3,), dtype=h5py.string_dtype())
     ),
-    "packed weights": lambda model, leave: with_weights(
+    "claim of huge weights": lambda model, command: with_weights(
+        model, lambda file: replace_dataset(file, shape=(2**40,), dtype="f4", chunks=(2**20,))
+    ),
+    "compressed weights": lambda model, command: with_weights(
         model,
-        lambda file: replaced(
+        lambda file: replace_dataset(
             file, shape=(2**22,), dtype="f4", chunks=(2**20,), compression="gzip", fillvalue=0
         ),
     ),
-    "weights of another network": lambda model, leave: with_weights(
-        model, lambda file: replaced(file, shape=(3, 1), dtype="f4")
+    "weights of another network": lambda model, command: with_weights(
+        model, lambda file: replace_dataset(file, shape=(3, 1), dtype="f4")
     ),
-    "weights that are no HDF5": lambda model, leave: repacked(model, weights=lambda old: b"x" * 99),
-    "claim of a layer": lambda model, leave: with_setting(model, "units", 2**40, of="Dense"),
-    "claim of a convolution": lambda model, leave: with_setting(model, "filters", 2**30),
-    "claim of an output": lambda model, leave: with_layer(
-        model, **layer("keras.layers", "UpSampling2D", size=[2**20, 2**20])
+    "weights that are no HDF5": lambda model, command: repack(model, weights=lambda old: b"x" * 99),
+    "claim of a huge layer": lambda model, command: with_setting(
+        model, "units", 2**40, class_name="Dense"
+    ),
+    "claim of a huge convolution": lambda model, command: with_setting(model, "filters", 2**30),
+    "claim of a huge output": lambda model, command: with_layer(
+        model, **layer_config("keras.layers", "UpSampling2D", size=[2**20, 2**20])
     ),
 }

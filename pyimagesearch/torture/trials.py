@@ -1,4 +1,4 @@
-"""Trials: how they are counted, and the small runs that they try."""
+"""Trials: their counts, and the small runs of the two scripts that they try."""
 
 import contextlib
 import itertools
@@ -6,20 +6,33 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent.parent
 FIELDS = ("what was tried", "times", "as promised", "executed", "tracebacks", "half-written")
-# What both scripts write, those of the first being what the second reads.
-TRAINED = ("images.pickle", "images.csv", "a.model", "a.json", "a.npz", "vis.png", "plot.png")
-FOUND = ("anomalies.png", "errors.png", "anomalies.csv", "report.json", "report.html")
+# What each script writes; the second reads what the first has written.
+TRAINING_OUTPUTS = (
+    "images.pickle",
+    "images.csv",
+    "a.model",
+    "a.json",
+    "a.npz",
+    "vis.png",
+    "plot.png",
+)
+DETECTION_OUTPUTS = ("anomalies.png", "errors.png", "anomalies.csv", "report.json", "report.html")
 
 
 @dataclass
 class TrialCounts:
-    """How one kind of trial went.
+    """Counts of how the trials of one kind ended.
 
     Attributes:
         what: What was tried.
-        times, as_promised, executed, tracebacks, half_written: How often.
-        notes: What went wrong, one line each.
+        times: How often it was tried.
+        as_promised: How often it ended as promised.
+        executed: How often code from a file was executed.
+        tracebacks: How often it ended in a traceback.
+        half_written: How often it left files that were neither old, new nor absent.
+        failures: What went wrong, one line each.
     """
 
     what: str
@@ -28,59 +41,78 @@ class TrialCounts:
     executed: int = 0
     tracebacks: int = 0
     half_written: int = 0
-    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     def count(self, name, problem=None, executed=False, traceback=False, half_written=False):
-        """Count one trial; all is well where there is no problem."""
+        """Count one trial; it ended as promised if there was no problem of any sort.
+
+        Args:
+            name: What to call the trial among the failures.
+            problem: What went wrong, as text; `None`: nothing.
+            executed: Whether code from a file was executed.
+            traceback: Whether it ended in a traceback.
+            half_written: Whether it left files that are not whole.
+        """
         self.times += 1
         self.executed += bool(executed)
         self.tracebacks += bool(traceback)
         self.half_written += bool(half_written)
         if problem or executed or traceback or half_written:
-            self.notes.append(f"{self.what}: {name}: {problem}")
+            self.failures.append(f"{self.what}: {name}: {problem}")
         else:
             self.as_promised += 1
 
     def row(self):
-        """The numbers, as text in the order of `FIELDS`."""
+        """The counts as text, in the order of `FIELDS`."""
         counts = (self.times, self.as_promised, self.executed, self.tracebacks, self.half_written)
         return self.what, *map(str, counts)
 
 
 def scripts():
-    """Name -> `main` of both scripts, which lie beside the package."""
-    sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+    """Name -> `main` of the two scripts, which lie beside the package."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
     import find_anomalies
     import train_unsupervised_autoencoder
 
     return {"train": train_unsupervised_autoencoder.main, "find": find_anomalies.main}
 
 
-def flags_of(script, place, out, seed=1):
-    """The flags of a small run that writes to the folder `out`."""
+def small_run_flags(script, workspace, out, seed=1):
+    """The flags of a short run.
+
+    Args:
+        script: `"train"` or `"find"`.
+        workspace: Folder with `tiny.npz` to train on, and `trained/` to find anomalies with.
+        out: Folder for the results.
+        seed: Of the training.
+
+    Returns:
+        A list of text.
+    """
     if script == "find":
-        trained = place / "trained"
+        trained = workspace / "trained"
         files = ["-d", trained / "images.pickle", "-m", trained / "a.model", "--output", out]
         return [*map(str, files), "--quiet"]
     files = ["-d", out / "images.pickle", "-m", out / "a.model", "-v", out / "vis.png"]
-    files += ["-p", out / "plot.png", "--source", place / "tiny.npz", "--seed", seed]
+    files += ["-p", out / "plot.png", "--source", workspace / "tiny.npz", "--seed", seed]
     small = ["--contam", "0.1", "--epochs", "1", "--filters", "4", "--latent-dim", "2", "--quiet"]
     return [*map(str, files), *small]
 
 
 def snapshot(folder):
-    """Every file in a folder with its bytes, but for the state of an unfinished training."""
+    """Name -> bytes of every file in a folder, checkpoints of unfinished trainings left out."""
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return {path.name: path.read_bytes() for path in files if path.suffix != ".resume"}
 
 
 def temporary_files(folder):
-    """Names of the files in a folder that were being written by somebody."""
+    """Names of the temporary files in a folder, which an atomic write renames at its end."""
     return [path.name for path in folder.iterdir() if path.match(".*.tmp*")]
 
 
-def keep(path, folder, kind):
-    """Copy a file that has done harm to a folder, under a name that nothing there has yet."""
+def keep_copy(path, folder, kind):
+    """Copy a file to a folder, under a name that is free there: `0-KIND`, `1-KIND` and so on."""
     for number in itertools.count():
         with contextlib.suppress(FileExistsError):
             with Path(folder, f"{number}-{kind}{path.suffix}").open("xb") as file:

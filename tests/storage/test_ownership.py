@@ -265,8 +265,8 @@ def test_torture_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkeyp
 def test_files_that_torture_keeps_take_free_names(tmp_path):
     (tmp_path / "0-arrays.npy").write_bytes(MINE)
     (tmp_path / "harm.npy").write_bytes(b"harm")
-    trials.keep(tmp_path / "harm.npy", tmp_path, "arrays")
-    trials.keep(tmp_path / "harm.npy", tmp_path, "arrays")
+    trials.keep_copy(tmp_path / "harm.npy", tmp_path, "arrays")
+    trials.keep_copy(tmp_path / "harm.npy", tmp_path, "arrays")
     found = {path.name: data for path, data in contents(tmp_path).items()}
     del found["harm.npy"]
     assert found == {"0-arrays.npy": MINE, "1-arrays.npy": b"harm", "2-arrays.npy": b"harm"}

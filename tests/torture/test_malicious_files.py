@@ -1,4 +1,4 @@
-"""Every hostile file and every wrong input of the tables, as the scripts meet them."""
+"""Every malicious file and every invalid input of the tables, read as the scripts read them."""
 
 import shutil
 import tracemalloc
@@ -27,58 +27,56 @@ INPUTS += [("find", name) for name in invalid_inputs.DETECTION_INPUTS]
 
 @pytest.fixture(scope="module")
 def results(trained, tmp_path_factory):
-    """A copy of both scripts' results, to be looked at but not touched."""
+    """A copy of both scripts' results, which the tests must leave unchanged."""
     return shutil.copytree(trained, tmp_path_factory.mktemp("results") / "earlier")
 
 
 @pytest.mark.parametrize("name", malicious_models.MALICIOUS_MODELS)
-def test_hostile_model_is_refused_and_not_run(name, trained, tmp_path):
-    mark = tmp_path / "executed"
-    sound = (trained / "autoencoder.model").read_bytes()
+def test_load_model_when_malicious_refuses_and_runs_nothing(name, trained, tmp_path):
+    canary = tmp_path / "executed"
+    intact = (trained / "autoencoder.model").read_bytes()
     path = tmp_path / "some.model"
-    path.write_bytes(malicious_models.MALICIOUS_MODELS[name](sound, f"touch {mark}"))
+    path.write_bytes(malicious_models.MALICIOUS_MODELS[name](intact, f"touch {canary}"))
     with pytest.raises(InputError, match=r"some\.model ") as refusal:
         model_files.load_model(path)
-    assert not mark.exists()
+    assert not canary.exists()
     assert "\n" not in str(refusal.value)
 
 
-def test_model_that_is_only_packed_anew_is_taken(trained, tmp_path):
+def test_load_model_when_only_repacked_loads(trained, tmp_path):
     """The tables' ways of changing a model do not break it by themselves."""
-    sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(
-        malicious_models.repacked(sound, config=lambda config: config)
-    )
+    intact = (trained / "autoencoder.model").read_bytes()
+    (tmp_path / "a.model").write_bytes(malicious_models.repack(intact, config=lambda old: old))
     model_files.load_model(tmp_path / "a.model")
-    (tmp_path / "a.model").write_bytes(malicious_models.with_weights(sound, lambda file: None))
+    (tmp_path / "a.model").write_bytes(malicious_models.with_weights(intact, lambda file: None))
     model_files.load_model(tmp_path / "a.model")
-    (tmp_path / "a.model").write_bytes(malicious_models.with_setting(sound, "activation", "relu"))
+    (tmp_path / "a.model").write_bytes(malicious_models.with_setting(intact, "activation", "relu"))
     model_files.load_model(tmp_path / "a.model")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_network_of_ours_is_taken_with_all_its_weights(arch, tmp_path):
-    made = architectures.build(make_recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
-    model_files.save_model(tmp_path / "a.keras", made)
+def test_load_model_when_of_any_architecture_loads_all_weights(arch, tmp_path):
+    built = architectures.build(make_recipe("tutorial", arch, batch_norm=True), (9, 8, 3), seed=0)
+    model_files.save_model(tmp_path / "a.keras", built)
     loaded = model_files.load_model(tmp_path / "a.keras")
-    for one, other in zip(made.get_weights(), loaded.get_weights(), strict=True):
+    for one, other in zip(built.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_code_of_the_lambda_layer_would_do_harm_if_it_were_run(tmp_path):
+def test_lambda_code_when_executed_makes_the_canary(tmp_path):
     import base64
     import marshal
     import types
 
-    mark = tmp_path / "executed"
-    code = marshal.loads(base64.b64decode(malicious_models.code(f"touch {mark}")))  # noqa: S302
+    canary = tmp_path / "executed"
+    code = marshal.loads(base64.b64decode(malicious_models.lambda_code(f"touch {canary}")))  # noqa: S302
     types.FunctionType(code, {})(None)
-    assert mark.exists()
+    assert canary.exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "asked_for"),
+    ("name", "reason"),
     [
         ("Lambda layer", "keras.layers.Lambda"),
         ("os.system as activation", "os.function.system"),
@@ -87,27 +85,27 @@ def test_code_of_the_lambda_layer_would_do_harm_if_it_were_run(tmp_path):
         ("path up", "'../evil'"),
         ("zip bomb as weights", "to be unpacked"),
         ("external link", "the ExternalLink"),
-        ("numbers in another file", "lies in another file"),
-        ("claim of a layer", "more weights than it holds"),
-        ("claim of weights", "more numbers than its weights file has bytes for"),
+        ("external storage", "lies in another file"),
+        ("claim of a huge layer", "more weights than it holds"),
+        ("claim of huge weights", "more numbers than its weights file has bytes for"),
         ("HDF5", "is an HDF5 file, which can hide code"),
     ],
 )
-def test_refused_model_is_told_what_it_asked_for(name, asked_for, trained, tmp_path):
-    sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(malicious_models.MALICIOUS_MODELS[name](sound, "true"))
+def test_load_model_when_malicious_names_the_reason(name, reason, trained, tmp_path):
+    intact = (trained / "autoencoder.model").read_bytes()
+    (tmp_path / "a.model").write_bytes(malicious_models.MALICIOUS_MODELS[name](intact, "true"))
     with pytest.raises(InputError) as refusal:
         model_files.load_model(tmp_path / "a.model")
-    assert asked_for in str(refusal.value)
+    assert reason in str(refusal.value)
 
 
 @pytest.mark.parametrize(
     "name",
     [name for name in malicious_models.MALICIOUS_MODELS if "claim" in name or "bomb" in name],
 )
-def test_huge_claim_of_a_model_takes_no_memory(name, trained, tmp_path):
-    sound = (trained / "autoencoder.model").read_bytes()
-    (tmp_path / "a.model").write_bytes(malicious_models.MALICIOUS_MODELS[name](sound, "true"))
+def test_load_model_when_it_claims_huge_sizes_takes_no_memory(name, trained, tmp_path):
+    intact = (trained / "autoencoder.model").read_bytes()
+    (tmp_path / "a.model").write_bytes(malicious_models.MALICIOUS_MODELS[name](intact, "true"))
     tracemalloc.start()
     try:
         with pytest.raises(InputError):
@@ -118,32 +116,34 @@ def test_huge_claim_of_a_model_takes_no_memory(name, trained, tmp_path):
 
 
 @pytest.mark.parametrize(("suffix", "name"), malicious_files.MALICIOUS_FILES)
-def test_hostile_file_of_another_kind_is_refused(suffix, name, tmp_path):
-    mark = tmp_path / "executed"
+def test_loader_when_the_file_is_malicious_refuses(suffix, name, tmp_path):
+    canary = tmp_path / "executed"
     path = tmp_path / f"some{suffix}"
-    path.write_bytes(malicious_files.MALICIOUS_FILES[suffix, name](f"touch {mark}"))
+    path.write_bytes(malicious_files.MALICIOUS_FILES[suffix, name](f"touch {canary}"))
     with pytest.raises(InputError) as refusal:
         file_trials.loaders()[suffix](path)
-    assert not mark.exists()
+    assert not canary.exists()
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(("script", "name"), INPUTS)
-def test_wrong_input_is_one_line_and_nothing_is_written(script, name, results, tmp_path, capfd):
+def test_script_when_input_is_invalid_prints_one_line_and_writes_nothing(
+    script, name, results, tmp_path, capfd
+):
     table = invalid_inputs.TRAINING_INPUTS if script == "train" else invalid_inputs.DETECTION_INPUTS
-    make, words = table[name]
+    make_flags, message = table[name]
     before = trials.snapshot(results)
     names = ("images.pickle", "autoencoder.model", "recon_vis.png", "plot.png")
     flags = [str(results / name) for name in names]
     flags = [word for pair in zip(("-d", "-m", "-v", "-p"), flags, strict=True) for word in pair]
     more = ["--source", "digits"] if script == "train" else ["--output", str(results)]
     flags = flags if script == "train" else flags[:4]
-    assert SCRIPTS[script]([*flags, *more, "--quiet", *make(tmp_path)]) == 2
-    told = capfd.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("error: ")
-    assert told.err.count("\n") == 1
-    assert words in told.err
+    assert SCRIPTS[script]([*flags, *more, "--quiet", *make_flags(tmp_path)]) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
     assert trials.snapshot(results) == before
     assert not (tmp_path / "executed").exists()
 
@@ -154,7 +154,7 @@ def reference(**arrays):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (reference(mean=np.zeros((28, 28, 4), np.float32)), "does not fit it"),
         (reference(mean=np.zeros((9, 9, 4)), precision=np.zeros((9, 9, 4, 4))), "does not fit it"),
@@ -166,8 +166,8 @@ def reference(**arrays):
         (b"", "not a whole .npz file"),
     ],
 )
-def test_reference_that_does_not_belong_to_its_model_is_one_line(
-    content, words, trained, tmp_path, capfd
+def test_find_when_the_reference_file_does_not_fit_prints_one_line(
+    content, message, trained, tmp_path, capfd
 ):
     (tmp_path / "a.model").write_bytes((trained / "autoencoder.model").read_bytes())
     (tmp_path / "a.npz").write_bytes(content)
@@ -175,12 +175,12 @@ def test_reference_that_does_not_belong_to_its_model_is_one_line(
     assert (
         find_anomalies.main([*flags, "--output", str(tmp_path), "--score", "local", "-q", "1"]) == 2
     )
-    told = capfd.readouterr().err
-    assert told.count("\n") == 1
-    assert words in told
+    printed = capfd.readouterr().err
+    assert printed.count("\n") == 1
+    assert message in printed
 
 
-def test_model_of_no_certain_size_is_refused_with_its_shape(tmp_path):
+def test_load_model_when_its_size_is_undefined_names_the_shape(tmp_path):
     import keras
 
     image = keras.Input((None, None, 1))
@@ -190,8 +190,8 @@ def test_model_of_no_certain_size_is_refused_with_its_shape(tmp_path):
         model_files.load_model(tmp_path / "a.keras")
 
 
-def test_model_of_another_layout_and_compiled_is_taken_and_gives_the_same(tmp_path, rng):
-    """What somebody has trained with Keras alone: other layers, an optimizer, a regularizer."""
+def test_load_model_when_trained_with_keras_alone_gives_the_same(tmp_path, rng):
+    """A compiled model with other layers, an optimizer and a regularizer."""
     import keras
 
     layers = keras.layers
