@@ -1,1 +1,1 @@
-"""What a person types, and how they are answered."""
+"""The command line: arguments, messages and exit statuses."""

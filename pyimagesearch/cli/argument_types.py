@@ -1,23 +1,25 @@
-"""Argument types: parsers of flags that the programs have in common."""
+"""Argument types, and the flags that the programs have in common."""
 
 import argparse
 
 from pyimagesearch import InputError
 
-# The names in the tables of `corruptions`, `scoring`, `trainer` and others, which --help can't wait for.
+# The names in the tables of `corruptions`, `scores`, `losses` and others, whose import takes seconds:
+# --help is answered at once.
 CORRUPTIONS = ("noise", "blur", "rotate")
 SCORES = ("mse", "local", "code", "neighbours")
 LOSSES = ("mse", "bce")
 PRECISIONS = ("float32", "bf16")
 STRATEGIES = ("auto", "mirrored", "multiworker")
-# Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
+# A larger amount is a typing error, and would exhaust the memory.
 MAX_CORRUPTION = 1000
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` whose errors are one line and an `InputError`, not an exit."""
+    """An `ArgumentParser` that raises an `InputError` of one line where its base class exits."""
 
     def error(self, message):
+        """Raise an `InputError`."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
@@ -26,11 +28,14 @@ def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):
 
     Args:
         kind: `int` or `float`.
-        at_least, at_most: Bounds that are allowed themselves.
-        below, above: Bounds that are not.
+        at_least, at_most: Inclusive bounds.
+        below, above: Exclusive bounds.
 
     Returns:
-        A function from the text of a flag to its value; it raises `ArgumentTypeError`.
+        A function from the text of a flag to its value.
+
+    Raises:
+        argparse.ArgumentTypeError: From that function, if the text is not such a number.
 
     Example:
         >>> bounded_number(float, at_least=0, below=1)("0.5")
@@ -41,16 +46,16 @@ def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):
         argparse.ArgumentTypeError: expected a whole number, at least 1, received '0'
     """
     bounds = {"at least": at_least, "at most": at_most, "below": below, "above": above}
-    wanted = ["a whole number" if kind is int else "a number"]
-    wanted += [f"{word} {bound}" for word, bound in bounds.items() if bound is not None]
+    expected = ["a whole number" if kind is int else "a number"]
+    expected += [f"{word} {bound}" for word, bound in bounds.items() if bound is not None]
 
     def parse(text):
         try:
             value = kind(text)
         except ValueError:
             value = float("nan")
-        # Written so that NaN, which compares false with everything, is refused by any bound.
-        holds = (
+        # NaN compares false with everything, so that each condition refuses it.
+        valid = (
             value == value
             and abs(value) != float("inf")
             and (at_least is None or value >= at_least)
@@ -58,8 +63,8 @@ def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):
             and (below is None or value < below)
             and (above is None or value > above)
         )
-        if not holds:
-            raise argparse.ArgumentTypeError(f"expected {', '.join(wanted)}, received {text!r}")
+        if not valid:
+            raise argparse.ArgumentTypeError(f"expected {', '.join(expected)}, received {text!r}")
         return value
 
     return parse
@@ -95,25 +100,25 @@ def threshold_value(text):
 
 
 def add_machine_flags(parser):
-    """The flags of both scripts that say on what the work is done, and how exactly."""
+    """Add the flags of both scripts that choose devices and precision."""
     add = parser.add_argument_group("the machine").add_argument
     add(
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="float32 (the default), or bf16: faster where the processor has it, less exact",
+        help="float32 (the default), or bf16: faster where the processor supports it, less exact",
     )
     add(
         "--strategy",
         choices=STRATEGIES,
         default="auto",
         help="auto (the default): the processor, or all GPUs; mirrored: all devices of this "
-        "machine; multiworker: several processes or machines, as TF_CONFIG or Slurm says",
+        "machine; multiworker: several processes or machines, from TF_CONFIG or Slurm",
     )
 
 
 def add_output(parser, default):
-    """Add the flag that says where a table goes, of every program that makes one."""
+    """Add the flag for the folder of a table, of every program that makes one."""
     parser.add_argument(
         "--output",
         default=default,

@@ -1,4 +1,4 @@
-"""The console: exit statuses, narration, progress and tables."""
+"""The console: exit statuses, messages, progress and tables."""
 
 import functools
 import logging
@@ -12,13 +12,17 @@ from pyimagesearch import InputError
 
 logger = logging.getLogger(__name__)
 
-OUT_OF_MEMORY = "there is not enough memory for this: take smaller images, batches or layers"
+OUT_OF_MEMORY = "not enough memory: use smaller images, batches or layers"
 
 
 def print_line(text, stream):
-    """Print a line in whatever letters a stream has; what would steer a terminal is spelt out.
+    """Print a line with control characters, and letters that the stream lacks, escaped.
 
-    Files and strangers' pickles may bear any names.
+    File names may contain anything, such as codes that control a terminal.
+
+    Args:
+        text: The line.
+        stream: A text stream.
     """
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -26,10 +30,10 @@ def print_line(text, stream):
 
 
 def exit_status(main):
-    """Decorate a script's `main(argv)` so that it returns an exit status and never a traceback.
+    """Decorate a script's `main(argv)` so that it returns an exit status.
 
-    0: done. 2: an `InputError`, told in one line. 130: Ctrl-C. 1: a fault of ours, whose
-    traceback is shown since only its author can mend it.
+    0: success. 2: an `InputError`, printed in one line. 130: Ctrl-C. 1: a bug, whose traceback is
+    printed.
     """
 
     @functools.wraps(main)
@@ -45,7 +49,7 @@ def exit_status(main):
             print_line(f"error: {OUT_OF_MEMORY}", sys.stderr)
             return 2
         except BrokenPipeError:
-            # The reader of our output has left (`... | head`): nobody to tell.
+            # The reader of the output is gone (`... | head`): discard the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except KeyboardInterrupt:
@@ -60,12 +64,12 @@ def exit_status(main):
             )
             return 2
         except Exception as error:
-            # TensorFlow's own, which can't be named without importing it.
+            # TensorFlow's class is compared by name, since importing it takes seconds.
             if type(error).__name__ == "ResourceExhaustedError":
                 print_line(f"error: {OUT_OF_MEMORY}", sys.stderr)
                 return 2
             traceback.print_exc()
-            print("error: this is a fault of the program, not of your input", file=sys.stderr)
+            print("error: this is a bug of the program, not of your input", file=sys.stderr)
             return 1
 
     return wrapped
@@ -75,7 +79,7 @@ class ConsoleHandler(logging.Handler):
     """Prints `[INFO]` lines on standard output, `[WARNING]` and worse on standard error."""
 
     def emit(self, record):
-        """Print one record; the streams are looked up now, since tests and notebooks replace them."""
+        """Print one record; streams are looked up late, since notebooks and tests replace them."""
         try:
             stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
             print_line(f"[{record.levelname}] {record.getMessage()}", stream)

@@ -13,10 +13,10 @@ DEFAULT_QUANTILE = 0.999
 
 
 def detection_parser():
-    """The flags of `find_anomalies.py`."""
+    """Make the parser of `find_anomalies.py`."""
     parser = Parser(
         prog="python find_anomalies.py",
-        description="Rank images by how badly an autoencoder reconstructs them.",
+        description="Rank images by how badly an autoencoder reconstructs them, and flag the outliers.",
     )
     add = parser.add_argument
     add(
@@ -32,58 +32,60 @@ def detection_parser():
         "--split",
         choices=["train", "test", "all"],
         default="test",
-        help="of a dataset that has splits (default: %(default)s)",
+        help="which split of a dataset that has splits (default: %(default)s)",
     )
     add(
         "--score",
         choices=SCORES,
         default="mse",
-        help="mse (the default): mean squared error; local: the oddest place, against what is "
-        "usual there; code: how unlikely the code is, and how much it leaves out; neighbours: error "
-        "times distance to the nearest usual images",
+        help="the anomaly score: mse (the default): mean squared error; local: PaDiM-style distance "
+        "at each pixel, the largest counts; code: Mahalanobis distance of the latent code; "
+        "neighbours: k-NN distance to the training images, times the mean squared error",
     )
-    rules = parser.add_argument_group("the threshold, by one rule").add_mutually_exclusive_group()
+    rules = parser.add_argument_group(
+        "the threshold: at most one of these rules"
+    ).add_mutually_exclusive_group()
     rules.add_argument(
         "-q",
         "--quantile",
         type=bounded_number(float, at_least=0, at_most=1),
         metavar="Q",
-        help=f"flag the scores above this quantile of them all (default: {DEFAULT_QUANTILE})",
+        help=f"flag the scores above this quantile of all scores (default: {DEFAULT_QUANTILE})",
     )
     rules.add_argument(
         "--std",
         type=bounded_number(float, above=0),
         metavar="K",
-        help="mean + K standard deviations of the scores of images held out from training",
+        help="mean + K standard deviations of the scores of the images held out from training",
     )
     rules.add_argument(
         "--contamination",
         type=bounded_number(float, above=0, below=1),
         metavar="SHARE",
-        help="flag so large a share of the images",
+        help="flag this share of the images",
     )
     rules.add_argument(
-        "--auto", action="store_true", help="estimate the share from the images alone"
+        "--auto", action="store_true", help="estimate that share from the scores alone"
     )
     rules.add_argument(
         "--threshold",
         type=threshold_value,
         metavar="T",
-        help="a number, or trained: the one learnt on the training images",
+        help="a number, or trained: the threshold calibrated in training",
     )
-    planted = parser.add_argument_group("planted anomalies, to see whether they would be found")
-    planted.add_argument(
+    injected = parser.add_argument_group("synthetic anomalies, to measure how many are found")
+    injected.add_argument(
         "--corrupt",
         type=corruption,
         metavar="SPEC",
-        help="spoil some of the images: noise:S, blur:S or rotate:D, as in training",
+        help="corrupt some of the images: noise:S, blur:S or rotate:D, as in training",
     )
-    planted.add_argument(
+    injected.add_argument(
         "--corrupt-fraction",
         type=bounded_number(float, above=0, at_most=1),
         default=0.05,
         metavar="SHARE",
-        help="how many of them (default: %(default)s)",
+        help="which share of the images (default: %(default)s)",
     )
     add(
         "--output",
@@ -96,15 +98,26 @@ def detection_parser():
         type=bounded_number(int, at_least=1),
         default=25,
         metavar="N",
-        help="how many of the highest-ranked images to picture (default: %(default)s)",
+        help="how many of the highest-ranked images to show (default: %(default)s)",
     )
     add_machine_flags(parser)
-    add("--quiet", action="store_true", help="errors only")
+    add("--quiet", action="store_true", help="print errors only")
     return parser
 
 
 def threshold_rule(args):
-    """The threshold rule that the flags of the detection script name, and its value."""
+    """Find which threshold rule the flags choose.
+
+    Args:
+        args: The parsed flags of the detection script.
+
+    Returns:
+        A tuple of a key of `thresholds.RULES` and the first argument of that rule.
+
+    Example:
+        >>> threshold_rule(detection_parser().parse_args(["-d", "x", "-m", "y", "--std", "3"]))
+        ('std', 3.0)
+    """
     for name in ("std", "contamination", "auto", "threshold", "quantile"):
         value = getattr(args, name)
         if value is not None and value is not False:
@@ -113,7 +126,7 @@ def threshold_rule(args):
 
 
 def format_rule(rule, value):
-    """What to call a rule with its value, as it was asked for.
+    """Write a threshold rule with its value as text.
 
     Example:
         >>> format_rule("std", 3.0), format_rule("auto", True)

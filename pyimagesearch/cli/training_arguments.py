@@ -1,7 +1,6 @@
 """The arguments of train_unsupervised_autoencoder.py.
 
-Standard library only: `--help` and a wrong flag are answered before anything
-slow is imported.
+Only the standard library is imported, so that `--help` and a wrong flag are answered at once.
 """
 
 import argparse
@@ -18,27 +17,27 @@ from pyimagesearch.cli.argument_types import (
 )
 from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe
 
-# Beyond these, a flag is a slip of the finger, which would end in a fight for memory.
+# Larger values are typing errors, and would exhaust the memory.
 MAX_WIDTH = 2**16
 MAX_SIDE = 2**14
 
 
 def training_parser():
-    """The flags of `train_unsupervised_autoencoder.py`."""
+    """Make the parser of `train_unsupervised_autoencoder.py`."""
     robust = RECIPES["robust"]
     parser = Parser(
         prog="python train_unsupervised_autoencoder.py",
-        description="Train an autoencoder on images of which some few do not belong.",
+        description="Train an autoencoder on images, a few of which may be anomalies.",
     )
     add = parser.add_argument
-    add("-d", "--dataset", required=True, metavar="PATH", help="where to pickle the images")
-    add("-m", "--model", required=True, metavar="PATH", help="where to save the autoencoder")
+    add("-d", "--dataset", required=True, metavar="PATH", help="pickle file to save the images to")
+    add("-m", "--model", required=True, metavar="PATH", help="file to save the autoencoder to")
     add(
         "-v",
         "--vis",
         default="recon_vis.png",
         metavar="PATH",
-        help="picture of originals beside reconstructions (default: %(default)s)",
+        help="picture of images beside their reconstructions (default: %(default)s)",
     )
     add(
         "-p",
@@ -55,13 +54,13 @@ def training_parser():
         default="auto",
         help="a folder of images, also of an MVTec AD category; mnist; digits (the 8x8 digits "
         "inside scikit-learn, enlarged); a .npz file in the layout of Keras's MNIST; auto (the "
-        "default): mnist, or digits where it can't be had",
+        "default): mnist, or digits where it can't be downloaded",
     )
     add(
         "--split",
         choices=["train", "test", "all"],
         default="train",
-        help="of a source that has splits (default: %(default)s)",
+        help="which split of a source that has splits (default: %(default)s)",
     )
     add(
         "--valid-label",
@@ -77,13 +76,13 @@ def training_parser():
         nargs="+",
         default=[3],
         metavar="LABEL",
-        help="class or classes that contaminate them, or others (default: 3)",
+        help="class or classes of the anomalies, or others: all that are not normal (default: 3)",
     )
     add(
         "--contam",
         type=bounded_number(float, at_least=0),
         metavar="SHARE",
-        help="contaminating images per normal image (default: 0.01; 0.05 on digits)",
+        help="contamination: anomalies per normal image (default: 0.01; 0.05 on digits)",
     )
     add(
         "--image-size",
@@ -99,7 +98,7 @@ def training_parser():
         type=bounded_number(int, at_least=0),
         default=512,
         metavar="N",
-        help="a folder's images are pickled if they take at most so many MiB (default: %(default)s)",
+        help="pickle a folder's images if they take at most so many MiB (default: %(default)s)",
     )
 
     network = parser.add_argument_group(
@@ -110,57 +109,61 @@ def training_parser():
         "--recipe",
         choices=list(RECIPES),
         default="robust",
-        help="robust (the default): short, ignores suspects; shapes: for many and various "
-        "anomalies, to be judged by --score code; tutorial: the 2020 tutorial's",
+        help="robust (the default): short, and outliers get little weight; shapes: for many and "
+        "various anomalies, to be scored by --score code; tutorial: that of the 2020 tutorial",
     )
     add(
         "--arch",
         choices=list(ARCHITECTURES),
-        help="conv (the default, but for shapes); cnn: convolutions with no dense code; dense: 784-128-64-16 and "
-        "back; dense-deep: 784-512-256-128-16 and back",
+        help="conv (the default, except for shapes): convolutions and a dense latent code; cnn: "
+        "convolutions alone; dense: 784-128-64-16 and back; dense-deep: 784-512-256-128-16 and back",
     )
     add(
         "--filters",
         type=bounded_number(int, at_least=1, at_most=MAX_WIDTH),
         nargs="+",
         metavar="N",
-        help="widths of the layers, from the image towards the code "
-        f"(default: {' '.join(map(str, robust.filters))}, and as said for other --arch)",
+        help="widths of the layers, from the image to the latent code "
+        f"(default: {' '.join(map(str, robust.filters))}; as above for the other --arch)",
     )
     add(
         "--latent-dim",
         type=bounded_number(int, at_least=1, at_most=MAX_WIDTH),
         metavar="N",
-        help=f"length of the code (default: {robust.latent_dim}; 16 if dense)",
+        help=f"length of the latent code (default: {robust.latent_dim}; 16 if dense)",
     )
     add(
         "--batch-norm",
         action=argparse.BooleanOptionalAction,
-        help=f"normalise each layer by batch (default: "
-        f"{'on' if robust.batch_norm else 'off'}, but on if cnn)",
+        help="normalize each layer by batch (default: "
+        f"{'on' if robust.batch_norm else 'off'}; on for cnn)",
     )
-    add("--loss", choices=LOSSES, default="mse", help="mse (the default) or cross-entropy")
+    add(
+        "--loss",
+        choices=LOSSES,
+        default="mse",
+        help="mse (the default): mean squared error; bce: binary cross-entropy",
+    )
     add(
         "--corrupt",
         type=corruption,
         metavar="SPEC",
-        help="learn to restore spoilt images: noise:S (Gaussian, standard deviation S on the "
+        help="train to restore corrupted images: noise:S (Gaussian, standard deviation S on the "
         "[0, 1] scale), blur:S (Gaussian, S pixels), rotate:D (degrees)",
     )
     add(
         "--trim",
         type=bounded_number(float, at_least=0, below=1),
         metavar="SHARE",
-        help="of the images, about, to be doubted by training, which ignores those that are like "
-        "the most suspect; 0 is plain training "
+        help="about which share of the images training may leave out as outliers; 0 leaves out none "
         f"(default: {robust.trim})",
     )
     add(
         "--epochs",
         type=bounded_number(int, at_least=1),
         metavar="N",
-        help=f"passes over the images (default: {robust.epochs}, and more on small sets, "
-        f"to make {robust.min_steps} steps)",
+        help=f"passes over the images (default: {robust.epochs}, and more on few images, to make "
+        f"{robust.min_steps} steps)",
     )
     add(
         "--batch-size",
@@ -172,33 +175,33 @@ def training_parser():
         "--lr",
         type=bounded_number(float, above=0),
         metavar="RATE",
-        help=f"highest learning rate (default: {robust.learning_rate}; 0.001 if dense-deep)",
+        help=f"highest learning rate (default: {robust.learning_rate}; 0.001 for dense-deep)",
     )
     add(
         "--seed",
         type=bounded_number(int, at_least=0, below=2**32),
         default=42,
         metavar="N",
-        help="of everything random (default: %(default)s)",
+        help="seed of everything random (default: %(default)s)",
     )
     add_machine_flags(parser)
     long = parser.add_argument_group("long runs")
     long.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the last finished epoch of an interrupted run with the same settings",
+        help="resume an interrupted run with the same settings after its last complete epoch",
     )
     long.add_argument(
         "--logdir",
         metavar="DIR",
-        help="write the figures of each epoch to this folder, for TensorBoard",
+        help="write the losses of each epoch to this folder, for TensorBoard",
     )
-    parser.add_argument("--quiet", action="store_true", help="errors only")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
     return parser
 
 
 def recipe_from_args(args):
-    """The recipe that the flags of the training script name, with what else they say."""
+    """Make the recipe that the flags of the training script name, changed by their other values."""
     return make_recipe(
         args.recipe,
         args.arch,
@@ -213,11 +216,11 @@ def recipe_from_args(args):
 
 
 def reproduce_command(flags, source):
-    """The command that trains again just as it was done, for a shell.
+    """Write the shell command that repeats a training.
 
     Args:
-        flags: The flags as they were given, a list of text.
-        source: The source that was in the end read: what `auto` stood for.
+        flags: The flags as they were typed, a list of text.
+        source: The source that was read, which `auto` may have chosen.
 
     Example:
         >>> reproduce_command(["-d", "my images.pickle", "-m", "a.model"], "digits")
@@ -227,7 +230,17 @@ def reproduce_command(flags, source):
 
 
 def image_size(args):
-    """Height and width from `--image-size N` or `N M`, or `None`."""
+    """Height and width in pixels from `--image-size N` or `N M`.
+
+    Args:
+        args: The parsed flags of the training script.
+
+    Returns:
+        A tuple of height and width; `None` without the flag.
+
+    Raises:
+        InputError: If the flag has more than two numbers.
+    """
     if args.image_size is None:
         return None
     if len(args.image_size) > 2:

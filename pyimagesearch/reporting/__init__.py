@@ -1,1 +1,1 @@
-"""What a person sees: pictures, tables, a page of HTML."""
+"""Results of a detection: pictures, tables, an interactive report."""
