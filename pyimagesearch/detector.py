@@ -1,4 +1,4 @@
-"""How do those who import find odd images, the way scikit-learn's detectors are used?"""
+"""An autoencoder as a scikit-learn outlier detector."""
 
 import dataclasses
 import math
@@ -14,74 +14,82 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pyimagesearch import InputError
 from pyimagesearch.data import arrays
-from pyimagesearch.detection import calibration, scores, thresholds, trained_model
-from pyimagesearch.runtime.quiet import quiet_retracing
+from pyimagesearch.runtime.quiet import quiet_retracing, quiet_tensorflow
 from pyimagesearch.storage import model_files
-from pyimagesearch.training import losses
 from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe
-from pyimagesearch.training.train import train
 
-# Pixels that go to 255 reach at least this somewhere in a whole set of images.
-DARKEST_WHITE = 64
+with quiet_tensorflow():
+    from pyimagesearch.detection import calibration, scores, thresholds, trained_model
+    from pyimagesearch.training import losses
+    from pyimagesearch.training.train import train
+
+# Images in 0 to 255 have at least one pixel as bright as this.
+MIN_BRIGHTEST_PIXEL = 64
 
 
 class AutoencoderDetector(OutlierMixin, BaseEstimator):
     """An autoencoder as one of scikit-learn's outlier detectors.
 
-    It trains, scores and sets its threshold as the two scripts do: with the same images and
-    `random_state` as their `--seed`, the scores are the same. The conventions are scikit-learn's:
-    in `score_samples` and `decision_function` **lower** means more abnormal, and `predict` gives
-    -1 for outliers and 1 for inliers. `anomaly_score` has the direction of the rest of this
-    package: the higher, the more anomalous.
+    It trains, scores and sets its threshold as the two scripts do: with the same images, and their
+    `--seed` as `random_state`, the scores are the same.
 
-    `X` may be
+    The methods follow scikit-learn: in `score_samples` and `decision_function` **lower** means more
+    abnormal, and `predict` returns -1 for outliers and 1 for inliers. The attributes
+    `decision_scores_` and `threshold_`, and the method `anomaly_score`, follow PyOD and the rest of
+    this package: **higher** means more anomalous.
 
-    - images, `(N, H, W)` or `(N, H, W, C)`, in [0, 1] or in 0 to 255. Which of the two it is, is
-      seen in `fit` and kept;
-    - the same images, each as a row: `(N, H * W * C)`, with `image_shape`. Pipelines and
-      `load_digits().data / 16` have them so;
-    - any other table of numbers, `(N, features)`, without `image_shape`. Each feature is brought
-      to [0, 1] by its smallest and largest value in `fit` (values beyond, in images to come, stay
-      beyond: they can't be reconstructed, and so are found), and a row is taken for an image one
-      pixel high. Where not set otherwise, the network is then a dense one, to which it doesn't
-      matter which feature stands beside which, with a code of half as many numbers as there are
-      features at most.
+    `X` is one of
+
+    - images, `(N, H, W)` or `(N, H, W, C)`, in [0, 1] or in 0 to 255. `fit` finds out which of the
+      two;
+    - the same images as rows, `(N, H * W * C)`, with `image_shape`, as in pipelines and
+      `load_digits().data / 16`;
+    - any other table of numbers, `(N, features)`, without `image_shape`. Each feature is scaled to
+      [0, 1] by its smallest and largest value in `fit`. New values beyond these stay beyond [0, 1],
+      where they cannot be reconstructed and so score high. A row is treated as an image one pixel
+      high. The default network is then a dense one, which does not depend on the order of the
+      features, with a latent code of at most half as many numbers as there are features.
 
     Args:
-        recipe: A key of `recipes.RECIPES`: the settings that are not given here.
-        arch: A key of `recipes.ARCHITECTURES`; `None`: the recipe's own for images,
-            `"dense"` for tables.
-        filters: Widths of the layers, from the image towards the code: a sequence of whole
-            numbers. `None`, here and below: as the recipe says.
-        latent_dim: Length of the code.
-        batch_norm: Whether batch normalisation follows each layer.
-        epochs: Passes over the images. Where not given, small sets get more than the recipe says.
+        recipe: A key of `recipes.RECIPES`: the settings that are not named here.
+        arch: A key of `recipes.ARCHITECTURES`. `None`: that of the recipe for images, `"dense"` for
+            tables.
+        filters: Widths of the layers, from the image to the code: a sequence of whole numbers.
+            `None`, here and below: as in the recipe.
+        latent_dim: Length of the latent code.
+        batch_norm: Whether batch normalization follows each layer.
+        epochs: Passes over the images. `None`: as in the recipe, and more for small sets.
         batch_size: Images per step.
-        learning_rate: Of Adam, at its highest.
-        trim: Share of the images that training ignores as suspects, in [0, 1).
+        learning_rate: Highest learning rate of Adam.
+        trim: Share of the images' weight that training takes from likely outliers, in [0, 1).
         loss: A key of `losses.LOSSES`.
-        scored_by: A key of `scores.SCORES`: what images are judged by. Not called `score`, which is
-            a method in scikit-learn.
-        contamination: Share of the images given to `fit` that are outliers, in (0, 0.5]; or
-            `"auto"`: what stands out from the bulk of their scores, which may be none at all (see
+        scored_by: A key of `scores.SCORES`: the anomaly score. It is not called `score`, which is a
+            method in scikit-learn.
+        contamination: Share of outliers among the images in `fit`, in (0, 0.5]; or `"auto"`: as many
+            as stand out from the bulk of the scores, which may be none (see
             `thresholds.fdr_controlled`).
-        image_shape: `(H, W)` or `(H, W, C)` of images given as rows.
-        random_state: Of everything random: a whole number, a `numpy.random.RandomState`, or
-            `None`, with which no two fits are the same.
+        image_shape: `(H, W)` or `(H, W, C)` of images that come as rows.
+        random_state: Seed of everything random: a whole number, a `numpy.random.RandomState`, or
+            `None`, by which no two fits are the same.
 
     Attributes:
+        decision_scores_: float64 array `(N,)`: the anomaly scores of the training images, at least
+            0; the higher, the more anomalous.
+        threshold_: Anomaly scores above it are outliers.
+        offset_: `-threshold_`: what `decision_function` subtracts from `score_samples`.
         model_: Keras model from `(N, H, W, C)` to the same.
-        offset_: What separates outliers from inliers in `score_samples`.
         history_: A `trainer.History`.
-        reference_: What the score has learnt about normal images: a dict of arrays, may be empty.
+        reference_: What `scoring.fit_reference` returned for the score: a dict of arrays; may be
+            empty.
         image_shape_: `(H, W, C)` of the images that the model takes.
-        n_features_in_: Pixels of an image, all channels, or features of a row.
+        n_features_in_: Number of pixels of an image, over all channels, or of features of a row.
         feature_names_in_: Names of the features, of a table that has them.
-        white_: Value for white in the images given to `fit`, 1 or 255; `None` for tables.
+        pixel_maximum_: Value of white in the images in `fit`, 1 or 255; `None` for tables.
         scaler_: Fitted `MinMaxScaler` for tables; `None` for images.
 
-    Fitted detectors can be pickled, with joblib too. Unpickling runs what a pickle says, like
-    everywhere: open your own only.
+    Fitted detectors can be pickled, also by joblib. Unpickling runs what a pickle contains, as
+    everywhere: open only your own. Detectors pickled by an earlier version load too; those from
+    before `decision_scores_` lack it.
 
     Example:
         >>> from sklearn.datasets import load_digits
@@ -93,7 +101,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         ... )
         >>> detector.fit(rows).model_.input_shape
         (None, 8, 8, 1)
-        >>> (detector.decision_function(rows) < 0).sum().item()
+        >>> (detector.decision_scores_ > detector.threshold_).sum().item()
         2
     """
 
@@ -131,40 +139,39 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None):
-        """Train on images of which some few do not belong, and set the threshold.
+        """Train on images of which a few may be outliers, and set the threshold.
 
         Args:
-            X: See the class.
-            y: Not used: there are no labels.
+            X: Images or a table, as described for the class.
+            y: Not used; there are no labels.
 
         Returns:
             The detector itself.
 
         Raises:
-            ValueError: If `X` is not of a form that is listed there, or a parameter has no
-                meaning.
+            ValueError: If `X` or a parameter is not as described for the class.
         """
         self._check_parameters()
         images = self._images(X, fitting=True)
         generator = check_random_state(self.random_state)
-        # A whole number is the seed itself, so that the scripts give the same with `--seed`.
-        given = isinstance(self.random_state, Integral)
-        seed = int(self.random_state if given else generator.randint(2**31 - 1))
+        # A whole number is the seed itself, by which the scripts give the same results.
+        is_seed = isinstance(self.random_state, Integral)
+        seed = int(self.random_state if is_seed else generator.randint(2**31 - 1))
         with quiet_retracing():
-            fitted = train(images, self._chosen_recipe(), loss=self.loss, seed=seed)
-            self.reference_ = calibration.fit_reference(fitted, images, self.scored_by, seed)
-        self.model_ = fitted.autoencoder
-        self.history_ = fitted.history
-        scores = self._score(images)
+            result = train(images, self._make_recipe(), loss=self.loss, seed=seed)
+            self.reference_ = calibration.fit_reference(result, images, self.scored_by, seed)
+        self.model_ = result.autoencoder
+        self.history_ = result.history
+        self.decision_scores_ = self._score(images)
         if self.contamination == "auto":
-            threshold = thresholds.fdr_controlled(True, scores)
+            self.threshold_ = thresholds.fdr_controlled(True, self.decision_scores_)
         else:
-            threshold = thresholds.quantile(1 - self.contamination, scores)
-        self.offset_ = -threshold
+            self.threshold_ = thresholds.quantile(1 - self.contamination, self.decision_scores_)
+        self.offset_ = -self.threshold_
         return self
 
     def anomaly_score(self, X):
-        """How odd each image is: the opposite of `score_samples`.
+        """How anomalous each image is: `-score_samples(X)`.
 
         Args:
             X: As for `fit`, of the same size.
@@ -176,7 +183,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return self._score(self._images(X))
 
     def score_samples(self, X):
-        """How ordinary each image is.
+        """How normal each image is.
 
         Args:
             X: As for `fit`, of the same size.
@@ -187,18 +194,18 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return -self.anomaly_score(X)
 
     def decision_function(self, X):
-        """`score_samples` less `offset_`: below 0 for outliers.
+        """`score_samples(X) - offset_`: below 0 for outliers.
 
         Args:
             X: As for `fit`, of the same size.
 
         Returns:
-            float64 array `(N,)`.
+            float64 array `(N,)`; the lower, the more abnormal.
         """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
-        """Whether each image belongs.
+        """Which images are outliers.
 
         Args:
             X: As for `fit`, of the same size.
@@ -209,6 +216,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _score(self, images):
+        """Compute the anomaly scores of images in the common form."""
         model = trained_model.TrainedModel(
             self.model_, self.scored_by, {}, self.reference_, None, {}
         )
@@ -216,6 +224,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             return model.score_images(images).astype(np.float64)
 
     def _check_parameters(self):
+        """Raise a `ValueError` or `TypeError` for a parameter that is out of range."""
         for name, table in (
             ("recipe", RECIPES),
             ("arch", (None, *ARCHITECTURES)),
@@ -245,11 +254,12 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
                 f"expected image_shape as (H, W) or (H, W, C), received {self.image_shape}"
             )
 
-    def _chosen_recipe(self):
-        table = self.scaler_ is not None
-        chosen = make_recipe(
+    def _make_recipe(self):
+        """Make the recipe of the parameters, once `X` is known to hold images or a table."""
+        is_table = self.scaler_ is not None
+        recipe = make_recipe(
             self.recipe,
-            self.arch or ("dense" if table else None),
+            self.arch or ("dense" if is_table else None),
             filters=None if self.filters is None else tuple(self.filters),
             latent_dim=self.latent_dim,
             batch_norm=self.batch_norm,
@@ -258,11 +268,11 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             learning_rate=self.learning_rate,
             trim=self.trim,
         )
-        if table and self.latent_dim is None and chosen.latent_dim:
-            # A code as long as the row could repeat it, outliers and all.
-            narrow = max(1, min(chosen.latent_dim, self.n_features_in_ // 2))
-            chosen = dataclasses.replace(chosen, latent_dim=narrow)
-        return chosen
+        if is_table and self.latent_dim is None and recipe.latent_dim:
+            # By a code as long as a row, outliers could be reconstructed as well as inliers.
+            latent_dim = max(1, min(recipe.latent_dim, self.n_features_in_ // 2))
+            recipe = dataclasses.replace(recipe, latent_dim=latent_dim)
+        return recipe
 
     def _images(self, X, fitting=False):
         """Check `X` and bring it into the common form: float32 `(N, H, W, C)`."""
@@ -270,43 +280,43 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         # A table is left as it is: its columns may have names.
         if (X if hasattr(X, "ndim") else np.asarray(X)).ndim in (3, 4):
             X = np.asarray(X)
-            found = (*X.shape[1:], 1)[:3]
-            wanted = shape if fitting else self.image_shape_
-            if wanted is not None and found != (*wanted, 1)[:3]:
+            received = (*X.shape[1:], 1)[:3]
+            expected = shape if fitting else self.image_shape_
+            if expected is not None and received != (*expected, 1)[:3]:
                 raise InputError(
-                    f"expected images of shape {(*wanted, 1)[:3]}, found {found}: bring them to "
-                    "one size"
+                    f"expected images of shape {(*expected, 1)[:3]}, received {received}: resize "
+                    "them"
                 )
-            shape = found
-            X = X.reshape(len(X), math.prod(found))
-        # Among other things this sees to `n_features_in_` and `feature_names_in_`.
+            shape = received
+            X = X.reshape(len(X), math.prod(shape))
+        # This sets or checks `n_features_in_` and `feature_names_in_`, among other things.
         X = validate_data(self, X, reset=fitting)
         if fitting:
             self.scaler_ = MinMaxScaler().fit(X) if shape is None else None
-            self.white_ = None
+            self.pixel_maximum_ = None
             self.image_shape_ = (*(shape or (1, X.shape[1])), 1)[:3]
             if math.prod(self.image_shape_) != X.shape[1]:
                 raise InputError(
                     f"expected rows of {math.prod(self.image_shape_)} numbers, for image_shape="
-                    f"{self.image_shape}, found {X.shape[1]}"
+                    f"{self.image_shape}, received rows of {X.shape[1]}"
                 )
         if self.scaler_ is not None:
             return arrays.to_unit(self.scaler_.transform(X).reshape(-1, *self.image_shape_), 1)
         images = X.reshape(-1, *self.image_shape_)
-        white = arrays.pixel_maximum(images, "X")
+        maximum = arrays.pixel_maximum(images, "X")
         if fitting:
-            if white == 255 and images.dtype != np.uint8 and images.max() < DARKEST_WHITE:
+            if maximum == 255 and images.dtype != np.uint8 and images.max() < MIN_BRIGHTEST_PIXEL:
                 raise InputError(
-                    f"expected pixels in [0, 1] or in 0 to 255 in X, found {images.min():g} to "
-                    f"{images.max():g}: divide them by the value for white"
+                    f"expected pixels in [0, 1] or in 0 to 255 in X, received {images.min():g} to "
+                    f"{images.max():g}: divide them by the value of white"
                 )
-            self.white_ = white
-        elif white > self.white_:
+            self.pixel_maximum_ = maximum
+        elif maximum > self.pixel_maximum_:
             raise InputError(
-                f"expected pixels in [0, 1], as in fit, found them up to {images.max():g}: "
-                "divide them by 255"
+                f"expected pixels in [0, 1], as in fit, received up to {images.max():g}: divide "
+                "them by 255"
             )
-        return arrays.to_unit(images, self.white_)
+        return arrays.to_unit(images, self.pixel_maximum_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -314,6 +324,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return tags
 
     def __getstate__(self):
+        # The network as the bytes of a .keras file, which any version of Keras reads.
         state = dict(super().__getstate__())
         if "model_" in state:
             with tempfile.TemporaryDirectory() as folder:
@@ -323,10 +334,20 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state):
-        state = dict(state)
+        state = upgrade(state)
         if "model_" in state:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "model.keras")
                 path.write_bytes(state["model_"])
                 state["model_"] = model_files.load_model(path)
         super().__setstate__(state)
+
+
+def upgrade(state):
+    """Bring the attributes of a detector that an earlier version has pickled to today's names."""
+    state = dict(state)
+    if "white_" in state:
+        state["pixel_maximum_"] = state.pop("white_")
+    if "offset_" in state:
+        state.setdefault("threshold_", -state["offset_"])
+    return state

@@ -1,8 +1,11 @@
-"""The scikit-learn detector: its conventions to the letter, and the same numbers as the scripts."""
+"""The scikit-learn detector: the conventions of scikit-learn and PyOD, the numbers of the scripts."""
 
 import copy
 import io
 import logging
+import pickle
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -19,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from pyimagesearch.data import dataset_files
 from pyimagesearch.detection import scores, trained_model
 from pyimagesearch.detector import AutoencoderDetector
+from tests.conftest import ROOT
 
 
 def quick(**parameters):
@@ -44,12 +48,12 @@ def fitted(images):
 # All checks have to pass; those of array libraries other than NumPy are skipped by scikit-learn.
 @pytest.mark.slow
 @parametrize_with_checks([quick(epochs=1)])
-def test_scikit_learn_finds_its_conventions_kept(estimator, check):
+def test_detector_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-def test_scores_are_those_of_the_scripts(trained):
+def test_anomaly_score_with_the_seed_of_the_scripts_is_theirs(trained):
     """The same images, the same seed: the same network and threshold, to the bit."""
     images = dataset_files.load_images(trained / "images.pickle")
     model = trained_model.load_trained_model(trained / "autoencoder.model", "local")
@@ -57,7 +61,7 @@ def test_scores_are_those_of_the_scripts(trained):
     np.testing.assert_array_equal(detector.anomaly_score(images), model.score_images(images))
 
 
-def test_lower_is_more_abnormal_but_for_anomaly_score(fitted, images):
+def test_score_samples_of_outliers_are_lower_and_anomaly_scores_higher(fitted, images):
     scores = fitted.score_samples(images)
     assert (scores <= 0).all()
     np.testing.assert_array_equal(fitted.anomaly_score(images), -scores)
@@ -66,25 +70,38 @@ def test_lower_is_more_abnormal_but_for_anomaly_score(fitted, images):
     assert scores[outliers].max() < fitted.offset_ <= scores[~outliers].min()
 
 
-def test_anomaly_score_is_the_squared_error_of_the_network(fitted, images):
+def test_anomaly_score_mse_is_the_mean_squared_error_of_the_network(fitted, images):
     pixels = images[..., np.newaxis].astype(np.float32)
     expected = np.mean((pixels - fitted.model_(pixels).numpy()) ** 2, axis=(1, 2, 3))
     np.testing.assert_allclose(fitted.anomaly_score(images), expected, rtol=1e-5)
 
 
+def test_decision_scores_are_those_of_the_training_images_and_outliers_lie_above_threshold(
+    fitted, images
+):
+    np.testing.assert_array_equal(fitted.decision_scores_, fitted.anomaly_score(images))
+    assert fitted.threshold_ == -fitted.offset_
+    above = fitted.decision_scores_ > fitted.threshold_
+    np.testing.assert_array_equal(above, fitted.predict(images) == -1)
+    assert above.sum() == 2  # the highest 1% of 124, rounded up
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.5])
-def test_contamination_is_the_share_that_fit_predict_flags(images, share):
-    """As in scikit-learn's own detectors: the percentile is interpolated, which rounds up."""
+def test_fit_predict_with_a_contamination_flags_that_share(images, share):
+    """As in scikit-learn's own detectors, the percentile is interpolated, which rounds up."""
     flagged = quick(contamination=share).fit_predict(images) == -1
     assert flagged.sum() == np.ceil(share * (len(images) - 1))
 
 
 @pytest.mark.slow
-def test_contamination_auto_flags_what_stands_out_and_nothing_where_nothing_does(images):
+def test_fit_predict_with_contamination_auto_flags_what_stands_out_and_nothing_of_equal_images(
+    images,
+):
     ones = images[:100]
-    odd = np.append(ones, 1 - ones[:3], axis=0)
-    flagged = quick(contamination="auto", epochs=20, trim=0.05).fit_predict(odd) == -1
+    with_negatives = np.append(ones, 1 - ones[:3], axis=0)
+    detector = quick(contamination="auto", epochs=20, trim=0.05)
+    flagged = detector.fit_predict(with_negatives) == -1
     assert flagged[100:].all()
     assert flagged.sum() < 20
     same = np.repeat(ones[:1], 40, axis=0)
@@ -92,26 +109,27 @@ def test_contamination_auto_flags_what_stands_out_and_nothing_where_nothing_does
 
 
 @pytest.mark.slow
-def test_images_rows_and_bytes_score_alike(fitted, images):
+def test_anomaly_score_of_images_as_rows_or_bytes_is_the_same(fitted, images):
     expected = fitted.anomaly_score(images)
     np.testing.assert_array_equal(fitted.anomaly_score(images[..., np.newaxis]), expected)
     np.testing.assert_array_equal(fitted.anomaly_score(images.reshape(len(images), 64)), expected)
     rows = quick(image_shape=(8, 8)).fit(images.reshape(len(images), 64))
     np.testing.assert_array_equal(rows.anomaly_score(images), expected)
-    white = np.round(images * 255).astype(np.uint8)
-    of_bytes = quick().fit(white).anomaly_score(white)
-    np.testing.assert_array_equal(of_bytes, quick().fit(white / 255).anomaly_score(white / 255))
+    pixels = np.round(images * 255).astype(np.uint8)
+    of_bytes = quick().fit(pixels).anomaly_score(pixels)
+    np.testing.assert_array_equal(of_bytes, quick().fit(pixels / 255).anomaly_score(pixels / 255))
 
 
 @pytest.mark.slow
-def test_white_of_fit_is_kept_for_darker_images(images):
+def test_anomaly_score_of_dark_images_takes_white_from_fit(images):
     detector = quick().fit(np.round(images * 255).astype(np.uint8))
-    black, nearly = np.zeros((1, 8, 8), np.uint8), np.full((1, 8, 8), 1, np.uint8)
-    assert abs(detector.anomaly_score(black) - detector.anomaly_score(nearly)) < 0.01
+    assert detector.pixel_maximum_ == 255
+    black, nearly_black = np.zeros((1, 8, 8), np.uint8), np.ones((1, 8, 8), np.uint8)
+    assert abs(detector.anomaly_score(black) - detector.anomaly_score(nearly_black)) < 0.01
 
 
 @pytest.mark.slow
-def test_colours_are_channels(rng):
+def test_fit_with_color_images_takes_colors_as_channels(rng):
     images = rng.random((30, 6, 5, 3))
     detector = quick().fit(images)
     assert detector.image_shape_ == (6, 5, 3)
@@ -121,23 +139,23 @@ def test_colours_are_channels(rng):
 
 @pytest.fixture
 def table(rng):
-    """Four features that follow from one hidden number, but for the last four rows."""
+    """Four features that follow from one hidden number, except in the last four rows."""
     hidden = np.append(rng.normal(size=196), [2, -2, 2, -2])[:, np.newaxis]
     table = hidden * [1.0, -2.0, 3.0, 0.5] + rng.normal(size=(200, 4)) * 0.01
-    # Each number is usual, but not with the others.
+    # Each number alone is usual; the combination is not.
     table[-4:, 1] *= -1
     return table + [100, 0, 5, 1]
 
 
 @pytest.mark.slow
-def test_table_has_its_odd_rows_found(table):
+def test_predict_for_a_table_finds_rows_of_unusual_combinations(table):
     detector = AutoencoderDetector(epochs=100, contamination=0.02, random_state=0).fit(table)
     assert detector.image_shape_ == (1, 4, 1)
     assert set(np.flatnonzero(detector.predict(table) < 0)) == {196, 197, 198, 199}
 
 
 @pytest.mark.slow
-def test_table_is_scaled_so_that_units_do_not_matter(table):
+def test_anomaly_score_of_a_table_does_not_depend_on_units(table):
     detector, other = quick().fit(table), quick().fit(table * 1024)
     scores = detector.anomaly_score(table)
     np.testing.assert_array_equal(other.anomaly_score(table * 1024), scores)
@@ -145,7 +163,9 @@ def test_table_is_scaled_so_that_units_do_not_matter(table):
 
 
 @pytest.mark.slow
-def test_same_random_state_gives_the_same_and_others_do_not(fitted, images):
+def test_fit_with_the_same_random_state_gives_the_same_scores_and_with_others_does_not(
+    fitted, images
+):
     scores = fitted.anomaly_score(images)
     np.testing.assert_array_equal(quick().fit(images).anomaly_score(images), scores)
     states = [np.random.RandomState(5), np.random.RandomState(5), None]
@@ -157,7 +177,7 @@ def test_same_random_state_gives_the_same_and_others_do_not(fitted, images):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("score", scores.SCORES)
-def test_copies_and_pickles_score_identically(images, score):
+def test_copied_or_unpickled_detector_gives_the_same_scores(images, score):
     detector = quick(scored_by=score).fit(images)
     file = io.BytesIO()
     joblib.dump(detector, file)
@@ -170,15 +190,31 @@ def test_copies_and_pickles_score_identically(images, score):
         assert other.history_.loss == detector.history_.loss
 
 
-def test_clone_has_the_parameters_and_not_the_fit(fitted):
+def test_detector_pickled_by_an_earlier_version_gives_the_same_scores(fitted, images):
+    """`History` lay in the module `training`, white was `white_`, and attributes were fewer."""
+    old = copy.copy(fitted)
+    old.white_ = vars(old).pop("pixel_maximum_")
+    del old.threshold_, old.decision_scores_
+    data = pickle.dumps(old, protocol=0).replace(
+        b"cpyimagesearch.training.trainer\nHistory\n", b"cpyimagesearch.training\nHistory\n"
+    )
+    assert b"training.trainer" not in data
+    loaded = pickle.loads(data)  # noqa: S301 (made above)
+    np.testing.assert_array_equal(loaded.anomaly_score(images), fitted.decision_scores_)
+    assert loaded.threshold_ == fitted.threshold_
+    assert loaded.pixel_maximum_ == 1
+    assert loaded.history_.loss == fitted.history_.loss
+
+
+def test_clone_has_the_parameters_and_is_not_fitted(fitted):
     other = clone(fitted)
     assert other.get_params() == fitted.get_params()
     assert not hasattr(other, "model_")
 
 
 @pytest.mark.slow
-def test_grid_search_finds_its_way_through_parameters(images):
-    truth = np.where(np.arange(len(images)) < 120, 1, -1)
+def test_grid_search_over_parameters_finds_the_best(images):
+    labels = np.where(np.arange(len(images)) < 120, 1, -1)
     search = GridSearchCV(
         quick(),
         {"scored_by": ["mse", "local"], "latent_dim": [2]},
@@ -187,13 +223,13 @@ def test_grid_search_finds_its_way_through_parameters(images):
         error_score="raise",
     )
     order = np.r_[122:124, :122]  # some of the threes in either half
-    search.fit(images[order], truth[order])
+    search.fit(images[order], labels[order])
     assert search.best_params_["scored_by"] in scores.SCORES
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 @pytest.mark.slow
-def test_pipeline_hands_rows_and_images_through(images):
+def test_pipeline_passes_rows_and_images_on(images):
     rows = images.reshape(len(images), 64)
     ranks = make_pipeline(QuantileTransformer(n_quantiles=20), quick(image_shape=(8, 8)))
     assert set(ranks.fit_predict(rows)) == {1, -1}
@@ -203,11 +239,22 @@ def test_pipeline_hands_rows_and_images_through(images):
 
 
 @pytest.mark.slow
-def test_warnings_of_retracing_are_not_told(fitted, images, caplog):
+def test_predict_again_and_again_does_not_warn_of_retracing(fitted, images, caplog):
     caplog.set_level(logging.WARNING, logger="tensorflow")
     for _ in range(8):
         fitted.predict(images)
     assert "retracing" not in caplog.text
+
+
+def test_import_and_fit_in_a_new_process_print_nothing():
+    code = """
+import numpy as np
+from pyimagesearch.detector import AutoencoderDetector
+images = np.random.default_rng(0).random((20, 8, 8), np.float32)
+AutoencoderDetector(epochs=1).fit(images).predict(images)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -228,31 +275,31 @@ def test_warnings_of_retracing_are_not_told(fitted, images, caplog):
         ({"image_shape": (64,)}, "expected image_shape as .H, W. or"),
         ({"filters": (0,)}, "filters"),
         ({"random_state": -1}, "random_state|seed|Seed"),
-        ({"image_shape": (4, 4)}, "expected images of shape .4, 4, 1., found .8, 8, 1."),
+        ({"image_shape": (4, 4)}, "expected images of shape .4, 4, 1., received .8, 8, 1."),
     ],
 )
-def test_parameter_without_meaning_is_refused(images, parameters, message):
+def test_fit_with_a_parameter_out_of_range_is_refused(images, parameters, message):
     with pytest.raises(ValueError, match=message):
         quick(**parameters).fit(images)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("wrong", "message"),
     [
         (np.zeros((10, 8)), "expected rows of 64 numbers"),
         (np.zeros((10, 8, 8, 1, 1)), "dim 5"),
         (np.full((10, 8, 8), np.nan), "NaN"),
         (np.full((10, 8, 8), -0.1), r"in \[0, 1\]"),
-        (load_digits().images, "0 to 16: divide them by the value for white"),
+        (load_digits().images, "0 to 16: divide them by the value of white"),
         (np.zeros((0, 8, 8)), "0 sample"),
     ],
 )
-def test_what_is_no_set_of_images_is_refused(given, message):
+def test_fit_with_an_array_that_holds_no_images_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
-        quick(image_shape=(8, 8)).fit(given)
+        quick(image_shape=(8, 8)).fit(wrong)
 
 
-def test_fit_that_fails_leaves_nothing_to_predict_with(images):
+def test_predict_after_a_failed_fit_is_refused(images):
     detector = quick(contamination=None)
     with pytest.raises(TypeError, match="contamination must be"):
         detector.fit(images)
@@ -264,13 +311,13 @@ def test_fit_that_fails_leaves_nothing_to_predict_with(images):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("wrong", "message"),
     [
-        (np.zeros((10, 4, 16)), "expected images of shape .8, 8, 1., found .4, 16, 1."),
+        (np.zeros((10, 4, 16)), "expected images of shape .8, 8, 1., received .4, 16, 1."),
         (np.zeros((10, 63)), "63 features"),
         (np.full((10, 8, 8), 200, np.uint8), "up to 200: divide"),
     ],
 )
-def test_what_fit_has_not_seen_the_like_of_is_refused(fitted, given, message):
+def test_predict_for_images_unlike_those_of_fit_is_refused(fitted, wrong, message):
     with pytest.raises(ValueError, match=message):
-        fitted.predict(given)
+        fitted.predict(wrong)
