@@ -203,8 +203,11 @@ def test_pixels_from_0_to_255_are_converted_and_told(trained, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--source", "nowhere.npz"], "there is no file nowhere.npz"),
-        (["--source", "photos"], "expected auto, mnist, digits or a .npz file, or a folder"),
+        (["--source", "nowhere.npz"], "found no file or folder at nowhere.npz: check the path"),
+        (
+            ["--source", "photos"],
+            "source of images, found no file or folder at photos: check the path",
+        ),
         (["--valid-label", "12"], "no image has the label 12"),
         (["--anomaly-label", "1"], "can't be normal and an anomaly"),
         (["--contam", "2"], "asks for 364 anomalies and there are 183"),
@@ -235,7 +238,7 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
     (tmp_path / "unfit.csv").write_text("index,name,label\n0,a,0\n")
     (tmp_path / "evil.pickle").write_bytes(b"cos\nsystem\n(Vtouch executed\ntR.")
 
-    assert "there is no file" in told(tmp_path / "missing.pickle", model)
+    assert "found no file or folder at" in told(tmp_path / "missing.pickle", model)
     assert "there is no file" in told(images, tmp_path / "missing.model")
     (tmp_path / "empty").mkdir()
     assert "files in" in told(tmp_path / "empty", model)

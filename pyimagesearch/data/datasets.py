@@ -64,6 +64,7 @@ def load(source, split="train", size=None, grayscale=False, on_progress=None):
         >>> load("digits").images.shape
         (1797, 28, 28, 1)
     """
+    check_exists(source, "a source of images")
     if not is_source(source):
         raise InputError(
             f"expected {', '.join(SOURCES)} or a .npz file, or a folder of images, as source of "
@@ -78,6 +79,12 @@ def load(source, split="train", size=None, grayscale=False, on_progress=None):
             f"{source}, whose images are taken as they are: leave these flags out"
         )
     return SOURCES[source](split) if source in SOURCES else load_npz(source, split)
+
+
+def check_exists(path, expected):
+    """Raise an `InputError` if a path is neither a key of `SOURCES` nor exists."""
+    if path not in SOURCES and not Path(path).exists():
+        raise InputError(f"expected {expected}, found no file or folder at {path}: check the path")
 
 
 def is_source(name):
@@ -219,6 +226,7 @@ def open_dataset(path, split="test", image_shape=None, valid_label=None, on_prog
     Raises:
         InputError: If there are no such images.
     """
+    check_exists(path, "a dataset of images")
     if is_folder(path):
         size, grayscale = image_shape[:2], image_shape[2] == 1
         source = load(path, split, size, grayscale, on_progress)

@@ -58,8 +58,8 @@ def black_images(height, width, depth=1):
 # Name -> function from a scratch folder to flags of the training script, and a part of the error
 # that they are answered with. The flags follow `--source digits`.
 TRAINING_INPUTS = {
-    "source missing": (lambda tmp: ["--source", "no/such.npz"], "there is no file no/such.npz"),
-    "source unknown": (lambda tmp: ["--source", "photos"], "expected auto, mnist, digits"),
+    "source missing": (lambda tmp: ["--source", "no/such.npz"], "no file or folder at no/such.npz"),
+    "source unknown": (lambda tmp: ["--source", "photos"], "no file or folder at photos"),
     "source an empty folder": (lambda tmp: ["--source", make_folder(tmp / "e")], "files in"),
     "source an empty file": (
         lambda tmp: ["--source", write_file(tmp / "e.npz", b"")],
@@ -92,7 +92,10 @@ TRAINING_INPUTS = {
         lambda tmp: ["--source", write_images(tmp / "b", b"", encoded_image(".png")[:60])],
         "can be decoded",
     ),
-    "source unreadable": (lambda tmp: ["--source", "/proc/self/mem/x.npz"], "get it again"),
+    "source unreadable": (
+        lambda tmp: (tmp / "x.npz").symlink_to("/proc/self/mem") or ["--source", f"{tmp}/x.npz"],
+        "get it again",
+    ),
     "size of a source that is no folder": (
         lambda tmp: ["--image-size", "9"],
         "leave these flags out",
@@ -148,7 +151,7 @@ TRAINING_INPUTS = {
 
 # The same for the detection script.
 DETECTION_INPUTS = {
-    "dataset missing": (lambda tmp: ["-d", "no.pickle"], "there is no file"),
+    "dataset missing": (lambda tmp: ["-d", "no.pickle"], "no file or folder at no.pickle"),
     "dataset an empty folder": (lambda tmp: ["-d", make_folder(tmp / "e")], "files in"),
     "dataset empty": (lambda tmp: ["-d", write_file(tmp / "e.pickle", b"")], "not a whole pickle"),
     "dataset truncated": (

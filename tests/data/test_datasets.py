@@ -1,6 +1,7 @@
+import contextlib
 import shutil
 import socket
-import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -151,7 +152,7 @@ def test_npz_without_the_arrays_names_those_it_has(tmp_path):
 
 
 def test_npz_that_is_missing_broken_or_a_folder_is_refused(tmp_path, npz):
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match=r"no file or folder at .*none\.npz: check the path"):
         datasets.load(str(tmp_path / "none.npz"))
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(InputError, match="folder"):
@@ -164,9 +165,17 @@ def test_npz_that_is_missing_broken_or_a_folder_is_refused(tmp_path, npz):
             datasets.load(path)
 
 
-def test_unknown_source_is_refused_with_the_choices():
+def test_source_of_another_kind_is_refused_with_the_choices(tmp_path):
+    (tmp_path / "images.txt").touch()
     with pytest.raises(InputError, match="auto, mnist, digits or a .npz .* folder of images"):
-        datasets.load("no/such/thing")
+        datasets.load(tmp_path / "images.txt")
+
+
+def test_path_that_does_not_exist_is_reported_as_such():
+    with pytest.raises(InputError, match="source of images, found no file or folder at no/such: "):
+        datasets.load("no/such")
+    with pytest.raises(InputError, match="dataset of images, found no file or folder at no/such: "):
+        datasets.open_dataset("no/such", image_shape=(4, 4, 1))
 
 
 def draw(path, value, shape=(6, 4)):
@@ -412,38 +421,37 @@ def test_npy_that_is_missing_broken_or_something_else_is_refused(tmp_path, npz):
         sources.load_npy(tmp_path / "c.npy")
 
 
-@pytest.fixture
-def silent_server():
-    """The address of a server that accepts connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/mnist.npz"
+def test_server_that_never_accepts_is_given_up_after_its_first_address(monkeypatch):
+    with socket.socket() as server, contextlib.ExitStack() as stack:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):  # as many as fill its queue
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        address = socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 16)
+        started = time.monotonic()
+        assert not sources.is_reachable(("nowhere.invalid", 443), 0.2)
+        assert time.monotonic() - started < 2
 
 
-def test_server_that_never_answers_is_given_up(silent_server):
-    assert not sources.is_reachable(silent_server, seconds=0.2)
+def test_proxy_is_left_to_keras(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    assert sources.is_reachable(("nowhere.invalid", 443), 0.2)
 
 
-def test_name_look_up_that_hangs_is_given_up(monkeypatch):
-    forever = threading.Event()
-
-    def hang(*_, **__):
-        forever.wait(60)
-        raise socket.gaierror("at last")
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    assert not sources.is_reachable("http://nowhere.invalid/", seconds=0.2)
-    forever.set()
-
-
-def test_auto_without_a_network_is_the_digits_and_mnist_says_how_to_get_it(
-    monkeypatch, tmp_path, silent_server
-):
+def test_auto_without_an_answer_is_the_digits_and_mnist_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(sources, "MNIST_URL", silent_server)
     monkeypatch.setattr(sources, "DOWNLOAD_TIMEOUT", 0.2)
-    assert datasets.load("auto").name == "digits"
-    with pytest.raises(sources.SourceUnavailable, match=r"--source PATH/TO/mnist\.npz"):
-        datasets.load("mnist")
+    # A server that accepts connections and never answers.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address])
+        assert datasets.load("auto").name == "digits"
+        with pytest.raises(sources.SourceUnavailable, match=r"--source PATH/TO/mnist\.npz"):
+            datasets.load("mnist")
+    assert socket.getdefaulttimeout() is None
 
 
 def test_damaged_mnist_in_the_cache_does_not_stop_auto(monkeypatch, tmp_path):
