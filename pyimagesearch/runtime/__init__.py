@@ -1,1 +1,1 @@
-"""Devices, workers, and the peace of the terminal."""
+"""Devices and workers, and libraries kept quiet."""

@@ -1,8 +1,8 @@
-"""On which devices does the work run, who does which share of it, and how do they agree?
+"""Distribution over devices and workers, by `tf.distribute`.
 
-TensorFlow does the work (`tf.distribute`); this only deals it out. One loop serves one device and
-many: each global batch is cut into as many slices as there are devices, in its order, and each
-process reads the images of its own slices alone.
+One code path serves one device and many. A worker is a process, which has one or several devices,
+and each device holds a replica of the network. Each global batch is cut, in its order, into a slice
+for each device; a worker reads the images of its own slices alone.
 """
 
 import json
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from pyimagesearch import InputError
 
-# Seconds after which a process stops waiting for the others: at work, and until they have come.
+# Seconds for which a worker waits for the others: in an all-reduce, and at the start.
 COLLECTIVE_TIMEOUT, STARTUP_TIMEOUT = 60, 300
 TF_CONFIG_HINT = (
     'set TF_CONFIG to {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", '
@@ -25,18 +25,17 @@ TF_CONFIG_HINT = (
 
 
 class Cluster:
-    """All the devices that work together, and the place of this process among them.
+    """The devices that work together, and the place of this worker among them.
 
     Args:
-        strategy: A `tf.distribute.Strategy`; TensorFlow's default one, of one device, unless
-            given.
-        worker: The number of this process, from 0; 0 is the chief, which writes the results.
-        workers: How many processes there are, each with as many devices as this one.
+        strategy: A `tf.distribute.Strategy`. `None`: TensorFlow's default one, of one device.
+        worker: Index of this worker, from 0.
+        workers: Number of workers. Each has as many devices as the others.
 
     Attributes:
-        strategy, worker, workers: As given.
-        devices: How many devices there are in all processes together.
-        chief: Whether this process writes the results.
+        strategy, worker, workers: The same.
+        devices: Number of devices of all workers together.
+        is_chief: Whether this worker is the chief, worker 0, which alone writes files.
 
     Example:
         >>> cluster = Cluster()
@@ -49,37 +48,42 @@ class Cluster:
         self.worker, self.workers = worker, workers
         self.devices = self.strategy.num_replicas_in_sync
         self.is_chief = worker == 0
-        here = self.devices // workers
-        # The devices of this process are those from `first` up to `after`.
-        self._first, self._after = worker * here, (worker + 1) * here
+        per_worker = self.devices // workers
+        # The devices of this worker are those from `first` up to but not including `last`.
+        self._first, self._last = worker * per_worker, (worker + 1) * per_worker
 
     @contextmanager
     def scope(self):
-        """Whatever is built within has its variables on all devices, equal at all times."""
+        """Within this context, variables are created on all devices and kept equal."""
         with self.strategy.scope(), worker_loss_as_input_error():
             yield
 
     def local_slice(self, n):
-        """Which part of a batch of `n` images belongs to this process, as a slice."""
+        """Slice of this worker's part of a global batch of `n` images."""
         bounds = self._bounds(n)
         return slice(bounds[0], bounds[-1])
 
     def _bounds(self, n):
-        """Where in a batch the slices of this process's devices begin, and where they end."""
-        each, rest = divmod(n, self.devices)
-        return [i * each + min(i, rest) for i in range(self._first, self._after + 1)]
+        """Bounds of the slices of this worker's devices in a global batch of `n` images."""
+        size, rest = divmod(n, self.devices)
+        return [i * size + min(i, rest) for i in range(self._first, self._last + 1)]
 
     def replicate(self, function, *signature):
-        """Compile a function so that each device of this process runs it on its slice of a batch.
+        """Compile a function so that each replica runs it on its slice of a global batch.
 
         Args:
-            function: From tensors to a tensor, all with the batch as their first axis; single
-                numbers may be among the arguments too.
+            function: Function from tensors to a tensor, all of which have the batch as first axis;
+                scalars may be among the arguments too.
             *signature: A `tf.TensorSpec` for each argument.
 
         Returns:
-            A function from `n`, the size of the batch in all processes together, and the arrays
-            of this process's own part of it, to a NumPy array: the results for that part.
+            A function from `n`, the size of the global batch, and this worker's part of each
+            argument, an array, to the result for that part, a NumPy array.
+
+        Example:
+            >>> double = Cluster().replicate(lambda x: 2 * x, tf.TensorSpec((None,)))
+            >>> double(3, np.array([1, 2, 3], np.float32)).tolist()
+            [2.0, 4.0, 6.0]
         """
         if self.devices == 1:
             run = tf.function(function, input_signature=signature).get_concrete_function()
@@ -87,20 +91,20 @@ class Cluster:
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32), *signature])
         def run_on_all(bounds, *arguments):
-            def run_on_one():
-                place = tf.distribute.get_replica_context().replica_id_in_sync_group - self._first
-                start, stop = bounds[place], bounds[place + 1]
+            def run_on_replica():
+                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+                start, stop = bounds[replica - self._first], bounds[replica - self._first + 1]
 
-                def part(array):
-                    # Layers need at least one image: where there is none, a black one, of weight 0.
+                def take_slice(array):
+                    # Layers need at least one image: an empty slice gets a black one of weight 0.
                     missing = tf.maximum(1 - (stop - start), 0)
                     padding = [(0, missing)] + [(0, 0)] * (array.shape.rank - 1)
                     return tf.pad(array[start:stop], padding)
 
-                results = function(*(part(a) if a.shape.rank else a for a in arguments))
+                results = function(*(take_slice(a) if a.shape.rank else a for a in arguments))
                 return results[: stop - start]
 
-            return self.strategy.run(run_on_one)
+            return self.strategy.run(run_on_replica)
 
         with self.scope():
             run_on_all = run_on_all.get_concrete_function()
@@ -114,33 +118,34 @@ class Cluster:
         return call
 
     def all_reduce_sum(self, array):
-        """Add up an array over all processes.
+        """Sum an array over all workers.
 
         Args:
-            array: Of the same shape in every process. Where all others have 0, the sum is exact.
+            array: NumPy array of the same shape and dtype in every worker. The sum is exact where
+                all but one of them have 0.
 
         Returns:
-            The sum, the same to the bit in every process.
+            NumPy array of that shape and dtype: the sum, the same to the bit in every worker.
         """
         if self.workers == 1:
             return array
 
-        def on_one(context):
+        def value_of_replica(context):
             is_first = context.replica_id_in_sync_group == self._first
             return tf.constant(array if is_first else np.zeros_like(array))
 
         with self.scope():
-            parts = self.strategy.experimental_distribute_values_from_function(on_one)
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None).numpy()
+            values = self.strategy.experimental_distribute_values_from_function(value_of_replica)
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy()
 
     def broadcast(self, data):
-        """Tell all processes what the chief knows.
+        """Send bytes of the chief to all workers.
 
         Args:
-            data: Bytes; those of the others don't count.
+            data: Bytes; only those of the chief matter.
 
         Returns:
-            The chief's bytes.
+            The bytes of the chief.
         """
         if self.workers == 1:
             return data
@@ -152,20 +157,24 @@ class Cluster:
 
 
 def connect(name="auto"):
-    """Find the devices to work on.
+    """Choose the devices to run on, and connect to the other workers if there are any.
 
-    Call it before TensorFlow has been asked for anything else.
+    Call it before any other function of TensorFlow.
 
     Args:
-        name: `auto`: the one device, or all GPUs if there are several. `mirrored`: all devices of
-            this machine. `multiworker`: those of several processes or machines, as the variable
-            TF_CONFIG or Slurm describes them; it waits until they are all there.
+        name: `auto`: one device, or all GPUs if there are several. `mirrored`: all devices of this
+            machine. `multiworker`: those of several workers, on one or several machines, as the
+            variable TF_CONFIG or Slurm describes them; it waits until all of them are reachable.
 
     Returns:
         A `Cluster`.
 
     Raises:
-        InputError: If nothing describes the processes, or they can't be brought together.
+        InputError: If the workers are not described, or can't be connected.
+
+    Example:
+        >>> connect("auto").workers
+        1
     """
     if name == "multiworker":
         return connect_workers()
@@ -178,7 +187,7 @@ def connect(name="auto"):
 
 
 def connect_workers():
-    """The cluster of several processes, by TensorFlow's `MultiWorkerMirroredStrategy`."""
+    """Connect to the other workers, by TensorFlow's `MultiWorkerMirroredStrategy`."""
     resolvers = tf.distribute.cluster_resolver
     try:
         if os.environ.get("TF_CONFIG"):
@@ -187,15 +196,16 @@ def connect_workers():
             resolver = slurm_cluster_resolver()
         else:
             raise InputError(
-                f"expected TF_CONFIG to say who the workers are, found none: {TF_CONFIG_HINT}"
+                f"expected TF_CONFIG to describe the workers, found none: {TF_CONFIG_HINT}"
             )
         workers = resolver.cluster_spec().as_dict()["worker"]
         if resolver.task_type != "worker" or not 0 <= resolver.task_id < len(workers):
-            raise ValueError(f"no worker is {resolver.task_type} {resolver.task_id}")
+            raise ValueError(f"there is no worker {resolver.task_type} {resolver.task_id}")
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as fault:
-        found = "found none of that" if isinstance(fault, json.JSONDecodeError) else fault
+        found = "found no JSON" if isinstance(fault, json.JSONDecodeError) else fault
         raise InputError(
-            f"expected a cluster of workers and this one's place in it ({found}): {TF_CONFIG_HINT}"
+            "expected a description of all workers and of this one's place among them "
+            f"({found}): {TF_CONFIG_HINT}"
         ) from None
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
     wait_for_workers(workers, resolver.task_id, STARTUP_TIMEOUT)
@@ -205,29 +215,29 @@ def connect_workers():
 
 
 def slurm_cluster_resolver():
-    """Who the workers are, by the variables of a Slurm step.
+    """Describe the workers by the variables of a Slurm step.
 
-    TensorFlow's resolver for Slurm would hand out the GPUs too, and needs NVIDIA's tools for it
-    where there are none. Slurm can do that itself (`srun --gpus-per-task`); so each process takes
-    the GPUs that it sees.
+    TensorFlow's resolver for Slurm also assigns the GPUs, and calls NVIDIA's tools for it even where
+    there are none. Slurm can do that itself (`srun --gpus-per-task`), so each worker takes the GPUs
+    that are visible to it.
     """
     resolvers = tf.distribute.cluster_resolver
-    enough = int(os.environ["SLURM_STEP_NUM_TASKS"])
+    # The resolver wants a number of GPUs that suffices for the tasks, and then ignores it.
+    n_tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
     slurm = resolvers.SlurmClusterResolver(
-        gpus_per_node=enough, gpus_per_task=1, auto_set_gpu=False
+        gpus_per_node=n_tasks, gpus_per_task=1, auto_set_gpu=False
     )
     cluster = slurm.cluster_spec()
-    seen = len(tf.config.list_physical_devices("GPU"))
     return resolvers.SimpleClusterResolver(
         cluster,
         task_type=slurm.task_type,
         task_id=slurm.task_id,
-        num_accelerators={"GPU": seen},
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
         rpc_layer="grpc",
     )
 
 
-# What TensorFlow raises where another process has gone, or doesn't answer in time.
+# What TensorFlow raises if another worker has ended or doesn't answer in time.
 WORKER_LOSS_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
@@ -238,53 +248,56 @@ WORKER_LOSS_ERRORS = (
 
 @contextmanager
 def worker_loss_as_input_error():
-    """Say in one line what it means when TensorFlow gives up waiting for other processes."""
+    """Raise an `InputError` where TensorFlow has lost another worker."""
     try:
         yield
     except WORKER_LOSS_ERRORS as fault:
         raise InputError(
-            "another worker was lost, or has stopped for a reason that it tells itself "
-            f"({type(fault).__name__}): start all workers again, with --resume to go on from the "
-            "last finished epoch"
+            "another worker was lost, or has ended with an error message of its own "
+            f"({type(fault).__name__}): start all workers again, with --resume to continue after "
+            "the last finished epoch"
         ) from None
 
 
 def wait_for_workers(addresses, own, seconds):
-    """Wait until all workers are there. TensorFlow would wait for ever, and deaf to Ctrl-C.
+    """Wait until all workers are reachable.
+
+    TensorFlow itself would wait for ever, and not react to Ctrl-C.
 
     Args:
-        addresses: `HOST:PORT` of each worker.
-        own: Which of them this process is. It answers there until it has seen all the others;
-            then TensorFlow does.
-        seconds: How long to wait.
+        addresses: List of the `HOST:PORT` of each worker.
+        own: Index of this worker in the list. It listens at its address until all the others are
+            reachable; TensorFlow listens there afterwards.
+        seconds: Time to wait.
 
     Raises:
-        InputError: If some have not come by then, or the port is taken.
+        InputError: If some workers are not reachable by then, or if the port is in use.
     """
-    places = [address.rsplit(":", 1) for address in addresses]
-    until = time.monotonic() + seconds
-    missing = [(host, int(port)) for host, port in places]
+    split = [address.rsplit(":", 1) for address in addresses]
+    missing = [(host, int(port)) for host, port in split]
     _, port = missing.pop(own)
+    deadline = time.monotonic() + seconds
     try:
         with socket.create_server(("", port)):
-            while missing := [place for place in missing if not is_reachable(place)]:
-                if time.monotonic() > until:
+            while missing := [address for address in missing if not is_reachable(address)]:
+                if time.monotonic() > deadline:
+                    host, port = missing[0]
                     raise InputError(
                         f"expected all workers within {seconds} seconds, found none at "
-                        f"{missing[0][0]}:{missing[0][1]}: start them all, and check the addresses"
+                        f"{host}:{port}: start them all, and check the addresses"
                     )
                 time.sleep(0.2)
     except OSError as fault:
         raise InputError(
-            f"expected to listen at {addresses[own]}, found {fault.strerror or fault}: name "
+            f"expected to listen at {addresses[own]}, found {fault.strerror or fault}: take "
             "another port"
         ) from None
 
 
-def is_reachable(place):
-    """Whether anybody takes calls at a host and port."""
+def is_reachable(address):
+    """Whether a worker listens at an address, a pair of host and port."""
     try:
-        socket.create_connection(place, timeout=5).close()
+        socket.create_connection(address, timeout=5).close()
     except OSError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""How are libraries kept from writing to the user's screen?"""
+"""Context managers that keep the messages of libraries off the screen."""
 
 import logging
 import os
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_stderr():
-    """Throw away what is written to standard error meanwhile, also by libraries in C.
+    """Discard what is written to standard error within the block, also by libraries in C.
 
-    These write straight to the file descriptor. It is the whole process's: keep this for moments
-    in which nobody else has anything to say. Python's exceptions get through as ever.
+    These write to the file descriptor itself. It belongs to the whole process, so use this only
+    where no other thread has anything to print. Exceptions pass as usual.
     """
     sys.stderr.flush()
     screen = os.dup(2)
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
         yield
     finally:
         os.dup2(screen, 2)
@@ -27,9 +27,9 @@ def quiet_stderr():
 
 @contextmanager
 def quiet_tensorflow():
-    """Keep TensorFlow's start-up lines off the screen while it is imported.
+    """Discard the start-up lines of TensorFlow, which is to be imported within the block.
 
-    It writes some of them before any setting of its own is read.
+    It prints some of them before it reads any setting. The setting discards the later ones.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
@@ -38,17 +38,17 @@ def quiet_tensorflow():
 
 @contextmanager
 def quiet_retracing():
-    """Keep TensorFlow from complaining of functions that are compiled again and again.
+    """Discard TensorFlow's warnings of functions that are compiled again and again.
 
-    Each network has functions of its own, so that a search over many of them compiles many.
+    Each network has functions of its own, so that a search over many networks compiles many.
     """
     logger = logging.getLogger("tensorflow")
 
-    def tell(record):
+    def is_not_retracing(record):
         return "triggered tf.function retracing" not in record.getMessage()
 
-    logger.addFilter(tell)
+    logger.addFilter(is_not_retracing)
     try:
         yield
     finally:
-        logger.removeFilter(tell)
+        logger.removeFilter(is_not_retracing)
