@@ -127,7 +127,7 @@ class Detection:
                 flagged,
                 names,
                 f"The {len(top)} highest of {len(self.scores):,} scores; "
-                f"{self.flagged.sum():,} flagged above {self.threshold:#.4g}",
+                f"{self.flagged.sum():,} flagged, above {self.threshold:#.4g}",
                 scale=scale,
             )
         }
@@ -139,7 +139,7 @@ class Detection:
                 self.maps[top] > model.calibration["pixel_threshold"],
                 gallery.rank_captions(scores),
                 names,
-                f"Anomaly maps of the {len(top)} images of the highest scores",
+                f"Anomaly maps of the {len(top)} images with the highest scores",
                 scale=scale,
             )
         return pictures
