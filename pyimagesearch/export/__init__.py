@@ -1,1 +1,1 @@
-"""Trained models in formats that other programs run."""
+"""Export of trained models to formats that other programs run."""

@@ -1,8 +1,9 @@
-"""How does a trained model leave this project, so that others' programs score as we do?
+"""The command that exports a trained model.
 
 python -m pyimagesearch.export --model output/autoencoder.model --to tflite --output output/detector.tflite
 """
 
+import logging
 import sys
 from pathlib import Path
 
@@ -12,36 +13,17 @@ from pyimagesearch.export.exporter import check_output, export
 from pyimagesearch.export.formats import FORMATS
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 
-# Images to check on, at most.
-MAX_CHECKED_IMAGES = 500
+logger = logging.getLogger("pyimagesearch.export")  # `__name__` is "__main__" here
 
-
-def training_dataset(model):
-    """The images that a model was trained on, as a dataset for `datasets.open_dataset`.
-
-    Raises:
-        InputError: If they are not where training has put them.
-    """
-    from pyimagesearch.data import dataset_files
-    from pyimagesearch.storage import files, model_files
-
-    settings = files.load_json(model_files.settings_path(model))
-    if dataset := settings.get("command", {}).get("dataset"):
-        # Too large for a pickle, the manifest stands for them.
-        for path in (dataset, dataset_files.manifest_path(dataset)):
-            if Path(path).is_file():
-                return str(path)
-    raise InputError(
-        f"expected the images that {model} was trained on at {dataset or 'a known place'}, found "
-        "none: name some images with --dataset"
-    )
+# How many images the scores are compared on, at most.
+MAX_COMPARED_IMAGES = 500
 
 
 def parser():
     """The flags of `python -m pyimagesearch.export`."""
     root = argument_types.Parser(
         prog="python -m pyimagesearch.export",
-        description="Write a trained model in a format that other programs run.",
+        description="Export a trained model to a format that other programs run.",
     )
     add = root.add_argument
     add("-m", "--model", required=True, metavar="PATH", help="the trained autoencoder")
@@ -50,20 +32,20 @@ def parser():
         "--output",
         required=True,
         metavar="PATH",
-        help="where to: a file; for savedmodel a folder",
+        help="the file to write; for savedmodel the folder",
     )
     add(
         "--score",
         choices=argument_types.SCORES,
         default="mse",
-        help="what to judge by, as for find_anomalies.py (default: %(default)s)",
+        help="the anomaly score, as for find_anomalies.py (default: %(default)s)",
     )
     add(
         "-d",
         "--dataset",
         metavar="PATH",
-        help="images to compare the scores of, as for find_anomalies.py (default: those of the "
-        "training, if they are still there)",
+        help="images to compare the scores of, as for find_anomalies.py (default: the training "
+        "images, if they are still there)",
     )
     add(
         "--split",
@@ -74,11 +56,38 @@ def parser():
     return root
 
 
+def training_dataset(model):
+    """Find the images that a model was trained on.
+
+    Args:
+        model: Path of the model.
+
+    Returns:
+        Their path, for `datasets.open_dataset`.
+
+    Raises:
+        InputError: If training did not leave them there, or they have gone.
+    """
+    from pyimagesearch.data import dataset_files
+    from pyimagesearch.storage import files, model_files
+
+    settings = files.load_json(model_files.settings_path(model))
+    if dataset := settings.get("command", {}).get("dataset"):
+        # Of images too many for a pickle, there is the manifest alone.
+        for path in (dataset, dataset_files.manifest_path(dataset)):
+            if Path(path).is_file():
+                return str(path)
+    raise InputError(
+        f"expected the images that {model} was trained on at {dataset or 'a known place'}, found "
+        "none: name some images with --dataset"
+    )
+
+
 @console.exit_status
 def main(argv=None):
-    """Export a model as the flags say, and tell how far its scores are from ours."""
+    """Export a model, and compare the scores of the export with those of the model."""
     args = parser().parse_args(argv)
-    narrator = console.Narrator()
+    console.configure_logging()
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
@@ -88,33 +97,31 @@ def main(argv=None):
         from pyimagesearch.detection import trained_model
         from pyimagesearch.training import train
 
-    source = args.dataset or training_dataset(args.model)
-    check_output(args.output, args.to, train.files_read(source, args.model))
+    path = args.dataset or training_dataset(args.model)
+    check_output(args.output, args.to, inputs=train.files_read(path, args.model))
 
-    # The model, and some of the images that it is to be checked on, from end to end.
-    narrator.say("loading autoencoder and images...")
+    logger.info("loading autoencoder and images...")
     model = trained_model.load_trained_model(args.model, args.score)
     shape = model.autoencoder.input_shape[1:]
-    dataset, _ = datasets.open_dataset(
-        source,
-        args.split,
-        shape,
-        model.valid_label,
-        narrator.files_checked,
+    dataset, remark = datasets.open_dataset(
+        path, args.split, shape, model.valid_label, console.Progress("files checked")
     )
-    narrator.own_pictures_left_out(dataset.own_pictures)
+    if remark:
+        logger.info(remark)
+    console.warn_of_own_pictures(dataset.own_pictures)
+    # Evenly spaced, since a dataset may be sorted.
     n = len(dataset.images)
-    images = dataset.images[np.linspace(0, n - 1, min(n, MAX_CHECKED_IMAGES)).astype(int)]
+    images = dataset.images[np.linspace(0, n - 1, min(n, MAX_COMPARED_IMAGES)).astype(int)]
 
-    narrator.say(f"exporting to {args.to}...")
+    logger.info(f"exporting to {args.to}...")
     difference = export(model, args.to, args.output, images)
-    narrator.say(
+    logger.info(
         f"largest relative difference of a score, {args.score}, over {len(images):,} images: "
         f"{difference:.1e}"
     )
-    calibration = model.calibration.get("threshold")
-    told = "none noted in training" if calibration is None else f"{calibration:.6f}"
-    narrator.say(f"wrote {args.output}: images of {'x'.join(map(str, shape))}, threshold {told}")
+    threshold = model.calibration.get("threshold")
+    threshold = "no threshold" if threshold is None else f"threshold {threshold:.6f}"
+    logger.info(f"wrote {args.output}: images of {'x'.join(map(str, shape))}, {threshold}")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,64 @@
-"""The exporter: one network with its scores, written and compared with ours."""
+"""The exporter: writes a model in another format and compares its scores with the model's."""
 
 import contextlib
-import importlib.util
 import os
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 
 from pyimagesearch import InputError
 from pyimagesearch.cli import detection_arguments
-from pyimagesearch.export.formats import FORMATS, IN_SAVEDMODEL
+from pyimagesearch.export.formats import FORMATS, SAVEDMODEL_FILES
 from pyimagesearch.runtime.quiet import quiet_stderr
 from pyimagesearch.storage import atomic, ownership
 
-# Largest relative difference of a score that is put down to rounding.
+# Largest relative difference of a score that rounding may cause.
 MAX_RELATIVE_DIFFERENCE = 1e-4
 
 
+def export(model, format_name, path, images):
+    """Export a model, provided that the export scores as the model does.
+
+    Args:
+        model: A `trained_model.TrainedModel`.
+        format_name: A key of `FORMATS`.
+        path: Path of the file or folder to write. An earlier export there is replaced.
+        images: float32 array `(N, H, W, C)` in [0, 1], N at least 1, to compare the scores of.
+
+    Returns:
+        The largest relative difference of a score.
+
+    Raises:
+        InputError: If a package is missing, if a score differs by more than
+            `MAX_RELATIVE_DIFFERENCE`, or if the path can't be written to. Nothing is written then,
+            and an earlier export stays.
+    """
+    from pyimagesearch.storage import files
+
+    target = FORMATS[format_name]
+    target.check_packages(format_name)
+    expected = model.score_images(images)
+    about = files.as_json(describe(model, format_name))
+    with tempfile.TemporaryDirectory(prefix=".", dir=Path(path).parent) as folder:
+        exported = Path(folder, target.filename)
+        with quiet_converters():
+            target.write(build_exported_model(model), exported, about)
+            scores = target.read(exported)(images)["score"]
+        difference = max_relative_difference(expected, scores)
+        if not difference <= MAX_RELATIVE_DIFFERENCE:
+            raise InputError(
+                f"expected scores of the {format_name} that differ from the model's by at most "
+                f"{MAX_RELATIVE_DIFFERENCE:g}, found {difference:.2g}: nothing was written; take "
+                "another format"
+            )
+        # Once more: a file may have appeared there in the meantime.
+        check_output(path, format_name)
+        atomic.move(exported, path)
+    return difference
+
+
 def build_exported_model(model):
-    """One network from images to all there is to know about them.
+    """Build one Keras model that reconstructs, scores and flags images.
 
     Args:
         model: A `trained_model.TrainedModel`.
@@ -27,11 +66,10 @@ def build_exported_model(model):
     Returns:
         A Keras model from `images`, float32 `(N, H, W, C)` in [0, 1], to a dict: `reconstruction`
         `(N, H, W, C)`, `error_map` `(N, H, W)` and `score` `(N,)`, all float32; and `flagged`,
-        bool `(N,)`, where training has noted a threshold.
+        bool `(N,)`, where the calibration has a threshold.
 
     Raises:
-        InputError: If the score needs what training has learnt about normal images, and there is
-            none beside the model.
+        InputError: If the score needs a reference and the model has none.
     """
     import keras
 
@@ -43,25 +81,25 @@ def build_exported_model(model):
             self.autoencoder = model.autoencoder
 
         def call(self, images):
-            # Made in here, so that the reference becomes a constant of the graph.
-            judged = scoring.make_scorer(self.autoencoder, model.score, model.reference)
-            reconstruction, maps, score = judged(images)
-            known = {"reconstruction": reconstruction, "error_map": maps, "score": score}
+            # Made here, so that the reference becomes a constant of the graph.
+            score_batch = scoring.make_scorer(self.autoencoder, model.score, model.reference)
+            reconstructions, maps, scores = score_batch(images)
+            outputs = {"reconstruction": reconstructions, "error_map": maps, "score": scores}
             if "threshold" in model.calibration:
-                known["flagged"] = score > model.calibration["threshold"]
-            return known
+                outputs["flagged"] = scores > model.calibration["threshold"]
+            return outputs
 
     detector = Detector()
     detector(keras.Input(model.autoencoder.input_shape[1:]))
     return detector
 
 
-def describe(model, form):
-    """What somebody who has only the exported model needs to know about it.
+def describe(model, format_name):
+    """Describe an exported model for those who have nothing else: `about.json`.
 
     Args:
         model: A `trained_model.TrainedModel`.
-        form: A key of `FORMATS`.
+        format_name: A key of `FORMATS`.
 
     Returns:
         A dict for JSON.
@@ -69,16 +107,18 @@ def describe(model, form):
     from pyimagesearch.storage import model_files
 
     height, width, depth = model.autoencoder.input_shape[1:]
-    n = 1 if form == "tflite" else "N"
-    colours = {1: "one channel, gray", 3: "three channels, in the order R, G, B"}
-    told = {
+    n = FORMATS[format_name].batch_size or "N"
+    colors = {1: "one channel, gray", 3: "three channels, in the order R, G, B"}
+    rule = f"{detection_arguments.format_rule('auto', True)}, on the training images"
+    about = {
         "score": model.score,
         "threshold": model.calibration.get("threshold"),
-        "threshold_rule": f"{detection_arguments.format_rule('auto', True)}, on the training images",
+        "threshold_rule": rule if model.calibration else None,
         "pixel_threshold": model.calibration.get("pixel_threshold"),
         "image_shape": [height, width, depth],
         "preprocessing": [
-            f"decode to 8 bits, {colours.get(depth, 'channels as in training')}; transparency is dropped",
+            f"decode to 8 bits, {colors.get(depth, 'channels as in training')}; transparency is "
+            "dropped",
             f"resize to height {height} and width {width}: by area where the image shrinks, "
             "bilinearly where it grows",
             "divide by 255",
@@ -86,22 +126,19 @@ def describe(model, form):
         "input": {"images": f"float32, [{n}, {height}, {width}, {depth}], 0 to 1"},
         "outputs": {
             "reconstruction": f"float32, [{n}, {height}, {width}, {depth}], 0 to 1",
-            "error_map": f"float32, [{n}, {height}, {width}], the higher, the odder the place; "
-            "found odd above pixel_threshold",
-            "score": f"float32, [{n}], the higher, the more anomalous",
-            "flagged": f"bool, [{n}], score > threshold",
+            "error_map": f"float32, [{n}, {height}, {width}], the higher, the more anomalous the "
+            "pixel; anomalous above pixel_threshold",
+            "score": f"float32, [{n}], the higher, the more anomalous the image",
         },
         "versions": model_files.versions(),
     }
-    if not model.calibration:
-        for name in ("threshold_rule", "threshold", "pixel_threshold"):
-            told[name] = None
-        del told["outputs"]["flagged"]
-    return told
+    if model.calibration:
+        about["outputs"]["flagged"] = f"bool, [{n}], score > threshold"
+    return about
 
 
-def max_relative_difference(ours, theirs):
-    """Largest relative difference of scores; of scores of 0, the absolute one.
+def max_relative_difference(expected, scores):
+    """Largest difference of scores relative to the expected ones; to a score of 0, absolute.
 
     Example:
         >>> import numpy as np
@@ -110,75 +147,32 @@ def max_relative_difference(ours, theirs):
     """
     import numpy as np
 
-    ours = np.asarray(ours, np.float64)
-    # NumPy's maximum carries a NaN through, which is then no small difference.
-    return float(np.max(np.abs(ours - theirs) / np.where(ours == 0, 1, np.abs(ours))))
+    expected = np.asarray(expected, np.float64)
+    # NaN comes out as NaN: NumPy's maximum, unlike Python's, passes it on.
+    return float(np.max(np.abs(expected - scores) / np.where(expected == 0, 1, np.abs(expected))))
 
 
 @contextlib.contextmanager
-def quiet_libraries():
-    """Keep what converters say to each other off the screen: there is nothing to be done."""
+def quiet_converters():
+    """Discard the messages of converters, which are of no use to the user."""
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def export(model, form, path, images):
-    """Write a model in another format, and see whether it scores as before.
+def check_output(path, format_name, inputs=()):
+    """Check that an export may be written, before it is made.
 
     Args:
-        model: A `trained_model.TrainedModel`.
-        form: A key of `FORMATS`.
-        path: Where to. What was exported there earlier is replaced.
-        images: float32 array `(N, H, W, C)` in [0, 1], to compare the scores of; at least one.
-
-    Returns:
-        The largest relative difference of a score.
+        path: Path of the file or folder to write.
+        format_name: A key of `FORMATS`.
+        inputs: Paths of the files that are read.
 
     Raises:
-        InputError: If a package is missing, if the score differs by more than
-            `MAX_RELATIVE_DIFFERENCE`, or if it can't be written there. Nothing is then left or lost.
-    """
-    from pyimagesearch.storage import files
-
-    chosen = FORMATS[form]
-    if missing := [name for name in chosen.needs if importlib.util.find_spec(name) is None]:
-        raise InputError(
-            f"--to {form} needs {', '.join(missing)}, which this Python does not have: run "
-            f"{sys.executable} -m pip install {' '.join(chosen.needs)}, or take another format"
-        )
-    ours = model.score_images(images)
-    text = files.as_json(describe(model, form))
-    with tempfile.TemporaryDirectory(prefix=".", dir=Path(path).parent) as folder:
-        made = Path(folder, chosen.name)
-        with quiet_libraries():
-            chosen.write(build_exported_model(model), made, text)
-            theirs = chosen.read(made)(images)["score"]
-        difference = max_relative_difference(ours, theirs)
-        if not difference <= MAX_RELATIVE_DIFFERENCE:
-            raise InputError(
-                f"expected the scores of the {form} to differ by at most {MAX_RELATIVE_DIFFERENCE:g} "
-                f"from ours, found {difference:.2g}: nothing was written; take another format"
-            )
-        # Again: something may have come there since the work began.
-        check_output(path, form)
-        atomic.move(made, path)
-    return difference
-
-
-def check_output(path, form, inputs=()):
-    """Make sure that an export may be written, before any work is done for it.
-
-    Args:
-        path: Where the export is to be.
-        form: A key of `FORMATS`.
-        inputs: Paths of what it is made from.
-
-    Raises:
-        InputError: If something is there that is no earlier export, or is read.
+        InputError: If the path is one of the inputs, or of something else than an earlier export.
     """
     path = Path(path)
-    if form != "savedmodel":
+    if format_name != "savedmodel":
         atomic.check_writable(path, inputs=inputs)
         return
     if os.path.lexists(path) and not is_exported_folder(path):
@@ -191,9 +185,11 @@ def check_output(path, form, inputs=()):
 
 
 def is_exported_folder(path):
-    """Whether a folder is empty, or holds a network that was exported there and nothing else."""
+    """Whether a folder is empty, or holds an exported model and nothing else."""
     if path.is_symlink() or not path.is_dir():
         return False
-    found = [thing for thing in path.rglob("*") if thing.is_symlink() or not thing.is_dir()]
-    names = {thing.relative_to(path).as_posix() for thing in found}
-    return not names or (names <= {*IN_SAVEDMODEL} and ownership.is_ours(path / IN_SAVEDMODEL[-1]))
+    found = [entry for entry in path.rglob("*") if entry.is_symlink() or not entry.is_dir()]
+    names = {entry.relative_to(path).as_posix() for entry in found}
+    if not names:
+        return True
+    return names <= set(SAVEDMODEL_FILES) and ownership.is_ours(path / SAVEDMODEL_FILES[-1])

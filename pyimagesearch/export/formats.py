@@ -1,17 +1,20 @@
-"""Formats that a network is exported to, and how each is written and read back."""
+"""The formats of exported models: how each is written and read."""
 
+import importlib.util
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 
-# What a file beside the network is called, in all formats.
+# Name of the description inside an export, in all formats.
 ABOUT = "about.json"
-# All files in a folder for TensorFlow Serving; the last bears the mark of the suite.
-IN_SAVEDMODEL = (
+# All files in a SavedModel folder; the last bears the mark of the suite.
+SAVEDMODEL_FILES = (
     "saved_model.pb",
     "fingerprint.pb",
     "variables/variables.index",
@@ -20,11 +23,12 @@ IN_SAVEDMODEL = (
 )
 
 
-def input_signature(model, n=None):
-    """What goes into a network: `n` images of its size, or any number of them."""
+def input_signature(detector, batch_size=None):
+    """The input of an exported model: `batch_size` images of its size, or any number of them."""
     import tensorflow as tf
 
-    return [tf.TensorSpec((n, *model.autoencoder.input_shape[1:]), tf.float32, name="images")]
+    shape = (batch_size, *detector.autoencoder.input_shape[1:])
+    return [tf.TensorSpec(shape, tf.float32, name="images")]
 
 
 def write_savedmodel(detector, path, about):
@@ -32,13 +36,13 @@ def write_savedmodel(detector, path, about):
     detector.export(
         path, format="tf_saved_model", verbose=False, input_signature=input_signature(detector)
     )
-    # TensorFlow's place for what is not its own.
+    # TensorFlow's folder for files of others.
     (path / "assets.extra").mkdir()
     (path / "assets.extra" / ABOUT).write_text(about)
 
 
 def read_savedmodel(path):
-    """Open it; see `Format.read`."""
+    """Load a SavedModel; see `Format.read`."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
@@ -46,29 +50,32 @@ def read_savedmodel(path):
 
 
 def write_tflite(detector, path, about):
-    """Write a file for LiteRT, which was TensorFlow Lite: one image at a time."""
+    """Write a file for LiteRT, formerly TensorFlow Lite, that takes one image at a time."""
     detector.export(
-        path, format="litert", verbose=False, input_signature=input_signature(detector, n=1)
+        path,
+        format="litert",
+        verbose=False,
+        input_signature=input_signature(detector, FORMATS["tflite"].batch_size),
     )
-    # A zip archive behind the network is how such files carry others along.
+    # Such files carry others in a zip archive at their end.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(ABOUT, about)
         archive.comment = ownership.MARK
 
 
 def read_tflite(path):
-    """Open it; see `Format.read`."""
+    """Load a LiteRT file; see `Format.read`."""
     import numpy as np
     import tensorflow as tf
 
     with warnings.catch_warnings():
-        # Announced long ago, it is still there; its successor would be one more package to install.
+        # It is deprecated, but its successor is one more package to install.
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
         runner = tf.lite.Interpreter(str(path)).get_signature_runner()
 
     def run(images):
         outputs = [runner(images=images[i : i + 1]) for i in range(len(images))]
-        return {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]}
+        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
 
     return run
 
@@ -78,13 +85,13 @@ def write_onnx(detector, path, about):
     import onnx
 
     detector.export(path, format="onnx", verbose=False, input_signature=input_signature(detector))
-    described = onnx.load(path)
-    onnx.helper.set_model_props(described, {Path(ABOUT).stem: about})
-    onnx.save(described, path)
+    exported = onnx.load(path)
+    onnx.helper.set_model_props(exported, {Path(ABOUT).stem: about})
+    onnx.save(exported, path)
 
 
 def read_onnx(path):
-    """Open it; see `Format.read`."""
+    """Load an ONNX file; see `Format.read`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path)
@@ -94,25 +101,40 @@ def read_onnx(path):
 
 @dataclass(frozen=True)
 class Format:
-    """A format of networks.
+    """A format of exported models.
 
     Attributes:
-        write: Function from what `network` returns, a path and a text about it: it writes the
-            file or folder.
+        write: Function from what `exporter.build_exported_model` returns, a path and the text of
+            `about.json`, that writes the file or folder.
         read: Function from the path to a function from images, float32 array `(N, H, W, C)`, to
-            a dict of arrays, by the name of the output.
-        name: What a file is called while it is written: Keras looks at the suffix.
-        needs: Packages that don't come with `requirements.txt`.
+            a dict of arrays by the names of the outputs.
+        filename: Name to write under at first: Keras looks at the suffix.
+        batch_size: Number of images that it takes at once; `None`: any.
+        packages: Packages that it needs besides those of `requirements.txt`.
     """
 
     write: Callable
     read: Callable
-    name: str
-    needs: tuple[str, ...] = ()
+    filename: str
+    batch_size: int | None = None
+    packages: tuple[str, ...] = ()
+
+    def check_packages(self, name):
+        """Raise an `InputError` if a package that the format needs, by its name, is missing."""
+        missing = [
+            package for package in self.packages if importlib.util.find_spec(package) is None
+        ]
+        if missing:
+            raise InputError(
+                f"--to {name} needs {', '.join(missing)}, which this Python does not have: run "
+                f"{sys.executable} -m pip install {' '.join(self.packages)}, or take another format"
+            )
 
 
 FORMATS = {
     "savedmodel": Format(write_savedmodel, read_savedmodel, "model"),
-    "tflite": Format(write_tflite, read_tflite, "model.tflite"),
-    "onnx": Format(write_onnx, read_onnx, "model.onnx", ("onnx", "tf2onnx", "onnxruntime")),
+    "tflite": Format(write_tflite, read_tflite, "model.tflite", batch_size=1),
+    "onnx": Format(
+        write_onnx, read_onnx, "model.onnx", packages=("onnx", "tf2onnx", "onnxruntime")
+    ),
 }

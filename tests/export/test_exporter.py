@@ -1,4 +1,4 @@
-"""Exported models score as ours do, and carry along what is needed to use them."""
+"""Exported models give the scores of the model, and contain what is needed to use them."""
 
 import dataclasses
 import importlib.util
@@ -14,7 +14,7 @@ from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files
 from pyimagesearch.detection import anomaly_maps, scores, thresholds, trained_model
 from pyimagesearch.detection.calibration import calibrate
-from pyimagesearch.export import __main__ as export
+from pyimagesearch.export import __main__ as command
 from pyimagesearch.export import exporter, formats
 from pyimagesearch.storage import files, model_files, ownership
 from pyimagesearch.training.recipes import make_recipe
@@ -26,7 +26,7 @@ QUICKEST = ("savedmodel", "mse")
 
 @pytest.fixture(scope="module")
 def images():
-    """Blots of colour, in odd sizes so that the decoder has to crop."""
+    """Blots of color, of odd sizes, so that the decoder has to crop."""
     rng = np.random.default_rng(0)
     small = rng.random((60, 3, 4, 3)).astype(np.float32)
     return np.asarray(tf.image.resize(small, SHAPE[:2]))
@@ -34,45 +34,46 @@ def images():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, images):
-    """A model with all that training leaves beside it."""
+    """A model with the files that training writes beside it."""
     folder = tmp_path_factory.mktemp("model")
-    fitted = train(images, make_recipe(filters=(4,), epochs=2, min_steps=0))
-    calibration, references = calibrate(fitted, images)
+    result = train(images, make_recipe(filters=(4,), epochs=2, min_steps=0))
+    calibration, references = calibrate(result, images)
     dataset_files.save_images(folder / "images.pickle", images)
-    model_files.save_model(folder / "a.keras", fitted.autoencoder)
+    model_files.save_model(folder / "a.keras", result.autoencoder)
     (folder / "a.keras").rename(folder / "a.model")
     model_files.save_references(folder / "a.npz", references)
-    command = {"dataset": str(folder / "images.pickle")}
-    files.save_json(folder / "a.json", {"command": command, "scores": calibration})
+    dataset = str(folder / "images.pickle")
+    settings = {"command": {"dataset": dataset}, "scores": calibration}
+    files.save_json(folder / "a.json", settings)
     return folder
 
 
-def exported(folder, form, path, *more):
-    """The exit status of the command."""
+def export(folder, to, path, *more):
+    """Run the command; return its exit status."""
     model = str(folder / "a.model")
-    return export.main(["--model", model, "--to", form, "--output", str(path), *more])
+    return command.main(["--model", model, "--to", to, "--output", str(path), *more])
 
 
-def complaint_of(capfd):
-    """The one line that is told of wrong input."""
-    told = capfd.readouterr().err
-    assert told.startswith("error: ")
-    assert told.count("\n") == 1
-    return told
+def error_line(capfd):
+    """The error message, once it is known to be of one line."""
+    error = capfd.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
 
 
-def needs(form):
-    """Skip where a package is missing; the reason is meant to be seen."""
-    for name in formats.FORMATS[form].needs:
+def skip_without_packages(to):
+    """Skip the test, with a reason that stands out, where a package is missing."""
+    for name in formats.FORMATS[to].packages:
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"EXPORT TO {form.upper()} NOT TESTED: {name} is not installed")
+            pytest.skip(f"EXPORT TO {to.upper()} NOT TESTED: {name} is not installed")
 
 
-def about_in(form, path):
-    """What travels with an exported model, got out of it with the format's own means."""
-    if form == "savedmodel":
+def read_about(to, path):
+    """The description in an exported model, read by the means of its format."""
+    if to == "savedmodel":
         return json.loads((path / "assets.extra" / "about.json").read_text())
-    if form == "tflite":
+    if to == "tflite":
         return json.loads(zipfile.ZipFile(path).read("about.json"))
     import onnxruntime
 
@@ -82,44 +83,44 @@ def about_in(form, path):
 
 
 @pytest.mark.parametrize(
-    ("form", "score"),
+    ("to", "score"),
     [
-        pytest.param(form, score, marks=[] if (form, score) == QUICKEST else pytest.mark.slow)
-        for form in formats.FORMATS
+        pytest.param(to, score, marks=[] if (to, score) == QUICKEST else pytest.mark.slow)
+        for to in formats.FORMATS
         for score in scores.SCORES
     ],
 )
-def test_exported_model_gives_what_ours_gives(folder, images, tmp_path, capfd, form, score):
-    needs(form)
-    assert exported(folder, form, tmp_path / "it", "--score", score) == 0
-    said = capfd.readouterr()
-    assert f"largest relative difference of a score, {score}, over 60 images: " in said.out
-    assert said.err == ""
+def test_exported_model_gives_the_outputs_of_the_model(folder, images, tmp_path, capfd, to, score):
+    skip_without_packages(to)
+    assert export(folder, to, tmp_path / "it", "--score", score) == 0
+    printed = capfd.readouterr()
+    assert f"largest relative difference of a score, {score}, over 60 images: " in printed.out
+    assert printed.err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
     model = trained_model.load_trained_model(folder / "a.model", score)
-    run = formats.FORMATS[form].read(tmp_path / "it")
+    run = formats.FORMATS[to].read(tmp_path / "it")
     for order in ([5], [3, 1, 4, 1, 5]):
-        theirs = run(images[order])
+        outputs = run(images[order])
         _, reconstructions, maps = model.reconstruct(images, order)
         scores = model.score_images(images[order])
-        np.testing.assert_allclose(theirs["reconstruction"], reconstructions, atol=1e-5)
-        np.testing.assert_allclose(theirs["error_map"], maps, rtol=1e-3, atol=1e-6)
-        np.testing.assert_allclose(theirs["score"], scores, rtol=1e-4)
+        np.testing.assert_allclose(outputs["reconstruction"], reconstructions, atol=1e-5)
+        np.testing.assert_allclose(outputs["error_map"], maps, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(outputs["score"], scores, rtol=1e-4)
         flagged = thresholds.flag(scores, model.calibration["threshold"])
-        np.testing.assert_array_equal(theirs["flagged"], flagged)
+        np.testing.assert_array_equal(outputs["flagged"], flagged)
 
-    about = about_in(form, tmp_path / "it")
+    about = read_about(to, tmp_path / "it")
     assert about["score"] == score
     assert about["threshold"] == model.calibration["threshold"]
     assert "Benjamini-Hochberg" in about["threshold_rule"]
     assert about["image_shape"] == list(SHAPE)
     assert "R, G, B" in about["preprocessing"][0]
-    assert set(about["outputs"]) == set(theirs)
+    assert set(about["outputs"]) == set(outputs)
 
 
 @pytest.mark.slow
-def test_exported_model_flags_what_lies_above_the_threshold_of_training(folder, images, tmp_path):
+def test_exported_model_flags_scores_above_the_threshold(folder, images, tmp_path):
     model = trained_model.load_trained_model(folder / "a.model")
     middle = float(np.median(model.score_images(images)))
     calibration = {**model.calibration, "threshold": middle}
@@ -134,30 +135,30 @@ def test_exported_model_flags_what_lies_above_the_threshold_of_training(folder, 
     assert flagged.sum() == 30
 
 
-def test_export_that_scores_otherwise_is_refused_and_the_earlier_one_stays(
+def test_export_with_other_scores_is_refused_and_an_earlier_one_stays(
     folder, images, tmp_path, monkeypatch
 ):
-    def by_the_hour(images, reconstructions, reference=None):
-        # No random number: another test may have set the seed of them all.
+    def by_the_clock(images, reconstructions, reference=None):
+        # Not random: another test may have set the global seed.
         return tf.fill(tf.shape(images)[:3], tf.cast(1 + tf.timestamp() % 1, tf.float32))
 
-    fickle = scores.AnomalyScore(by_the_hour, lambda maps, *_: anomaly_maps.mean_of_map(maps))
-    monkeypatch.setitem(scores.SCORES, "fickle", fickle)
-    model = trained_model.load_trained_model(folder / "a.model", "fickle")
+    unsteady = scores.AnomalyScore(by_the_clock, lambda maps, *_: anomaly_maps.mean_of_map(maps))
+    monkeypatch.setitem(scores.SCORES, "unsteady", unsteady)
+    model = trained_model.load_trained_model(folder / "a.model", "unsteady")
     (tmp_path / "it").mkdir()
     (tmp_path / "it" / "saved_model.pb").write_text("earlier")
-    with pytest.raises(InputError, match="differ by at most 0.0001 from ours, found 0"):
+    with pytest.raises(InputError, match="differ from the model's by at most 0.0001, found 0"):
         exporter.export(model, "savedmodel", tmp_path / "it", images)
     assert [path.name for path in tmp_path.rglob("*")] == ["it", "saved_model.pb"]
     assert (tmp_path / "it" / "saved_model.pb").read_text() == "earlier"
 
 
-def test_folder_is_an_earlier_export_only_with_the_mark_and_nothing_else_in_it(tmp_path):
+def test_check_output_of_a_folder_with_other_files_or_without_the_mark_is_refused(tmp_path):
     place = tmp_path / "it"
     (place / "variables").mkdir(parents=True)
     (place / "assets.extra").mkdir()
     exporter.check_output(place, "savedmodel")  # empty
-    for name in formats.IN_SAVEDMODEL[:-1]:
+    for name in formats.SAVEDMODEL_FILES[:-1]:
         (place / name).touch()
     with pytest.raises(InputError, match="expected a new folder, or one that this suite"):
         exporter.check_output(place, "savedmodel")
@@ -177,41 +178,43 @@ def test_folder_is_an_earlier_export_only_with_the_mark_and_nothing_else_in_it(t
         exporter.check_output(tmp_path / "link", "savedmodel")
 
 
-@pytest.mark.parametrize("form", ["savedmodel", pytest.param("tflite", marks=pytest.mark.slow)])
-def test_earlier_export_is_replaced(folder, tmp_path, capfd, form):
-    assert exported(folder, form, tmp_path / "it") == 0
-    about = tmp_path / "it" / "assets.extra" / "about.json" if form == "savedmodel" else None
+@pytest.mark.parametrize("to", ["savedmodel", pytest.param("tflite", marks=pytest.mark.slow)])
+def test_export_replaces_an_earlier_export(folder, tmp_path, capfd, to):
+    assert export(folder, to, tmp_path / "it") == 0
+    about = tmp_path / "it" / "assets.extra" / "about.json" if to == "savedmodel" else None
     if about:
         files.save_json(about, {"earlier": True})
-    assert exported(folder, form, tmp_path / "it") == 0
-    assert "earlier" not in about_in(form, tmp_path / "it")
+    assert export(folder, to, tmp_path / "it") == 0
+    assert "earlier" not in read_about(to, tmp_path / "it")
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["tflite", "onnx"])
-def test_exported_file_bears_the_mark_of_the_suite(folder, tmp_path, form):
-    needs(form)
-    assert exported(folder, form, tmp_path / "it") == 0
+@pytest.mark.parametrize("to", ["tflite", "onnx"])
+def test_export_marks_the_file_as_written_by_the_suite(folder, tmp_path, to):
+    skip_without_packages(to)
+    assert export(folder, to, tmp_path / "it") == 0
     assert ownership.is_ours(tmp_path / "it")
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.npz", "images.pickle", "images.csv"])
-def test_nothing_that_an_export_is_made_from_is_replaced(folder, capfd, name):
+def test_export_over_a_file_that_it_reads_is_refused(folder, capfd, name):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert exported(folder, "tflite", folder / name) == 2
-    assert f"over nothing that is read, found {folder / name}" in complaint_of(capfd)
+    assert export(folder, "tflite", folder / name) == 2
+    assert f"over nothing that is read, found {folder / name}" in error_line(capfd)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_file_that_appears_while_a_model_is_exported_stays(folder, images, tmp_path, monkeypatch):
+def test_export_does_not_replace_a_file_that_has_appeared_meanwhile(
+    folder, images, tmp_path, monkeypatch
+):
     def write(detector, path, about):
         path.write_text("network")
         (tmp_path / "it").write_text("mine")
 
     model = trained_model.load_trained_model(folder / "a.model")
-    form = formats.Format(write, lambda path: lambda x: {"score": model.score_images(x)}, "m")
-    monkeypatch.setitem(formats.FORMATS, "tflite", form)
+    target = formats.Format(write, lambda path: lambda x: {"score": model.score_images(x)}, "m")
+    monkeypatch.setitem(formats.FORMATS, "tflite", target)
     with pytest.raises(InputError, match="it, which it has not written"):
         exporter.export(model, "tflite", tmp_path / "it", images)
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
@@ -219,76 +222,75 @@ def test_file_that_appears_while_a_model_is_exported_stays(folder, images, tmp_p
 
 
 @pytest.mark.slow
-def test_model_without_notes_is_exported_without_a_threshold(images, folder, tmp_path):
+def test_export_of_a_model_without_calibration_has_no_threshold(images, folder, tmp_path):
     shutil.copy(folder / "a.model", tmp_path / "b.model")
     model = trained_model.load_trained_model(tmp_path / "b.model")
     assert exporter.export(model, "savedmodel", tmp_path / "it", images) <= 1e-4
     assert "flagged" not in formats.read_savedmodel(tmp_path / "it")(images)
-    about = about_in("savedmodel", tmp_path / "it")
+    about = read_about("savedmodel", tmp_path / "it")
     assert about["threshold"] is about["threshold_rule"] is None
     assert "flagged" not in about["outputs"]
 
 
-def test_missing_package_is_told_in_one_line(folder, tmp_path, capfd, monkeypatch):
-    form = dataclasses.replace(formats.FORMATS["onnx"], needs=("no_such_package",))
-    monkeypatch.setitem(formats.FORMATS, "onnx", form)
-    assert exported(folder, "onnx", tmp_path / "it") == 2
-    error = capfd.readouterr().err
+def test_export_without_a_package_that_it_needs_is_refused(folder, tmp_path, capfd, monkeypatch):
+    target = dataclasses.replace(formats.FORMATS["onnx"], packages=("no_such_package",))
+    monkeypatch.setitem(formats.FORMATS, "onnx", target)
+    assert export(folder, "onnx", tmp_path / "it") == 2
+    error = error_line(capfd)
     assert error.startswith("error: --to onnx needs no_such_package, which this Python")
     assert "-m pip install no_such_package" in error
-    assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_score_without_its_reference_is_told_in_one_line(folder, images, tmp_path, capfd):
+def test_export_of_a_score_without_its_reference_is_refused(folder, images, tmp_path, capfd):
     shutil.copy(folder / "a.model", tmp_path)
     flags = ["--dataset", str(folder / "images.pickle"), "--score", "local"]
-    assert exported(tmp_path, "savedmodel", tmp_path / "it", *flags) == 2
-    assert "error: the score local needs" in capfd.readouterr().err
+    assert export(tmp_path, "savedmodel", tmp_path / "it", *flags) == 2
+    assert "error: the score local needs" in error_line(capfd)
     assert [path.name for path in tmp_path.iterdir()] == ["a.model"]
 
 
-def test_images_of_training_are_asked_for_where_they_have_gone(folder, tmp_path):
+def test_training_dataset_that_has_gone_is_asked_for(folder, tmp_path):
     settings = files.load_json(folder / "a.json")
-    assert export.training_dataset(folder / "a.model") == str(folder / "images.pickle")
+    assert command.training_dataset(folder / "a.model") == str(folder / "images.pickle")
     settings["command"]["dataset"] = str(tmp_path / "gone.pickle")
     files.save_json(tmp_path / "a.json", settings)
     with pytest.raises(InputError, match=r"at .*gone.pickle, found none: name some .*--dataset"):
-        export.training_dataset(tmp_path / "a.model")
+        command.training_dataset(tmp_path / "a.model")
     (tmp_path / "gone.csv").write_text("index,name,label\n")
-    assert export.training_dataset(tmp_path / "a.model") == str(tmp_path / "gone.csv")
+    assert command.training_dataset(tmp_path / "a.model") == str(tmp_path / "gone.csv")
     with pytest.raises(InputError, match="at a known place"):
-        export.training_dataset(tmp_path / "other.model")
+        command.training_dataset(tmp_path / "other.model")
 
 
-@pytest.mark.parametrize("form", formats.FORMATS)
-def test_what_is_no_export_is_not_replaced(folder, tmp_path, capfd, form):
+@pytest.mark.parametrize("to", formats.FORMATS)
+def test_export_over_a_file_of_another_origin_is_refused(folder, tmp_path, capfd, to):
     before = (folder / "a.model").read_bytes()
-    assert exported(folder, form, folder / "a.model") == 2
-    assert "a.model" in complaint_of(capfd)
+    assert export(folder, to, folder / "a.model") == 2
+    assert "a.model" in error_line(capfd)
     assert (folder / "a.model").read_bytes() == before
     (tmp_path / "mine").write_text("mine")
-    assert exported(folder, form, tmp_path) == 2
-    assert "expected a" in complaint_of(capfd)
-    assert exported(folder, form, tmp_path / "mine") == 2
-    assert str(tmp_path / "mine") in complaint_of(capfd)
+    assert export(folder, to, tmp_path) == 2
+    assert "expected a" in error_line(capfd)
+    assert export(folder, to, tmp_path / "mine") == 2
+    assert str(tmp_path / "mine") in error_line(capfd)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_file_is_not_replaced_by_a_folder(tmp_path):
+def test_check_output_of_a_folder_over_a_file_is_refused(tmp_path):
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(InputError, match="expected a new folder"):
         exporter.check_output(tmp_path / "mine", "savedmodel")
 
 
-def test_difference_is_relative_and_sees_what_is_no_number():
+def test_max_relative_difference_of_scores_with_nan_is_nan():
     assert exporter.max_relative_difference([2, 0], [2, 0.5]) == 0.5
     assert exporter.max_relative_difference([100, 1], [101, 1]) == pytest.approx(0.01)
     assert np.isnan(exporter.max_relative_difference([1, 1], [1, np.nan]))
 
 
-def test_formats_and_scores_are_those_of_the_tables():
-    choices = {action.dest: action.choices for action in export.parser()._actions}
+def test_parser_has_the_choices_of_the_tables():
+    choices = {action.dest: action.choices for action in command.parser()._actions}
     assert choices["to"] == list(formats.FORMATS)
     assert set(choices["score"]) == set(scores.SCORES)
