@@ -28,12 +28,11 @@ def main(argv=None):
         from pyimagesearch.reporting import results
         from pyimagesearch.runtime import distribution
         from pyimagesearch.storage import atomic
-        from pyimagesearch.training import train
 
     cluster = distribution.connect(args.strategy)
     if cluster.is_chief:
         paths = [Path(args.output, name) for name in results.FILES]
-        atomic.check_writable(*paths, inputs=train.files_read(args.dataset, args.model))
+        atomic.check_writable(*paths, inputs=trained_model.files_read(args.dataset, args.model))
 
     # The trained model with its calibration, and the images.
     logger.info("loading autoencoder and images...")

@@ -158,7 +158,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         is_seed = isinstance(self.random_state, Integral)
         seed = int(self.random_state if is_seed else generator.randint(2**31 - 1))
         with quiet_retracing():
-            result = train(images, self._make_recipe(), loss=self.loss, seed=seed)
+            result = train(images, self._make_recipe(), seed=seed)
             self.reference_ = calibration.fit_reference(result, images, self.scored_by, seed)
         self.model_ = result.autoencoder
         self.history_ = result.history
@@ -267,6 +267,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             trim=self.trim,
+            loss=self.loss,
         )
         if is_table and self.latent_dim is None and recipe.latent_dim:
             # By a code as long as a row, outliers could be reconstructed as well as inliers.

@@ -47,7 +47,7 @@ REPORT = {
 }
 RECIPE = """
     arch filters latent_dim batch_norm momentum epochs min_steps batch_size learning_rate schedule
-    trim centred even_contrast noise
+    trim centred even_contrast noise loss corrupt
 """
 ABOUT = {
     "": "written_by run_again command recipe source skipped n_images image_shape fingerprint versions "
@@ -66,7 +66,7 @@ REFERENCES = """
     neighbours/suspects
 """
 CHECKPOINT = "settings loss val_loss seconds weights variable/N"
-CHECKPOINT_SETTINGS = f"{RECIPE} loss corrupt seed precision"
+CHECKPOINT_SETTINGS = f"{RECIPE} seed precision"
 # What Keras calls a layer by itself; it counts on.
 UNNAMED = r"(conv2d|conv2d_transpose|dense|flatten|reshape|leaky_re_lu|cropping2d)(_\d+)?"
 

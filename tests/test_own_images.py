@@ -119,7 +119,7 @@ def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, ca
     flags[flags.index("digits")] = str(pile)
     assert train.main(flags) == 0
     told = capsys.readouterr()
-    assert told.err == f"[WARNING] 1 files can't be read, such as {pile / 'broken.png'}\n"
+    assert told.err == f"[WARNING] 1 file can't be read: {pile / 'broken.png'}\n"
     images = dataset_files.load_images(tmp_path / "images.pickle")
     assert images.shape == (31, 12, 12, 1 if grayscale else 3)
     model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]

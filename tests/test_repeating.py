@@ -104,16 +104,16 @@ def test_run_that_failed_after_its_training_is_resumed_without_training_again(
     log = ["--logdir", str(tmp_path / "log")]
     assert train.main(training_flags(tmp_path / "whole", "--resume", *log)) == 0
     assert len(list((tmp_path / "log").iterdir())) == 1
-    assert "[INFO] nothing to resume: beginning anew\n" in capfd.readouterr().out
+    assert "[INFO] no checkpoint found; starting from scratch\n" in capfd.readouterr().out
     with monkeypatch.context() as patch:
         patch.setattr(calibration, "calibrate", lambda *_: 1 / 0)
         assert train.main(training_flags(tmp_path / "cut", "--quiet")) == 1
     assert "ZeroDivisionError" in capfd.readouterr().err
-    assert "found epochs 2 then and 3 now" in complaint(
+    assert "received epochs 3 where it has 2" in complaint(
         train.main, training_flags(tmp_path / "cut", "--resume", "--epochs", "3"), capfd
     )
     assert train.main(training_flags(tmp_path / "cut", "--resume")) == 0
-    assert "[INFO] going on after epoch 2\n" in capfd.readouterr().out
+    assert "[INFO] resuming after epoch 2\n" in capfd.readouterr().out
     assert_trained_alike(tmp_path / "whole", tmp_path / "cut")
 
 

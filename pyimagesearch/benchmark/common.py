@@ -4,6 +4,8 @@ Like the tables themselves, this is imported before --help is answered: what is 
 imported inside the functions.
 """
 
+import dataclasses
+
 from pyimagesearch import InputError
 from pyimagesearch.cli import argument_types
 from pyimagesearch.training.recipes import make_recipe
@@ -75,7 +77,8 @@ def train(what, images, chosen, args, narrator, loss="mse"):
     if args.limit is not None:
         images = np.random.default_rng(args.seed).permutation(images)[: args.limit]
     narrator.say(f"{what}: training on four fifths of {len(images):,} images...")
-    fitted = training_of.train(images, chosen, loss=loss, seed=args.seed, on_epoch=narrator.epoch)
+    chosen = dataclasses.replace(chosen, loss=loss)
+    fitted = training_of.train(images, chosen, seed=args.seed, on_epoch=narrator.epoch)
     return fitted, images
 
 

@@ -25,7 +25,7 @@ ROTATION = {
     "batch_size": 32,
     "learning_rate": 3e-3,
     "trim": 0.0,
-    "centred": False,
+    "center": False,
 }
 ROTATION_OF_ALL = {**ROTATION, "batch_size": 64}
 

@@ -19,7 +19,7 @@ import numpy as np
 from pyimagesearch.data import datasets
 from pyimagesearch.detection import scoring
 from pyimagesearch.models import architectures
-from pyimagesearch.training.recipes import recipe
+from pyimagesearch.training.recipes import make_recipe
 
 path, repetitions = json.loads(sys.argv[1])
 images = datasets.open_dataset(path, image_shape=(28, 28, 1))[0].images
@@ -45,15 +45,15 @@ TRAIN_PROGRAM = """
 import json, sys
 from pyimagesearch.data import datasets
 from pyimagesearch.runtime import distribution
-from pyimagesearch.training.recipes import recipe
+from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train
 
 source, limit, strategy = json.loads(sys.argv[1])
 cluster = distribution.connect(strategy)
 images = datasets.load(source).images[:limit]
 ends = []
-chosen = recipe(epochs=3, batch_size=256)
-train(images, chosen, cluster=cluster, keep=lambda state: ends.append(float(state["seconds"])))
+chosen = make_recipe(epochs=3, batch_size=256)
+train(images, chosen, cluster=cluster, on_checkpoint=lambda state: ends.append(float(state["seconds"])))
 if cluster.is_chief:
     print(json.dumps([(ends[-1] - ends[0]) / 2]))
 """

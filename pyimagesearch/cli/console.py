@@ -279,6 +279,44 @@ def warn_of_own_pictures(paths):
         )
 
 
+def warn_of_source(source, requested):
+    """Warn of what is missing in a source of images.
+
+    Args:
+        source: A `sources.Source`.
+        requested: What was asked for: `--source`.
+    """
+    from pyimagesearch.data import sources
+
+    if source.name == "digits" and requested == "auto":
+        logger.warning(f"no MNIST, so these are scikit-learn's small digits; {sources.MNIST_HINT}")
+    if len(source.skipped) == 1:
+        logger.warning(f"1 file can't be read: {source.skipped[0]}")
+    elif source.skipped:
+        logger.warning(f"{len(source.skipped):,} files can't be read, such as {source.skipped[0]}")
+    warn_of_own_pictures(source.own_pictures)
+
+
+def epoch_progress(logdir=None):
+    """Make a function that prints how far a training is.
+
+    Args:
+        logdir: Folder in which it writes the figures for TensorBoard as well; `None`: nowhere.
+
+    Returns:
+        A function `(epoch, epochs, **figures)`, as `train.train` calls it.
+    """
+    progress = Progress("epoch")
+    write = tensorboard_writer(logdir) if logdir else None
+
+    def on_epoch(epoch, epochs, loss=None, val_loss=None, **others):
+        progress(epoch, epochs, loss=loss, val_loss=val_loss)
+        if write is not None:
+            write(epoch, loss=loss, val_loss=val_loss, **others)
+
+    return on_epoch
+
+
 def save_and_print(path, table):
     """Save a table as CSV, and print it.
 

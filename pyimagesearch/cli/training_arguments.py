@@ -212,6 +212,8 @@ def recipe_from_args(args):
         batch_size=args.batch_size,
         learning_rate=args.lr,
         trim=args.trim,
+        loss=args.loss,
+        corruption=args.corrupt,
     )
 
 
@@ -220,13 +222,20 @@ def reproduce_command(flags, source):
 
     Args:
         flags: The flags as they were typed, a list of text.
-        source: The source that was read, which `auto` may have chosen.
+        source: The source that was read, which `auto` may have chosen: it replaces that of the
+            flags.
+
+    Returns:
+        One line of text.
 
     Example:
-        >>> reproduce_command(["-d", "my images.pickle", "-m", "a.model"], "digits")
-        "python train_unsupervised_autoencoder.py -d 'my images.pickle' -m a.model --source digits"
+        >>> reproduce_command(["-d", "my images.pickle", "--source", "auto"], "digits")
+        "python train_unsupervised_autoencoder.py -d 'my images.pickle' --source digits"
     """
-    return shlex.join(["python", "train_unsupervised_autoencoder.py", *flags, "--source", source])
+    parser = Parser(add_help=False)
+    parser.add_argument("--source")
+    _, others = parser.parse_known_args(flags)
+    return shlex.join(["python", "train_unsupervised_autoencoder.py", *others, "--source", source])
 
 
 def image_size(args):

@@ -68,5 +68,5 @@ def fit_reference(fitted, images, score, seed=42):
     """
     chosen = subsample(fitted.trained, seed)
     if SCORES[score].fit_on_inliers:
-        chosen = np.setdiff1d(chosen, fitted.history.suspects)
+        chosen = np.setdiff1d(chosen, fitted.history.outliers)
     return scoring.fit_reference(fitted.autoencoder, images, chosen, score)

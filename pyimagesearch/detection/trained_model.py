@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
 from pyimagesearch import InputError
+from pyimagesearch.data import dataset_files, datasets, sources
 from pyimagesearch.detection import scoring
 from pyimagesearch.models import architectures
 from pyimagesearch.runtime.distribution import Cluster
@@ -97,3 +99,21 @@ def parse_calibration(about, score, name):
             "what training has noted"
         )
     return calibration, valid_label
+
+
+def files_read(dataset, model):
+    """The files that are read when images are scored by a model, whether they exist or not.
+
+    Args:
+        dataset: As for `datasets.open_dataset`.
+        model: Path of the model.
+
+    Returns:
+        A list of paths; of a folder of images, only that of the folder.
+    """
+    read = [model, model_files.settings_path(model), model_files.reference_path(model)]
+    if dataset in sources.SOURCES:
+        return read
+    if not datasets.is_source(dataset) and Path(dataset).suffix not in (".npy", ".csv"):
+        read.append(dataset_files.manifest_path(dataset))
+    return [dataset, *read]

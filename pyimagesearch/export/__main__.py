@@ -95,10 +95,9 @@ def main(argv=None):
 
         from pyimagesearch.data import datasets
         from pyimagesearch.detection import trained_model
-        from pyimagesearch.training import train
 
     path = args.dataset or training_dataset(args.model)
-    check_output(args.output, args.to, inputs=train.files_read(path, args.model))
+    check_output(args.output, args.to, inputs=trained_model.files_read(path, args.model))
 
     logger.info("loading autoencoder and images...")
     model = trained_model.load_trained_model(args.model, args.score)

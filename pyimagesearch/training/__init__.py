@@ -1,4 +1,4 @@
-"""Fitting a network although some of its images are outliers."""
+"""Fitting a network although some of the training images are outliers."""
 
 
 def __getattr__(name):

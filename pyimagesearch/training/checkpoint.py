@@ -1,6 +1,5 @@
-"""The checkpoint of an unfinished training."""
+"""The checkpoint of a training: a hidden file beside its model."""
 
-import dataclasses
 import io
 import json
 from pathlib import Path
@@ -14,17 +13,35 @@ from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
 
 
 def checkpoint_path(model):
-    """Where the state of an unfinished training lies: beside its model, hidden."""
+    """Path of the checkpoint of a training: beside its model, hidden."""
     return Path(model).with_name(f".{Path(model).name}.resume")
 
 
+def checkpoint_settings(recipe, fingerprint, seed, precision):
+    """All that decides what a training leads to: the same can be resumed, nothing else.
+
+    Args:
+        recipe, seed, precision: As for `train.train`.
+        fingerprint: Of the images, as `dataset_files.fingerprint` returns it.
+
+    Returns:
+        A dict for JSON.
+    """
+    settings = {"seed": seed, "precision": precision, "fingerprint of the images": fingerprint}
+    return {**recipe.as_dict(), **settings}
+
+
 def save_checkpoint(path, settings, state):
-    """Write how far a training has got, whole or not at all, so that it can be resumed.
+    """Write a checkpoint, whole or not at all.
 
     Args:
         path: Where to.
-        settings: What it was started with: a dict for JSON.
-        state: A dict of arrays by name; none is called `settings`.
+        settings: As `checkpoint_settings` returns them: a dict for JSON.
+        state: As `Trainer.state_dict` returns it: a dict of arrays by name, none of them called
+            `settings`.
+
+    Raises:
+        InputError: If it can't be written.
     """
     text = np.frombuffer(json.dumps(settings).encode(), np.uint8)
     with Transaction() as transaction:
@@ -34,8 +51,26 @@ def save_checkpoint(path, settings, state):
         ownership.mark_zip(temporary)
 
 
+def load_checkpoint(path, settings, cluster):
+    """Read a checkpoint in the chief process, for all processes.
+
+    Args:
+        path: Path of the checkpoint; other processes than the chief don't look there.
+        settings: As `checkpoint_settings` returns them, of the training that is to go on.
+        cluster: A `distribution.Cluster`.
+
+    Returns:
+        The state that `save_checkpoint` wrote; `None` if there is no checkpoint.
+
+    Raises:
+        InputError: If the checkpoint is broken, or has other settings.
+    """
+    data = cluster.broadcast(read_checkpoint(path) if cluster.is_chief else b"")
+    return parse_checkpoint(data, path, settings) if data else None
+
+
 def read_checkpoint(path):
-    """The bytes that `save_checkpoint` wrote; none where there is no such file."""
+    """The bytes of a checkpoint; none if there is no such file."""
     if not Path(path).exists():
         return b""
     with open_for_reading(path) as file:
@@ -43,15 +78,15 @@ def read_checkpoint(path):
 
 
 def parse_checkpoint(data, path, settings):
-    """Check that a training can go on where another has ended.
+    """Read the state from the bytes of a checkpoint.
 
     Args:
-        data: What `read_checkpoint` returned.
-        path: What to call it in messages.
-        settings: What the training is started with now.
+        data: As `read_checkpoint` returns them.
+        path: Path of the checkpoint, for messages.
+        settings: The settings that it has to have.
 
     Returns:
-        The dict of arrays that was saved, to the bit.
+        The state that `save_checkpoint` wrote, to the bit.
 
     Raises:
         InputError: If the data are broken, or the settings are others.
@@ -63,64 +98,32 @@ def parse_checkpoint(data, path, settings):
         >>> save_checkpoint(path, {"seed": 1}, {"loss": np.array([0.5])})
         >>> parse_checkpoint(read_checkpoint(path), path, {"seed": 1})["loss"].tolist()
         [0.5]
-        >>> parse_checkpoint(read_checkpoint(path), "it", {"seed": 2})
+        >>> parse_checkpoint(read_checkpoint(path), "a.resume", {"seed": 2})
         Traceback (most recent call last):
         ...
-        pyimagesearch.InputError: expected the settings of the training that it shall go on with, found seed 1 then and 2 now: give the same, or leave --resume out to begin anew
+        pyimagesearch.InputError: expected the settings of the training in a.resume, received seed 2 where it has 1: give the same, or leave --resume out to start from scratch
         >>> folder.cleanup()
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             check_unpacked_sizes(archive, archive.files)
             state = dict(archive)
-        then = json.loads(state.pop("settings").tobytes())
-        now = json.loads(json.dumps(settings))
-        names = {*then, *now}
+        saved = json.loads(state.pop("settings").tobytes())
+        current = json.loads(json.dumps(settings))
+        names = sorted({*saved, *current})
+        differing = [name for name in names if saved.get(name) != current.get(name)]
     except Exception as fault:
-        # Whatever a broken archive trips over: there are too many kinds to list.
+        # Whatever a broken archive raises: there are too many kinds to list.
         raise InputError(
-            f"{path} is not the whole state of a training ({fault}): leave --resume out to begin "
-            "anew"
+            f"expected a whole checkpoint at {path}, found a broken one ({fault}): leave --resume "
+            "out to start from scratch"
         ) from None
-    others = sorted(name for name in names if then.get(name) != now.get(name))
-    if others:
-        found = ", ".join(
-            f"{name} {then.get(name)} then and {now.get(name)} now" for name in others
+    if differing:
+        differences = ", ".join(
+            f"{name} {current.get(name)} where it has {saved.get(name)}" for name in differing
         )
         raise InputError(
-            f"expected the settings of the training that it shall go on with, found {found}: give "
-            "the same, or leave --resume out to begin anew"
+            f"expected the settings of the training in {path}, received {differences}: give the "
+            "same, or leave --resume out to start from scratch"
         )
     return state
-
-
-def training_settings(recipe, fingerprint, *, loss, corrupt, seed, precision):
-    """All that decides what a training leads to: it can be gone on with by the same alone.
-
-    Args:
-        recipe, loss, corrupt, seed, precision: As for `train`.
-        fingerprint: Of the images, as `dataset_files.fingerprint` returns it.
-
-    Returns:
-        A dict for JSON.
-    """
-    settings = {"loss": loss, "corrupt": corrupt, "seed": seed, "precision": precision}
-    return {**dataclasses.asdict(recipe), **settings, "fingerprint of the images": fingerprint}
-
-
-def load_checkpoint(path, settings, cluster):
-    """Where a training that was cut off can go on.
-
-    Args:
-        path: Where `save_checkpoint` has written; only the chief looks.
-        settings: What `training_settings` returns.
-        cluster: A `distribution.Cluster`.
-
-    Returns:
-        What `trainer.fit_autoencoder` takes as a state; `None` where there is none.
-
-    Raises:
-        InputError: If it belongs to other settings or other images.
-    """
-    data = cluster.broadcast(read_checkpoint(path) if cluster.is_chief else b"")
-    return parse_checkpoint(data, path, settings) if data else None

@@ -1,4 +1,10 @@
-"""Sample weights: which images training trusts, and how much."""
+"""Sample weights: how much each training image counts, by its outlier score.
+
+Every epoch goes the same way. Each training image has an outlier score. The images with the highest
+scores, about a share `trim` of all, are candidates. The highest of these are outliers, with a weight
+of 0. Other candidates become outliers too if they are near to outliers; the rest of them, rare
+kinds of normal images, keep their weight.
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -15,32 +21,174 @@ from pyimagesearch.detection.neighbors import (
     squared_distances,
 )
 
-# How often it is judged anew which images are too far from the others to be compared with, and which
-# are like the suspects.
+# Rounds in which outliers are propagated to candidates near them.
 PROPAGATION_STEPS = 8
-# To how many suspects and usual images a doubtful one is compared, and how many times as far from the
-# usual ones as from the suspects it has to be to count for nothing, and at most to count in full.
-PROPAGATION_NEIGHBORS, OUTLIER_RATIO, INLIER_RATIO = 5, 0.8, 0.6
-
-
-# How far to either side of the trim the weights go from 0 to 1, of the ranks by suspicion among very
-# many images; among `RAMP_HALF_IMAGES`, half as far.
+# With how many outliers and inliers a candidate is compared. Its weight falls from 1 to 0 as its
+# `outlier_affinity` rises from the one ratio to the other.
+PROPAGATION_NEIGHBORS, INLIER_RATIO, OUTLIER_RATIO = 5, 0.6, 0.8
+# By which share of the ranks, on either side of the trim, weights rise from 0 to 1 among very many
+# images; among `RAMP_HALF_IMAGES` it is half of that.
 MAX_RAMP, RAMP_HALF_IMAGES = 0.04, 1000
 
 
-def ramp_half_width(n, trim):
-    """How soft the limit between suspects and others is.
-
-    Nobody knows how many outliers there are. Past a hard limit, a rare kind of normal image would
-    be ignored as one; with a soft one it counts in part, and is learnt, while what is most suspect
-    counts for nothing. Among few images a rare kind is too few to be learnt, and the limit hard.
+def make_sample_weighting(images, trained, recipe, seed, cluster):
+    """Choose how the training images of a recipe are weighted.
 
     Args:
-        n: Number of images.
-        trim: Share of their weight to be taken away, in [0, 1).
+        images: Anything that `batches.iterate_batches` takes.
+        trained: int array `(n,)` of indices, ascending: the training images.
+        recipe: A `recipes.Recipe`.
+        seed: Of the choice of the images to compare with.
+        cluster: A `distribution.Cluster`: each process works on its slice of the images.
 
     Returns:
-        By how much the share of images that count in part reaches to either side of the trim.
+        A `NeighborWeighting`; a `TrimmedWeighting` if nothing is trimmed, or if contrast is
+        normalized: such recipes expect many outliers, and many have near neighbors.
+    """
+    if not recipe.trim or recipe.normalize_contrast:
+        return TrimmedWeighting(recipe.trim)
+    return NeighborWeighting(images, trained, recipe.trim, seed, cluster)
+
+
+class TrimmedWeighting:
+    """Sample weights by the rank of the outlier scores alone, which are the losses.
+
+    Args:
+        trim: Share of the weight to take away, in [0, 1).
+        initial_outlier_scores: float array `(n,)`, at least 0, in any unit: what is known of the
+            training images before anything is learned; `None`: nothing.
+
+    Attributes:
+        trim, initial_outlier_scores: As given.
+
+    Example:
+        >>> TrimmedWeighting(trim=0.5)(np.array([4, 3, 2, 1])).tolist()
+        [0.0, 0.5, 1.0, 1.0]
+    """
+
+    def __init__(self, trim, initial_outlier_scores=None):
+        self.trim = trim
+        self.initial_outlier_scores = initial_outlier_scores
+
+    def outlier_scores(self, losses):
+        """Outlier scores by the losses of the last epoch: both float arrays `(n,)`."""
+        if self.initial_outlier_scores is None:
+            return losses
+        return losses * self.initial_outlier_scores
+
+    def __call__(self, outlier_scores):
+        """Sample weights, float32 array `(n,)` in [0, 1], by the outlier scores `(n,)`."""
+        return trimmed_sample_weights(outlier_scores, self.trim)
+
+
+class NeighborWeighting(TrimmedWeighting):
+    """Sample weights by the rank of the outlier scores, and by what candidates are near to.
+
+    The initial outlier score is the k-NN distance to a sample of the training images, relative to
+    how much there is to draw: the more, the less an error means. Later it is multiplied by the
+    loss.
+
+    Args:
+        images, trained, seed, cluster: As for `make_sample_weighting`.
+        trim: As for `TrimmedWeighting`, above 0.
+    """
+
+    def __init__(self, images, trained, trim, seed, cluster):
+        super().__init__(trim)
+        self.images, self.trained, self.cluster = images, trained, cluster
+        self.local = cluster.local_slice(len(trained))
+        self._image_spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+        self._embed = tf.function(neighbors.embed, input_signature=[self._image_spec])
+        # Places in `trained` of the images to compare with, and their embeddings.
+        self.sample = np.searchsorted(trained, subsample(trained, seed))
+        self.embeddings = self.embed(trained[self.sample])
+        self.initial_outlier_scores = self._relative_distances(seed)
+
+    def embed(self, indices):
+        """Embeddings of some images, float32 array `(M, F)`."""
+        none = np.zeros((0, neighbors.embedding_length(self.images.shape[1:])), np.float32)
+        batches = iterate_batches(self.images, indices, 256)
+        return np.concatenate([none, *(self._embed(tf.constant(batch)) for _, batch in batches)])
+
+    def _relative_distances(self, seed):
+        """Relative k-NN distance of every training image, float32 array `(n,)`."""
+        # Images that will weigh nothing are not to be compared with either.
+        outlier_share = self.trim - ramp_half_width(len(self.trained), self.trim)
+        memory_bank = tf.constant(trimmed_memory_bank(self.embeddings, outlier_share, seed))
+
+        @tf.function(input_signature=[self._image_spec])
+        def score(batch):
+            distances = knn_distance(neighbors.embed(batch), memory_bank)
+            return neighbors.relative_error(distances, batch)
+
+        scores = np.zeros(len(self.trained), np.float32)
+        batches = iterate_batches(self.images, self.trained[self.local], 256)
+        parts = [score(tf.constant(batch)) for _, batch in batches]
+        scores[self.local] = np.concatenate([scores[:0], *parts])
+        return self.cluster.all_reduce_sum(scores)
+
+    def __call__(self, outlier_scores):
+        """Sample weights, float32 array `(n,)` in [0, 1], by the outlier scores `(n,)`."""
+        weights = trimmed_sample_weights(outlier_scores, self.trim)
+        candidates = np.flatnonzero(weights < 1)
+        n_outliers = min(neighbors.n_top_outliers(len(weights)), len(candidates))
+        outliers = np.argsort(-outlier_scores, kind="stable")[:n_outliers]
+        # The same as places in the sample.
+        sampled_outliers = np.flatnonzero(np.isin(self.sample, outliers))
+        sampled_candidates = np.flatnonzero(weights[self.sample] < 1)
+        n_inliers = len(self.sample) - len(sampled_candidates)
+        if min(len(sampled_outliers), n_inliers) > PROPAGATION_NEIGHBORS:
+            others = np.setdiff1d(candidates, self.sample)
+            others = others[(others >= self.local.start) & (others < self.local.stop)]
+            weights[self.sample[sampled_candidates]], weights[others] = propagate_outliers(
+                self.embeddings,
+                sampled_candidates,
+                sampled_outliers,
+                self.embed(self.trained[others]),
+            )
+            weights[outliers] = 0
+        # Each process contributes its own slice.
+        local = np.zeros_like(weights)
+        local[self.local] = weights[self.local]
+        return self.cluster.all_reduce_sum(local)
+
+
+def trimmed_sample_weights(outlier_scores, trim):
+    """Sample weights by the rank of the outlier scores.
+
+    The limit is soft. How many outliers there are is not known: past a hard limit a rare kind of
+    normal image would be ignored, while with part of its weight it is learned.
+
+    Args:
+        outlier_scores: float array `(n,)`, in any unit.
+        trim: Share of the weight to take away, in [0, 1).
+
+    Returns:
+        float32 array `(n,)` in [0, 1]: 0 for the highest scores, 1 for most, rising evenly with
+        rank in between; about `(1 - trim) n` in sum.
+
+    Example:
+        >>> trimmed_sample_weights([4, 3, 2, 1], trim=0.5).tolist()
+        [0.0, 0.5, 1.0, 1.0]
+    """
+    n = len(outlier_scores)
+    ranks = np.empty(n)
+    ranks[np.argsort(-np.asarray(outlier_scores), kind="stable")] = np.arange(1, n + 1) / n
+    half_width = ramp_half_width(n, trim)
+    if not half_width:
+        return np.ones(n, np.float32)
+    return np.clip((ranks - trim + half_width) / (2 * half_width), 0, 1).astype(np.float32)
+
+
+def ramp_half_width(n, trim):
+    """How far the ramp of the sample weights from 0 to 1 reaches to either side of the trim.
+
+    Args:
+        n: Number of images. Among few, a rare kind is too few to be learned, and the ramp short.
+        trim: Share of the weight to take away, in [0, 1).
+
+    Returns:
+        A share of the ranks.
 
     Example:
         >>> [round(ramp_half_width(n, trim=0.05), 3) for n in (100, 1000, 10_000)]
@@ -49,171 +197,89 @@ def ramp_half_width(n, trim):
     return min(MAX_RAMP * n / (n + RAMP_HALF_IMAGES), trim, 1 - trim)
 
 
-def trimmed_sample_weights(suspicion, trim):
-    """How much each image counts.
+def propagate_outliers(embeddings, candidates, outliers, others):
+    """Sample weights of candidates, by whether they are near to outliers or to inliers.
+
+    A candidate near to an outlier becomes an outlier, and so does what is near to that, as long as
+    it is nearer to outliers than to inliers: outliers of one kind are found one by the other. A
+    rare kind of normal images is nearer to itself and to the inliers, and keeps its weight. (Label
+    propagation: Zhu and Ghahramani, "Learning from labeled and unlabeled data with label
+    propagation", 2002, here by the shortest distances alone.)
 
     Args:
-        suspicion: float array `(n,)`, one entry an image, in any unit.
-        trim: Share of the weight to be taken away, in [0, 1).
+        embeddings: float32 array `(N, F)`: the images to compare with.
+        candidates: int array `(D,)`: which of these are candidates.
+        outliers: int array: which of these are outliers for certain, more than
+            `PROPAGATION_NEIGHBORS`.
+        others: float32 array `(M, F)`: further candidates, which are not compared with.
 
     Returns:
-        float32 array `(n,)` in [0, 1]: 0 for the most suspect, 1 for most, rising evenly with rank
-        in between; about `(1 - trim) n` in sum.
-
-    Example:
-        >>> trimmed_sample_weights([4, 3, 2, 1], trim=0.5).tolist()
-        [0.0, 0.5, 1.0, 1.0]
-    """
-    n = len(suspicion)
-    ranks = np.empty(n)
-    ranks[np.argsort(-np.asarray(suspicion), kind="stable")] = np.arange(1, n + 1) / n
-    edge = ramp_half_width(n, trim)
-    if not edge:
-        return np.ones(n, np.float32)
-    return np.clip((ranks - trim + edge) / (2 * edge), 0, 1).astype(np.float32)
-
-
-def make_sample_weighting(images, trained, recipe, seed, cluster):
-    """How doubtful images are before anything is learnt, and how much who is suspected counts.
-
-    The farther an image is from those that it is most like, and the less there is to be drawn, so
-    that an error weighs more, the more doubtful it is. Later, who is so suspect that it would not
-    count in full is compared with the most suspect of all and with the usual ones.
-
-    Args:
-        images: Anything that `batches.iterate_batches` takes.
-        trained: int array `(n,)` of indices, ascending: which images are trained on.
-        recipe: A `recipes.Recipe`.
-        seed: Of the choice of the images to compare with.
-        cluster: A `distribution.Cluster`: each process looks at its part of the images.
-
-    Returns:
-        A tuple of `initial_outlier_scores`, float32 array `(n,)`, and `sample_weight_fn`, as `trainer.fit_autoencoder` takes them; two
-        `None` where nobody is to be suspected, or by the loss alone: where contrast is evened, the
-        outliers are meant to be many, and many have many neighbours.
-    """
-    if not recipe.trim or recipe.even_contrast:
-        return None, None
-    n = len(trained)
-    own = cluster.local_slice(n)
-    look = tf.function(neighbors.embed, reduce_retracing=True)
-
-    def points_of(indices):
-        nothing = np.zeros((0, neighbors.embedding_length(images.shape[1:])), np.float32)
-        some = (look(tf.constant(batch)) for _, batch in iterate_batches(images, indices, 256))
-        return np.concatenate([nothing, *some])
-
-    sample = np.searchsorted(trained, subsample(trained, seed))
-    points = points_of(trained[sample])
-    # Who counts for nothing in training is not to be compared with either.
-    odd = recipe.trim - ramp_half_width(n, recipe.trim)
-    bank = tf.constant(trimmed_memory_bank(points, odd, seed))
-
-    @tf.function(reduce_retracing=True)
-    def doubts_of(batch):
-        far = neighbors.knn_distance(neighbors.embed(batch), bank)
-        return neighbors.relative_error(far, batch)
-
-    initial_outlier_scores = np.zeros(n, np.float32)
-    parts = [
-        doubts_of(tf.constant(batch)) for _, batch in iterate_batches(images, trained[own], 256)
-    ]
-    initial_outlier_scores[own] = np.concatenate([initial_outlier_scores[:0], *parts])
-
-    def sample_weight_fn(suspicion):
-        weights = trimmed_sample_weights(suspicion, recipe.trim)
-        order = np.argsort(-suspicion, kind="stable")
-        most = np.count_nonzero(weights < 1)  # no more than the trim allows
-        suspects = order[: min(neighbors.n_top_outliers(n), most)]
-        known = np.flatnonzero(np.isin(sample, suspects))
-        inside = np.flatnonzero(weights[sample] < 1)
-        # There has to be somebody to be like, on either side.
-        if min(len(known), len(sample) - len(inside)) > PROPAGATION_NEIGHBORS:
-            outside = np.setdiff1d(np.flatnonzero(weights < 1), sample)
-            outside = outside[(outside >= own.start) & (outside < own.stop)]
-            weights[sample[inside]], weights[outside] = propagate_outliers(
-                points, inside, known, points_of(trained[outside])
-            )
-            weights[suspects] = 0
-        # Each process says of its own part what is to hold for all.
-        agreed = np.zeros(n, np.float32)
-        agreed[own] = weights[own]
-        return cluster.all_reduce_sum(agreed)
-
-    return cluster.all_reduce_sum(initial_outlier_scores), sample_weight_fn
-
-
-def propagate_outliers(points, doubtful, suspects, others):
-    """How much doubtful images may count, by the company they keep.
-
-    Who is like a suspect becomes one, and so on, as long as that is nearer to suspects than to
-    usual images: odd images of one kind are found one by the other. A rare kind of usual images is
-    nearer to itself and to the rest, and counts. (Label propagation from a few whose label is
-    known: Zhu and Ghahramani, "Learning from labeled and unlabeled data with label propagation",
-    2002, here by the shortest distances alone.)
-
-    Args:
-        points: float32 array `(N, F)`: images to compare with.
-        doubtful: int array `(D,)`: which of these are in doubt.
-        suspects: int array: which of these are certainly suspects, more than `PROPAGATION_NEIGHBORS`.
-        others: float32 array `(M, F)`: more that are in doubt, and are not compared with.
-
-    Returns:
-        Two float32 arrays in [0, 1], `(D,)` and `(M,)`: 0 for who is like a suspect, 1 for who is
-        not at all.
+        Two float32 arrays in [0, 1], `(D,)` and `(M,)`: 0 near outliers, 1 far from them.
 
     Example:
         >>> points = np.array([*range(20), 40, 41, 42, 43, 45, 46, 47], np.float32)[:, np.newaxis]
-        >>> found, _ = propagate_outliers(points, np.arange(18, 27), np.arange(20, 26), points[:0])
-        >>> found.tolist()
+        >>> weights, _ = propagate_outliers(points, np.arange(18, 27), np.arange(20, 26), points[:0])
+        >>> weights.tolist()
         [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    odd = np.zeros(len(points), bool)
-    odd[suspects] = True
-
-    def likeness(squares):  # (D, N) -> (D,)
-        far, near = (
-            np.sqrt(
-                np.partition(some, PROPAGATION_NEIGHBORS - 1, axis=1)[:, :PROPAGATION_NEIGHBORS]
-            ).mean(axis=1)
-            for some in (squares[:, ~odd], squares[:, odd])
-        )
-        return (far + EPSILON) / (near + EPSILON)
-
-    squares = squared_distances(points[doubtful], points).numpy()
-    squares[np.arange(len(doubtful)), doubtful] = np.inf  # nobody is their own company
+    is_outlier = np.zeros(len(embeddings), bool)
+    is_outlier[outliers] = True
+    squares = squared_distances(embeddings[candidates], embeddings).numpy()  # (D, N)
+    squares[np.arange(len(candidates)), candidates] = np.inf  # none is its own neighbor
     for _ in range(PROPAGATION_STEPS):
-        alike = doubtful[likeness(squares) > OUTLIER_RATIO]
-        odd[doubtful] = False
-        odd[alike] = odd[suspects] = True
-    found = [likeness(squares)]
+        affinity = outlier_affinity(squares, is_outlier)
+        is_outlier[candidates] = affinity > OUTLIER_RATIO
+        is_outlier[outliers] = True
+    affinities = [outlier_affinity(squares, is_outlier)]
     for part in np.split(others, range(CHUNK, len(others), CHUNK)):
-        found.append(likeness(squared_distances(part, points).numpy()))
-    counts = np.clip((OUTLIER_RATIO - np.concatenate(found)) / (OUTLIER_RATIO - INLIER_RATIO), 0, 1)
-    return np.split(counts.astype(np.float32), [len(doubtful)])
+        squares = squared_distances(part, embeddings).numpy()
+        affinities.append(outlier_affinity(squares, is_outlier))
+    excess = OUTLIER_RATIO - np.concatenate(affinities)
+    weights = np.clip(excess / (OUTLIER_RATIO - INLIER_RATIO), 0, 1).astype(np.float32)
+    return np.split(weights, [len(candidates)])
 
 
-def trimmed_memory_bank(points, trim, seed):
-    """Some of the points that have others near them.
-
-    Points far from a random bank are left out of the next one, again and again, so that in the end
-    a few odd images that are like each other find nobody near.
+def outlier_affinity(squares, is_outlier):
+    """Mean distance to the nearest inliers, divided by that to the nearest outliers.
 
     Args:
-        points: float32 array `(N, F)`, N at least 1.
-        trim: Share of them that may be odd ones, in [0, 1).
-        seed: Of the choice.
+        squares: float32 array `(D, N)` of squared distances.
+        is_outlier: bool array `(N,)`, with at least `PROPAGATION_NEIGHBORS` of either.
+
+    Returns:
+        float32 array `(D,)`, above 0: the higher, the nearer to outliers.
+    """
+    k = PROPAGATION_NEIGHBORS
+    to_inliers, to_outliers = (
+        np.sqrt(np.partition(some, k - 1, axis=1)[:, :k]).mean(axis=1)
+        for some in (squares[:, ~is_outlier], squares[:, is_outlier])
+    )
+    return (to_inliers + EPSILON) / (to_outliers + EPSILON)
+
+
+def trimmed_memory_bank(embeddings, trim, seed):
+    """Draw a memory bank from those embeddings that have others near them.
+
+    Embeddings far from a random bank are left out of the next one, several times over. In the end
+    a few outliers that are like each other find none of their kind in it.
+
+    Args:
+        embeddings: float32 array `(N, F)`, N at least 1.
+        trim: Share of them that may be outliers, in [0, 1).
+        seed: Of the draws.
 
     Returns:
         float32 array `(M, F)`, M as `memory_bank_size` has it.
     """
     rng = np.random.default_rng([seed, 1])
-    kept = np.arange(len(points))
+    kept = np.arange(len(embeddings))
 
     def draw():
-        return points[rng.choice(kept, memory_bank_size(len(kept), points.shape[1]), replace=False)]
+        size = memory_bank_size(len(kept), embeddings.shape[1])
+        return embeddings[rng.choice(kept, size, replace=False)]
 
     for _ in range(ROUNDS):
-        far = in_chunks(knn_distance, points, draw())
-        kept = np.argsort(far, kind="stable")[: len(points) - int(trim * len(points))]
+        distances = in_chunks(knn_distance, embeddings, draw())
+        n_kept = len(embeddings) - int(trim * len(embeddings))
+        kept = np.argsort(distances, kind="stable")[:n_kept]
     return draw()

@@ -4,7 +4,7 @@ import keras
 
 
 def cosine(rate, steps, epochs):
-    """Warm-up over a twentieth of the steps, then half a cosine down to nothing.
+    """Warm-up over a twentieth of the steps, then half a cosine down to 0.
 
     (Loshchilov and Hutter, "SGDR: Stochastic gradient descent with warm restarts", ICLR 2017,
     without the restarts.)

@@ -1,147 +1,105 @@
 """Training of a recipe's network on four fifths of the images."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from pyimagesearch.data import corruptions, dataset_files, datasets, sources
+from pyimagesearch.data import corruptions
 from pyimagesearch.data.batches import iterate_batches, subsample
 from pyimagesearch.models import architectures
 from pyimagesearch.models.normalization import fit_normalization
 from pyimagesearch.runtime.distribution import Cluster
-from pyimagesearch.storage import model_files
-from pyimagesearch.training import trainer
+from pyimagesearch.training.recipes import Recipe
 from pyimagesearch.training.sample_weights import make_sample_weighting
+from pyimagesearch.training.trainer import History, Trainer
+
+# Training images from which the statistics of the normalization are computed, at most.
+MAX_NORMALIZATION_IMAGES = 1000
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A network fresh from its training.
+    """A trained network, and how it came about.
 
     Attributes:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        trained: int array of the indices of the images that it was trained on, ascending.
-        held_out: int array of those that it was not; may be empty.
+        trained: int array of the indices of the training images, ascending.
+        held_out: int array of those of the held-out images; may be empty.
         history: A `trainer.History`.
+        recipe: The `recipes.Recipe` that was followed.
     """
 
     autoencoder: keras.Model
     trained: np.ndarray
     held_out: np.ndarray
-    history: trainer.History
+    history: History
+    recipe: Recipe
 
 
 def train(
     images,
     recipe,
     *,
-    loss="mse",
-    corrupt=None,
     seed=42,
     precision="float32",
     cluster=None,
-    state=None,
-    keep=None,
+    checkpoint=None,
+    on_checkpoint=None,
     on_epoch=None,
 ):
     """Build the network of a recipe and fit it to four fifths of the images.
 
     Args:
-        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `batches.iterate_batches` takes.
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `iterate_batches` takes.
         recipe: A `recipes.Recipe`.
-        loss: A key of `losses.LOSSES`.
-        corrupt: What the network is to restore: a pair of a key of `corruptions.CORRUPTIONS` and
-            an amount; `None`: the images as they are.
-        seed: Of the choice of images, the weights, the order and what is spoilt.
+        seed: Of the split, the initial weights, the order of the images and the corruption.
         precision: A key of `architectures.PRECISION_POLICIES`.
         cluster: A `distribution.Cluster`; the one device unless given.
-        state, keep: As for `trainer.fit_autoencoder`.
-        on_epoch: Called as `on_epoch(epoch, epochs, **figures)`: once before the first epoch, with
-            the number of those that are done and no figures, and after each with the figures of
-            `trainer.fit_autoencoder`.
+        checkpoint, on_checkpoint, on_epoch: As for `Trainer.fit`; `on_checkpoint` is called in the
+            chief process alone.
 
     Returns:
-        A `TrainingResult`. Its network is a float32 one and this process's own, however it was trained.
+        A `TrainingResult`. Its network is a float32 one and this process's own, however it was
+        trained.
+
+    Raises:
+        InputError: As `Trainer` and `Trainer.fit` do.
 
     Example:
         >>> from pyimagesearch.training.recipes import make_recipe
         >>> images = np.zeros((10, 8, 8, 1), "float32")
-        >>> fitted = train(images, make_recipe(filters=(4,), epochs=1))
-        >>> len(fitted.trained), len(fitted.held_out), len(fitted.history.loss)
+        >>> result = train(images, make_recipe(filters=(4,), epochs=1))
+        >>> len(result.trained), len(result.held_out), len(result.history.loss)
         (8, 2, 1)
     """
+    cluster = cluster or Cluster()
     trained, held_out = split(len(images), seed=seed)
     normalization = None
-    if recipe.centred:
-        some = [batch for _, batch in iterate_batches(images, subsample(trained, seed, 1000), 256)]
-        normalization = fit_normalization(np.concatenate(some), recipe.even_contrast)
+    if recipe.center:
+        sample = subsample(trained, seed, MAX_NORMALIZATION_IMAGES)
+        some = np.concatenate([batch for _, batch in iterate_batches(images, sample, 256)])
+        normalization = fit_normalization(some, recipe.normalize_contrast)
     autoencoder = architectures.build(recipe, images.shape[1:], seed, normalization)
-    epochs = number_of_epochs(len(trained), recipe.epochs, recipe.batch_size, recipe.min_steps)
-
-    spoil = corrupt and corruptions.corruption_fn(corrupt)
-    if recipe.noise and not corrupt:
-        spoil = corruptions.additive_noise(
-            recipe.noise * (normalization.deviation if normalization else 1)
-        )
-
-    def tell(epoch, **figures):
-        if on_epoch is not None:
-            on_epoch(epoch, epochs, **figures)
-
-    cluster = cluster or Cluster()
     with cluster.scope():
-        learner = architectures.clone_with_precision(autoencoder, precision)
-    initial_outlier_scores, sample_weight_fn = make_sample_weighting(
-        images, trained, recipe, seed, cluster
-    )
-    tell(0 if state is None else len(state["loss"]))
-    history = trainer.fit_autoencoder(
-        learner,
+        model = architectures.clone_with_precision(autoencoder, precision)
+    trainer = Trainer(
+        model,
+        recipe,
         images,
-        trained,
-        held_out,
-        epochs=epochs,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        schedule=recipe.schedule,
-        trim=recipe.trim,
-        initial_outlier_scores=initial_outlier_scores,
-        sample_weight_fn=sample_weight_fn,
-        loss=loss,
-        corrupt=spoil,
+        (trained, held_out),
+        sample_weighting=make_sample_weighting(images, trained, recipe, seed, cluster),
+        corruption_fn=make_corruption(recipe, normalization),
         seed=seed,
-        on_epoch=tell,
         cluster=cluster,
-        state=state,
-        # The others know as much, and would all write the same file.
-        keep=keep if cluster.is_chief else None,
     )
-    autoencoder.set_weights(learner.get_weights())
-    return TrainingResult(autoencoder, trained, held_out, history)
-
-
-def files_read(dataset, model):
-    """The files that are read as images are judged by a model, be they there or not.
-
-    Args:
-        dataset: As for `open_dataset`.
-        model: Path of the model.
-
-    Returns:
-        A list of paths; of a folder of images, just that of the folder.
-    """
-    read = [model, model_files.settings_path(model), model_files.reference_path(model)]
-    if dataset in sources.SOURCES:
-        return read
-    if not datasets.is_source(dataset) and Path(dataset).suffix not in (".npy", ".csv"):
-        read.append(dataset_files.manifest_path(dataset))
-    return [dataset, *read]
+    history = trainer.fit(checkpoint, on_checkpoint if cluster.is_chief else None, on_epoch)
+    autoencoder.set_weights(model.get_weights())
+    return TrainingResult(autoencoder, trained, held_out, history, recipe)
 
 
 def split(n, held_out=0.2, seed=42):
-    """Choose at random which images are trained on and which are held out.
+    """Split images at random into training images and held-out images.
 
     Args:
         n: Number of images.
@@ -149,7 +107,7 @@ def split(n, held_out=0.2, seed=42):
         seed: Of the choice.
 
     Returns:
-        Two int arrays of indices, each ascending: trained on, held out.
+        Two int arrays of indices, each ascending: training images, held-out images.
 
     Example:
         >>> trained, held_out = split(10, held_out=0.2)
@@ -161,6 +119,12 @@ def split(n, held_out=0.2, seed=42):
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
-def number_of_epochs(n, epochs, batch_size, min_steps):
-    """Epochs that are needed for at least `min_steps` steps, and never fewer than `epochs`."""
-    return max(epochs, -(-min_steps // -(-n // batch_size)))
+def make_corruption(recipe, normalization):
+    """The function that corrupts the inputs of a training, or `None`: see `Trainer`."""
+    if recipe.corruption is not None:
+        return corruptions.corruption_fn(recipe.corruption)
+    if recipe.noise:
+        return corruptions.additive_noise(
+            recipe.noise * (normalization.deviation if normalization else 1)
+        )
+    return None

@@ -1,7 +1,5 @@
-"""How is a network fitted when some of the images are bad?"""
+"""The training loop: weighted steps, validation, checkpoints, on any number of devices."""
 
-import dataclasses
-import functools
 import time
 from dataclasses import dataclass
 
@@ -14,7 +12,7 @@ from pyimagesearch.data.batches import iterate_batches
 from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.training.losses import LOSSES, trimmed_mean
-from pyimagesearch.training.sample_weights import trimmed_sample_weights
+from pyimagesearch.training.sample_weights import TrimmedWeighting
 from pyimagesearch.training.schedules import SCHEDULES
 
 
@@ -24,245 +22,314 @@ class History:
 
     Attributes:
         loss: Trimmed mean of the loss over the training images, by epoch.
-        val_loss: The same over the images held out, by epoch; empty without any.
+        val_loss: The same over the held-out images, by epoch; empty without any.
         seconds: How long the training took.
-        suspects: Indices of the training images to which the last epoch gave no weight at all, or
-            was giving none as it was interrupted, ascending.
-        interrupted: Whether somebody has ended the training, by Ctrl-C, before its time.
+        outliers: int array of the indices of the training images that had no weight at the end,
+            ascending.
+        interrupted: Whether Ctrl-C ended the training early.
     """
 
     loss: list[float]
     val_loss: list[float]
     seconds: float
-    suspects: np.ndarray
+    outliers: np.ndarray
     interrupted: bool = False
 
     def as_dict(self):
-        """As plain numbers and lists, for JSON."""
-        return {**dataclasses.asdict(self), "suspects": self.suspects.tolist()}
+        """Plain numbers and lists, for JSON; its key for the outliers is `suspects`."""
+        return {
+            "loss": self.loss,
+            "val_loss": self.val_loss,
+            "seconds": self.seconds,
+            "suspects": self.outliers.tolist(),
+            "interrupted": self.interrupted,
+        }
 
 
-def fit_autoencoder(
-    autoencoder,
-    images,
-    trained=None,
-    held_out=(),
-    *,
-    epochs,
-    batch_size,
-    learning_rate,
-    schedule="cosine",
-    trim=0.0,
-    initial_outlier_scores=None,
-    sample_weight_fn=None,
-    loss="mse",
-    corrupt=None,
-    seed=42,
-    on_epoch=None,
-    cluster=None,
-    state=None,
-    keep=None,
-):
-    """Fit an autoencoder to images some of which it should not learn.
+class Trainer:
+    """Fits an autoencoder to images some of which are outliers.
 
-    After the first epoch, the images whose loss was among the largest `trim` of the whole set when
-    they were last seen count for less, and the worst of them for nothing (`trimmed_sample_weights`). Each epoch
-    judges anew, so that an image can clear itself. An outlier is thus not learnt, and stays badly
-    reconstructed however long the training. (Iterative trimmed loss minimisation, here with a soft
-    limit: Shen and Sanghavi, "Learning with bad training data via iterative trimmed loss
-    minimization", ICML 2019.)
+    The loss is a weighted mean. After each epoch the images with the highest losses get lower
+    sample weights, or none, so that outliers are not learned and stay badly reconstructed, however
+    long the training. Each epoch weights all images anew. (Iterative trimmed loss minimization,
+    here with a soft limit: Shen and Sanghavi, "Learning with bad training data via iterative
+    trimmed loss minimization", ICML 2019.)
 
-    What the loss can't tell as long as little is learnt may be known beforehand: with `initial_outlier_scores` the
-    most doubtful are suspects in the first epoch, and later those of whom the product of doubt and
-    loss is largest. With `sample_weight_fn`, it is not their rank alone that decides how much they count.
-
-    With `corrupt`, the network sees spoilt images and is to give back the clean ones (denoising
+    With a corruption, the inputs are corrupted images and the targets the clean ones (denoising
     autoencoder: Vincent et al., "Extracting and composing robust features with denoising
     autoencoders", ICML 2008).
 
-    With a cluster of several devices each takes its slice of every batch, and the gradients and
-    losses are added up. Whom to suspect is decided on the losses of all, so that everything means
-    the same as on one device; only the order in which numbers are added differs.
-
-    Ctrl-C ends the training with what its last whole epoch has led to; within the first epoch, it
-    is raised.
+    On several devices each takes its slice of every batch, and gradients and losses are added up.
+    Sample weights come from the losses of all. Only the order in which numbers are added differs
+    from one device.
 
     Args:
-        autoencoder: Keras model from `(N, H, W, C)` to the same, built within the scope of the
-            cluster's strategy; trained in place.
-        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `batches.iterate_batches` takes.
-        trained: int array of the indices to train on; all unless given.
-        held_out: int array of the indices for the validation loss; may be empty.
-        epochs: Passes over the images.
-        batch_size: Images per step.
-        learning_rate: Of Adam, at its highest.
-        schedule: A key of `SCHEDULES`.
-        trim: Share of the images' weight to take from the most suspect, in [0, 1). 0 is plain
-            training.
-        initial_outlier_scores: float array `(n,)`, at least 0: how doubtful each of the n images to train on is, in
-            any unit. Unless given, all are suspected by their loss alone.
-        sample_weight_fn: Function from float array `(n,)`, how suspect each of them is, to float32 array
-            `(n,)` in [0, 1], how much it counts; `trimmed_sample_weights` with the trim unless given.
-        loss: A key of `LOSSES`.
-        corrupt: Function from a batch, float32 array `(B, H, W, C)`, and a seed, a list of whole
-            numbers, to the spoilt batch; `None` leaves the images as they are.
-        seed: Of the order of the images and of what is spoilt.
-        on_epoch: Called after each epoch as `on_epoch(epoch, loss=..., val_loss=...,
-            learning_rate=..., trimmed=...)`, epochs counted from 1, `val_loss` `None` without
-            held-out images, and `trimmed` the share of the weight that was taken away.
+        model: Keras model from `(N, H, W, C)` to the same, built within the scope of the cluster's
+            strategy; trained in place.
+        recipe: A `recipes.Recipe`: how to train, on which loss.
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `iterate_batches` takes.
+        split: A pair of int arrays of indices: the training images, and the held-out images for the
+            validation loss, which may be empty; `None`: all are training images.
+        sample_weighting: An object like `TrimmedWeighting`, which is taken unless given.
+        corruption_fn: Function from a batch, float32 array `(B, H, W, C)`, and a seed, a list of
+            whole numbers, to the corrupted batch; `None` leaves the images as they are.
+        seed: Of the order of the images and of the corruption.
         cluster: A `distribution.Cluster`; the one device unless given.
-        state: Where to go on: what `keep` was given, in a training of the same settings. It goes
-            on to the very same result as without an interruption.
-        keep: Called after each epoch, before `on_epoch`, with all that later epochs need to know:
-            a dict of arrays by name.
 
-    Returns:
-        A `History`.
+    Attributes:
+        loss, val_loss: As of `History`, so far.
+        epochs: How many epochs the training has.
+        sample_weights: float32 array `(N,)` in [0, 1], one for each image.
 
     Raises:
-        InputError: If an image can no longer be read, if a worker is lost, if there are fewer
-            images in a batch than devices, or if the state is that of another version.
+        InputError: If there are fewer images in a batch than devices.
 
     Example:
         >>> from pyimagesearch.convautoencoder import ConvAutoencoder
+        >>> from pyimagesearch.training.recipes import make_recipe
         >>> images = np.zeros((20, 8, 8, 1), "float32")
-        >>> autoencoder = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-        >>> history = fit_autoencoder(autoencoder, images, epochs=3, batch_size=10, learning_rate=0.01)
+        >>> model = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
+        >>> history = Trainer(model, make_recipe(epochs=3, batch_size=10), images).fit()
         >>> history.loss[0] > history.loss[2]
         True
     """
-    started = time.monotonic()
-    cluster = cluster or Cluster()
-    if batch_size < cluster.devices:
-        raise InputError(
-            f"expected at least one image for each of {cluster.devices} devices in a batch, received "
-            f"a batch size of {batch_size}: take larger batches"
+
+    def __init__(
+        self,
+        model,
+        recipe,
+        images,
+        split=None,
+        *,
+        sample_weighting=None,
+        corruption_fn=None,
+        seed=42,
+        cluster=None,
+    ):
+        self._started = time.monotonic()
+        self.cluster = cluster or Cluster()
+        if recipe.batch_size < self.cluster.devices:
+            raise InputError(
+                f"expected at least one image for each of {self.cluster.devices} devices in a "
+                f"batch, received a batch size of {recipe.batch_size}: take larger batches"
+            )
+        self.model, self.recipe, self.images, self.seed = model, recipe, images, seed
+        self.corruption_fn = corruption_fn
+        trained, held_out = split or (np.arange(len(images)), [])
+        self.trained, self.held_out = np.asarray(trained), np.asarray(held_out, np.int64)
+        self.epochs = recipe.epochs_for(len(self.trained))
+        self.network = Autoencoder(model)
+        self._build_optimizer()
+        synchronize_batch_norm(model, self.cluster.devices > 1)
+        self._compile()
+
+        self.loss, self.val_loss = [], []
+        self.sample_weighting = sample_weighting or TrimmedWeighting(recipe.trim)
+        self.sample_weights = np.ones(len(images), np.float32)
+        initial = self.sample_weighting.initial_outlier_scores
+        if initial is not None:
+            self.sample_weights[self.trained] = self.sample_weighting(initial)
+
+    def _build_optimizer(self):
+        """Make Adam with the learning rate schedule of the recipe."""
+        steps = self.epochs * self.recipe.steps_per_epoch(len(self.trained))
+        with self.cluster.scope():
+            schedule = SCHEDULES[self.recipe.schedule]
+            rate = schedule(self.recipe.learning_rate, steps, self.epochs)
+            self.optimizer = keras.optimizers.Adam(rate)
+            self.optimizer.build(self.model.trainable_variables)
+        # All that steps change, in the order in which checkpoints have it.
+        self.variables = [*self.model.variables, *self.optimizer.variables]
+
+    def _compile(self):
+        """Compile both steps for the devices of the cluster."""
+        batch = tf.TensorSpec((None, *self.images.shape[1:]), tf.float32)
+        weights, total_weight = tf.TensorSpec((None,)), tf.TensorSpec(())
+        self._train_function = self.cluster.replicate(
+            self.train_step, batch, batch, weights, total_weight
         )
-    trained = np.arange(len(images)) if trained is None else np.asarray(trained)
-    held_out = np.asarray(held_out, np.int64)
-    n = len(trained)
-    sample_weight_fn = sample_weight_fn or functools.partial(trimmed_sample_weights, trim=trim)
-    steps = epochs * -(-n // batch_size)
-    with cluster.scope():
-        rate = SCHEDULES[schedule](learning_rate, steps, epochs)
-        optimizer = keras.optimizers.Adam(rate)
-        optimizer.build(autoencoder.trainable_variables)
-    synchronize_batch_norm(autoencoder, cluster.devices > 1)
-    network = Autoencoder(autoencoder)
+        self._test_function = self.cluster.replicate(self.test_step, batch, batch)
 
-    def losses_of(given, wanted, training):  # two (B, H, W, C) -> (B,)
-        seen = network.preprocess(wanted)
-        # Normalizing the contrast would take some of the noise away again: it is added afterwards.
-        given = seen + (given - wanted) if network.normalizes_contrast else given
-        return LOSSES[loss](seen, network.reconstruct(given, training))
+    def compute_losses(self, inputs, targets, training):
+        """The loss of each image: two float tensors `(B, H, W, C)` to `(B,)`."""
+        preprocessed = self.network.preprocess(targets)
+        if self.network.normalizes_contrast:
+            # Noise is added afterwards: normalizing contrast would remove some of it again.
+            inputs = preprocessed + (inputs - targets)
+        outputs = self.network.reconstruct(inputs, training)
+        return LOSSES[self.recipe.loss](preprocessed, outputs)
 
-    def step(given, wanted, weights, sum_of_weights):
+    def train_step(self, inputs, targets, sample_weights, total_weight):
+        """Take one optimizer step on the weighted mean loss, on one device.
+
+        Args:
+            inputs, targets: float32 tensors `(B, H, W, C)`: this device's slice of a batch.
+            sample_weights: float32 tensor `(B,)`.
+            total_weight: The sum of the sample weights of the whole batch, so that the gradients
+                of all devices add up to that of its weighted mean.
+
+        Returns:
+            The loss of each image before the step, float32 tensor `(B,)`.
+        """
         with tf.GradientTape() as tape:
-            losses = losses_of(given, wanted, training=True)
-            # The sum is that of the whole batch, so that what the devices find adds up to its mean.
-            kept = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), sum_of_weights)
-        gradients = tape.gradient(kept, autoencoder.trainable_variables)
-        optimizer.apply(gradients, autoencoder.trainable_variables)
+            losses = self.compute_losses(inputs, targets, training=True)
+            mean = tf.math.divide_no_nan(tf.reduce_sum(losses * sample_weights), total_weight)
+        gradients = tape.gradient(mean, self.model.trainable_variables)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
         return losses
 
-    def validate(given, wanted):
-        return losses_of(given, wanted, training=False)
+    def test_step(self, inputs, targets):
+        """The loss of each held-out image, on one device: as `train_step` without the step."""
+        return self.compute_losses(inputs, targets, training=False)
 
-    some_images = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
-    some_weights, sum_of_weights = tf.TensorSpec((None,)), tf.TensorSpec(())
-    step = cluster.replicate(step, some_images, some_images, some_weights, sum_of_weights)
-    validate = cluster.replicate(validate, some_images, some_images)
+    def run_batches(self, order, epoch, training):
+        """Go through images batch by batch, on all devices.
 
-    def each_batch(order, call, *seeds):
-        """Call a function with each batch of images in an order; return all losses."""
-        found = np.zeros(len(order), np.float32)
-        shape = images.shape[1:]
-        for count, (batch, own, wanted) in enumerate(
-            local_batches(images, order, batch_size, cluster)
-        ):
-            indices, given = order[batch], wanted
-            if corrupt is not None:
-                # How they are spoilt is drawn for the whole batch, whoever has which part of it.
-                whole = np.zeros((len(indices), *shape), np.float32)
-                whole[own] = wanted
-                given = corrupt(whole, [seed, *seeds, count])[own]
-            found[batch][own] = call(indices, own, given, wanted)
-        return cluster.all_reduce_sum(found)
+        Args:
+            order: int array `(n,)` of indices, the same in every process.
+            epoch: Part of the seed of their corruption.
+            training: Whether to learn from them.
 
-    def learn(indices, own, given, wanted):
-        kept = weights[indices]
-        return step(len(indices), given, wanted, kept[own], kept.sum())
+        Returns:
+            The loss of each, float32 array `(n,)`, the same in every process.
+        """
+        losses = np.zeros(len(order), np.float32)
+        batches = local_batches(self.images, order, self.recipe.batch_size, self.cluster)
+        for number, (batch, local, targets) in enumerate(batches):
+            indices = order[batch]
+            inputs = self._corrupt(targets, local, len(indices), [self.seed, epoch, number])
+            if training:
+                weights = self.sample_weights[indices]
+                losses[batch][local] = self._train_function(
+                    len(indices), inputs, targets, weights[local], weights.sum()
+                )
+            else:
+                losses[batch][local] = self._test_function(len(indices), inputs, targets)
+        return self.cluster.all_reduce_sum(losses)
 
-    def look(indices, own, given, wanted):
-        return validate(len(indices), given, wanted)
+    def _corrupt(self, targets, local, batch_size, seed):
+        """Corrupt this process's slice of a batch."""
+        if self.corruption_fn is None:
+            return targets
+        # Drawn for the whole batch, so that it doesn't depend on how the batch is sliced.
+        whole = np.zeros((batch_size, *targets.shape[1:]), np.float32)
+        whole[local] = targets
+        return self.corruption_fn(whole, seed)[local]
 
-    variables = [*autoencoder.variables, *optimizer.variables]
-    weights = np.ones(len(images), np.float32)  # 1: learn from this image; 0: a suspect
-    if initial_outlier_scores is not None:
-        weights[trained] = sample_weight_fn(initial_outlier_scores)
-    last_seen = np.zeros(len(images), np.float32)  # each image's loss when it was
-    curve, val_curve, before, interrupted = [], [], 0.0, False
+    def run_epoch(self, epoch):
+        """Train on each image once, compute the validation loss, and weight the images anew.
 
-    def go_on_from(state):
-        for number, variable in enumerate(variables):
-            variable.assign(state[f"variable/{number}"])
-        weights[:] = state["weights"]
-        return state["loss"].tolist(), state["val_loss"].tolist()
+        Args:
+            epoch: Its number, from 1.
 
-    if state is not None:
+        Returns:
+            A dict of figures: `loss`, `val_loss` (`None` without held-out images),
+            `learning_rate`, and `trimmed`, the share of the sample weight that was taken away.
+        """
+        trim = self.recipe.trim
+        # A generator of its own for every epoch: a resumed training needs no earlier ones.
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.trained)
+        by_image = np.zeros(len(self.images), np.float32)
+        by_image[order] = self.run_batches(order, epoch, training=True)
+        losses = by_image[self.trained]
+        self.loss.append(trimmed_mean(losses, trim))
+        if len(self.held_out):
+            # Corrupted alike in every epoch, so that the curve shows the network alone.
+            held_out_losses = self.run_batches(self.held_out, 0, training=False)
+            self.val_loss.append(trimmed_mean(held_out_losses, trim))
+        trimmed = 1 - self.sample_weights[self.trained].mean(dtype=np.float64)
+        if epoch < self.epochs:
+            outlier_scores = self.sample_weighting.outlier_scores(losses)
+            self.sample_weights[self.trained] = self.sample_weighting(outlier_scores)
+        return {
+            "loss": self.loss[-1],
+            "val_loss": self.val_loss[-1] if self.val_loss else None,
+            "learning_rate": float(self.optimizer.learning_rate),
+            "trimmed": trimmed,
+        }
+
+    def fit(self, checkpoint=None, on_checkpoint=None, on_epoch=None):
+        """Run all epochs that are left.
+
+        Ctrl-C ends the training with the model of the last complete epoch; within the first epoch,
+        it is raised.
+
+        Args:
+            checkpoint: Where to resume: what `on_checkpoint` received in a training with the same
+                settings. The result is the same, to the bit, as without an interruption.
+            on_checkpoint: Called after each epoch, before `on_epoch`, with the `state_dict`.
+            on_epoch: Called as `on_epoch(epoch, epochs, **figures)`: at the start, with the number
+                of complete epochs and no figures, and after each epoch with those of `run_epoch`.
+
+        Returns:
+            A `History`.
+
+        Raises:
+            InputError: If an image can no longer be read, if a worker is lost, or if the
+                checkpoint is of another version.
+        """
+        if checkpoint is not None:
+            self.load_state_dict(checkpoint)
+        if on_epoch is not None:
+            on_epoch(len(self.loss), self.epochs)
+        interrupted = False
+        for epoch in range(len(self.loss) + 1, self.epochs + 1):
+            try:
+                figures = self.run_epoch(epoch)
+                checkpoint = self.state_dict()
+                if on_checkpoint is not None:
+                    on_checkpoint(checkpoint)
+                if on_epoch is not None:
+                    on_epoch(epoch, self.epochs, **figures)
+            except KeyboardInterrupt:
+                if checkpoint is None:
+                    raise
+                self.load_state_dict(checkpoint)
+                interrupted = True
+                break
+        outliers = np.flatnonzero(self.sample_weights == 0)
+        return History(self.loss, self.val_loss, self.seconds, outliers, interrupted)
+
+    @property
+    def seconds(self):
+        """How long the training has taken, all runs together."""
+        return time.monotonic() - self._started
+
+    def state_dict(self):
+        """Copy all that later epochs depend on: a dict of arrays by name."""
+        variables = {
+            f"variable/{number}": keras.ops.convert_to_numpy(variable).copy()
+            for number, variable in enumerate(self.variables)
+        }
+        return {
+            "loss": np.array(self.loss),
+            "val_loss": np.array(self.val_loss),
+            "seconds": np.array(self.seconds),
+            "weights": self.sample_weights.copy(),
+            **variables,
+        }
+
+    def load_state_dict(self, state):
+        """Go back to where `state_dict` was called, in this process or in an earlier one.
+
+        Raises:
+            InputError: If something is missing.
+        """
         try:
-            curve, val_curve = go_on_from(state)
-            before = float(state["seconds"])
+            for number, variable in enumerate(self.variables):
+                variable.assign(state[f"variable/{number}"])
+            self.sample_weights[:] = state["weights"]
+            self.loss, self.val_loss = state["loss"].tolist(), state["val_loss"].tolist()
+            self._started = time.monotonic() - float(state["seconds"])
         except KeyError as missing:
             raise InputError(
-                f"the unfinished training has kept no {missing}: another version of this project "
-                "began it; leave --resume out to begin anew"
+                f"expected {missing} in the checkpoint, found none: it is of another version of "
+                "this project; leave --resume out to start from scratch"
             ) from None
-    for epoch in range(len(curve) + 1, epochs + 1):
-        try:
-            # A generator of its own for every epoch: any epoch's order is known without the others.
-            order = np.random.default_rng([seed, epoch]).permutation(trained)
-            last_seen[order] = each_batch(order, learn, epoch)
-            curve.append(trimmed_mean(last_seen[trained], trim))
-            if len(held_out):
-                # Spoilt alike in every epoch, so that the curve shows the network alone.
-                val_curve.append(trimmed_mean(each_batch(held_out, look, 0), trim))
-            trimmed = 1 - weights[trained].mean(dtype=np.float64)
-            if epoch < epochs:
-                suspicion = last_seen[trained] * (
-                    1 if initial_outlier_scores is None else initial_outlier_scores
-                )
-                weights[trained] = sample_weight_fn(suspicion)
-            state = {
-                "loss": np.array(curve),
-                "val_loss": np.array(val_curve),
-                "seconds": np.array(before + time.monotonic() - started),
-                "weights": weights.copy(),
-            }
-            for number, variable in enumerate(variables):
-                state[f"variable/{number}"] = keras.ops.convert_to_numpy(variable).copy()
-            if keep is not None:
-                keep(state)
-            if on_epoch is not None:
-                on_epoch(
-                    epoch,
-                    loss=curve[-1],
-                    val_loss=val_curve[-1] if val_curve else None,
-                    learning_rate=float(optimizer.learning_rate),
-                    trimmed=trimmed,
-                )
-        except KeyboardInterrupt:
-            if state is None:
-                raise
-            curve, val_curve = go_on_from(state)
-            interrupted = True
-            break
-    seconds = before + time.monotonic() - started
-    return History(curve, val_curve, seconds, np.flatnonzero(weights == 0), interrupted)
 
 
 def local_batches(images, order, batch_size, cluster):
-    """Go through images in an order, each process of a cluster through its part of each batch.
+    """Go through images in an order, each process through its own slice of each batch.
 
     Args:
         images: Anything that `batches.iterate_batches` takes.
@@ -275,28 +342,26 @@ def local_batches(images, order, batch_size, cluster):
         process's own, as slices; and the pixels of the latter, float32 `(B, H, W, C)`.
 
     Example:
-        >>> from pyimagesearch.runtime.distribution import Cluster
         >>> images = np.zeros((3, 1, 1, 1), np.float32)
         >>> [pixels.shape for *_, pixels in local_batches(images, np.arange(3), 2, Cluster())]
         [(2, 1, 1, 1), (1, 1, 1, 1)]
     """
     starts = range(0, len(order), batch_size)
-    parts = [slice(start, min(start + batch_size, len(order))) for start in starts]
-    owned = [cluster.local_slice(part.stop - part.start) for part in parts]
-    mine = [order[part][own] for part, own in zip(parts, owned, strict=True)]
-    pixels = iterate_batches(
-        images, np.concatenate([order[:0], *mine]), max(map(len, mine), default=1)
-    )
-    nothing = np.zeros((0, *images.shape[1:]), np.float32)
-    for part, own, indices in zip(parts, owned, mine, strict=True):
-        # The last batch may be too small for everybody to have a part.
-        yield part, own, next(pixels)[1] if len(indices) else nothing
+    batches = [slice(start, min(start + batch_size, len(order))) for start in starts]
+    slices = [cluster.local_slice(batch.stop - batch.start) for batch in batches]
+    indices = [order[batch][local] for batch, local in zip(batches, slices, strict=True)]
+    largest = max(map(len, indices), default=1)
+    pixels = iterate_batches(images, np.concatenate([order[:0], *indices]), largest)
+    none = np.zeros((0, *images.shape[1:]), np.float32)
+    for batch, local, some in zip(batches, slices, indices, strict=True):
+        # The last batch may be too small for every process to have a part.
+        yield batch, local, next(pixels)[1] if len(some) else none
 
 
-def synchronize_batch_norm(model, together):
-    """Say whether batch normalisation takes its statistics over the slices of all devices."""
+def synchronize_batch_norm(model, synchronized):
+    """Set whether batch normalization takes its statistics over the slices of all devices."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            synchronize_batch_norm(layer, together)
+            synchronize_batch_norm(layer, synchronized)
         elif isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = together
+            layer.synchronized = synchronized

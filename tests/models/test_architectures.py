@@ -121,7 +121,7 @@ def test_autoencoder_of_every_architecture_reconstructs_what_it_preprocesses(
     rng, arch, normalize_contrast
 ):
     images = rng.random((20, 12, 9, 3), np.float32)
-    recipe = make_recipe("shapes", arch, filters=(4,), even_contrast=normalize_contrast)
+    recipe = make_recipe("shapes", arch, filters=(4,), normalize_contrast=normalize_contrast)
     normalization = fit_normalization(images, normalize_contrast)
     model = architectures.build(recipe, images.shape[1:], 0, normalization)
     network = Autoencoder(model)

@@ -36,12 +36,14 @@ if cpus > 1:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
 cluster = distribution.connect(strategy)
 images = datasets.contaminate(datasets.load("digits")).images
-recipe = make_recipe("tutorial", filters=(4, 8), epochs=3, trim=0.1, **changes)
+recipe = make_recipe(
+    "tutorial", filters=(4, 8), epochs=3, trim=0.1, corruption=corrupt, **changes
+)
 clusters = {"several": cluster}
 if cluster.workers == 1:
     clusters["one"] = distribution.Cluster()
 for name, cluster in clusters.items():
-    result = train(images, recipe, cluster=cluster, corrupt=corrupt, keep=lambda state: None)
+    result = train(images, recipe, cluster=cluster, on_checkpoint=lambda state: None)
     with cluster.scope():
         network = architectures.clone_with_precision(result.autoencoder)
     weights = result.autoencoder.get_weights()
@@ -49,7 +51,7 @@ for name, cluster in clusters.items():
         f"{out}/{name}{cluster.worker}.npz",
         loss=result.history.loss,
         val_loss=result.history.val_loss,
-        outliers=result.history.suspects,
+        outliers=result.history.outliers,
         scores=scoring.score_images(network, images, cluster=cluster),
         received=np.frombuffer(
             cluster.broadcast(b"chief!!" if cluster.is_chief else b"worker"), np.uint8

@@ -14,7 +14,6 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.data import dataset_files
 from pyimagesearch.reporting import drawing
 from pyimagesearch.storage import atomic, files, model_files, ownership
-from pyimagesearch.training import checkpoint
 from tests.conftest import files_in
 
 
@@ -237,48 +236,6 @@ def test_paths_beside_others_take_their_stem(tmp_path):
 
 def test_versions_can_be_written_down():
     assert json.loads(json.dumps(model_files.versions()))["keras"] == keras.__version__
-
-
-def test_state_of_a_training_comes_back_to_the_bit(tmp_path, rng):
-    path = checkpoint.checkpoint_path(tmp_path / "a.model")
-    assert checkpoint.read_checkpoint(path) == b""
-    state = {
-        "loss": rng.random(3),
-        "weights": np.array([0, 0.5, 1]),
-        "variable/0": rng.random((2, 3)),
-    }
-    settings = {"epochs": 3, "lr": 0.1, "corrupt": ("noise", 0.5), "filters": (8, 4)}
-    checkpoint.save_checkpoint(path, settings, state)
-    again = checkpoint.parse_checkpoint(checkpoint.read_checkpoint(path), path, settings)
-    assert again.keys() == state.keys()
-    for name, array in state.items():
-        np.testing.assert_array_equal(again[name], array)
-        assert again[name].dtype == array.dtype
-
-
-def test_state_of_other_settings_is_refused_with_what_differs(tmp_path):
-    path = checkpoint.checkpoint_path(tmp_path / "a.model")
-    checkpoint.save_checkpoint(path, {"epochs": 3, "seed": 1, "loss": "mse"}, {})
-    data = checkpoint.read_checkpoint(path)
-    with pytest.raises(InputError, match="found epochs 3 then and 5 now, seed 1 then and 2 now:"):
-        checkpoint.parse_checkpoint(data, path, {"epochs": 5, "seed": 2, "loss": "mse"})
-
-
-@pytest.mark.parametrize("end", [0.1, 0.5, 0.99])
-def test_broken_state_is_refused(tmp_path, end):
-    path = checkpoint.checkpoint_path(tmp_path / "a.model")
-    checkpoint.save_checkpoint(path, {}, {"loss": np.zeros(1000)})
-    data = checkpoint.read_checkpoint(path)
-    with pytest.raises(InputError, match="not the whole state of a training"):
-        checkpoint.parse_checkpoint(data[: int(end * len(data))], path, {})
-
-
-def test_pickle_in_a_state_is_refused(tmp_path):
-    path = tmp_path / "evil.resume"
-    with path.open("wb") as file:
-        np.savez(file, settings=np.array([{}], object))
-    with pytest.raises(InputError, match="not the whole state of a training"):
-        checkpoint.parse_checkpoint(checkpoint.read_checkpoint(path), path, {})
 
 
 def test_summaries_are_what_tensorboard_reads(tmp_path):

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from pyimagesearch import InputError
+from pyimagesearch.runtime.distribution import Cluster
+from pyimagesearch.training import checkpoint
+
+
+def test_checkpoint_comes_back_to_the_bit(tmp_path, rng):
+    path = checkpoint.checkpoint_path(tmp_path / "a.model")
+    settings = {"epochs": 3, "lr": 0.1, "corrupt": ("noise", 0.5), "filters": (8, 4)}
+    assert checkpoint.load_checkpoint(path, settings, Cluster()) is None
+    state = {
+        "loss": rng.random(3),
+        "weights": np.array([0, 0.5, 1]),
+        "variable/0": rng.random((2, 3)),
+    }
+    checkpoint.save_checkpoint(path, settings, state)
+    again = checkpoint.load_checkpoint(path, settings, Cluster())
+    assert again.keys() == state.keys()
+    for name, array in state.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].dtype == array.dtype
+
+
+def test_checkpoint_with_other_settings_is_refused_with_what_differs(tmp_path):
+    path = checkpoint.checkpoint_path(tmp_path / "a.model")
+    checkpoint.save_checkpoint(path, {"epochs": 3, "seed": 1, "loss": "mse"}, {})
+    data = checkpoint.read_checkpoint(path)
+    with pytest.raises(InputError, match="epochs 5 where it has 3, seed 2 where it has 1:"):
+        checkpoint.parse_checkpoint(data, path, {"epochs": 5, "seed": 2, "loss": "mse"})
+
+
+@pytest.mark.parametrize("end", [0.1, 0.5, 0.99])
+def test_broken_checkpoint_is_refused(tmp_path, end):
+    path = checkpoint.checkpoint_path(tmp_path / "a.model")
+    checkpoint.save_checkpoint(path, {}, {"loss": np.zeros(1000)})
+    data = checkpoint.read_checkpoint(path)
+    with pytest.raises(InputError, match="expected a whole checkpoint"):
+        checkpoint.parse_checkpoint(data[: int(end * len(data))], path, {})
+
+
+@pytest.mark.parametrize("settings", [np.array([{}], object), np.frombuffer(b"[1]", np.uint8)])
+def test_checkpoint_with_a_pickle_or_without_settings_is_refused(tmp_path, settings):
+    path = tmp_path / "evil.resume"
+    with path.open("wb") as file:
+        np.savez(file, settings=settings)
+    with pytest.raises(InputError, match="expected a whole checkpoint"):
+        checkpoint.parse_checkpoint(checkpoint.read_checkpoint(path), path, {})

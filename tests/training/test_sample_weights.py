@@ -1,0 +1,110 @@
+import functools
+
+import numpy as np
+import pytest
+
+from pyimagesearch.data import batches
+from pyimagesearch.runtime.distribution import Cluster
+from pyimagesearch.training import sample_weights
+from pyimagesearch.training.recipes import make_recipe
+from pyimagesearch.training.sample_weights import TrimmedWeighting, make_sample_weighting
+
+
+@pytest.mark.parametrize("trim", [0.01, 0.05, 0.25, 0.5, 0.98])
+def test_weights_rise_with_rank_from_0_to_1_and_take_away_the_trim(trim, rng):
+    outlier_scores = rng.permutation(1000).astype(float)
+    weights = sample_weights.trimmed_sample_weights(outlier_scores, trim)
+    by_rank = weights[np.argsort(-outlier_scores)]
+    assert (np.diff(by_rank) >= 0).all()
+    assert by_rank[0] == pytest.approx(0, abs=0.1)
+    assert by_rank[-1] == 1
+    assert weights.mean() == pytest.approx(1 - trim, abs=2e-3)
+    # A soft limit: some count in part, however small the trim is.
+    assert 15 <= np.count_nonzero((weights > 0) & (weights < 1)) <= 40
+
+
+def test_equal_outlier_scores_are_ranked_by_the_order_of_the_images():
+    assert sample_weights.trimmed_sample_weights(np.ones(4), 0.5).tolist() == [0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+@pytest.mark.parametrize("trim", [0, 0.001, 0.05, 0.5, 0.999])
+def test_some_weight_is_always_left(n, trim):
+    assert sample_weights.trimmed_sample_weights(np.arange(n), trim).max() > 0
+    if not trim:
+        assert sample_weights.trimmed_sample_weights(np.arange(n), trim).tolist() == [1] * n
+
+
+def bars(rng, n=600, n_outliers=20):
+    """Images of upright bars, the last of them of lying bars, and outlier scores that rise."""
+    images = 0.1 * rng.random((n, 8, 8, 1), np.float32)
+    inliers = np.arange(n - n_outliers)
+    images[inliers, :, rng.integers(0, 8, len(inliers))] += 0.5
+    images[np.arange(n - n_outliers, n), rng.integers(3, 5, n_outliers)] += 0.5
+    return images, np.arange(n, dtype=np.float32)
+
+
+def weighting_of(images, recipe=None, cluster=None):
+    """The sample weighting of a recipe on all images."""
+    indices = np.arange(len(images))
+    return make_sample_weighting(images, indices, recipe or make_recipe(), 0, cluster or Cluster())
+
+
+def compare_with_some(monkeypatch):
+    """Let the images to compare with be two thirds of them."""
+    monkeypatch.setattr(sample_weights, "subsample", functools.partial(batches.subsample, n=400))
+
+
+def test_candidates_unlike_the_outliers_keep_their_weight(rng, monkeypatch):
+    compare_with_some(monkeypatch)
+    images, outlier_scores = bars(rng)
+    weights = weighting_of(images)(outlier_scores)
+    assert np.flatnonzero(weights == 0).tolist() == list(range(580, 600))
+    by_rank = sample_weights.trimmed_sample_weights(outlier_scores, make_recipe().trim)
+    assert by_rank[562:580].max() < 1  # by their rank alone they would count in part
+    assert weights[562:580].min() > 0.9
+
+
+def test_highest_outlier_scores_weigh_nothing_whatever_the_images_are_like(rng):
+    images, outlier_scores = bars(rng)
+    images[-1] = images[0]
+    weights = weighting_of(images)(outlier_scores)
+    assert np.flatnonzero(weights == 0).tolist() == list(range(580, 600))
+
+
+def test_no_more_images_are_candidates_than_the_trim_allows(rng):
+    images, outlier_scores = bars(rng)
+    weights = weighting_of(images, make_recipe(trim=0.008))(outlier_scores)
+    assert 0 < np.count_nonzero(weights < 1) <= 2 * 0.008 * 600
+
+
+@pytest.mark.parametrize("trim", [0.5, 0.9, 0.999])
+def test_some_weight_is_left_where_most_images_are_candidates(rng, trim):
+    images = rng.random((150, 8, 8, 1), np.float32)
+    weights = weighting_of(images, make_recipe(trim=trim))(np.arange(150))
+    assert 0 <= weights.min() < weights.max() <= 1
+
+
+def test_processes_that_share_the_work_agree_with_one_that_does_it_all(rng, monkeypatch):
+    compare_with_some(monkeypatch)
+    images, outlier_scores = bars(rng)
+
+    class Half:
+        def __init__(self, part):
+            self.local_slice, self.all_reduce_sum = (lambda n: part), (lambda array: array)
+
+    def both(cluster):
+        weighting = weighting_of(images, cluster=cluster)
+        return np.stack([weighting.initial_outlier_scores, weighting(outlier_scores)])
+
+    parts = [both(Half(slice(0, 350))), both(Half(slice(350, 600)))]
+    np.testing.assert_allclose(sum(parts), both(Cluster()), rtol=1e-5)
+
+
+def test_neighbors_are_not_looked_at_where_nothing_is_trimmed_or_outliers_may_be_many(rng):
+    images, _ = bars(rng)
+    for recipe in (make_recipe(trim=0), make_recipe("shapes"), make_recipe("tutorial")):
+        weighting = weighting_of(images, recipe)
+        assert type(weighting) is TrimmedWeighting
+        assert weighting.initial_outlier_scores is None
+        assert weighting.trim == recipe.trim
