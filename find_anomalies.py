@@ -49,10 +49,7 @@ def main(argv=None):
         dataset, injected = corruptions.inject_anomalies(
             dataset, args.corrupt, args.corrupt_fraction, seed=42
         )
-        logger.info(
-            f"injected {injected.sum():,} synthetic anomalies; other images without a label count "
-            "as normal"
-        )
+        logger.info(f"injected {injected.sum():,} synthetic anomalies")
 
     # Score: how anomalous is each image? Every worker scores its slice; the chief gets them all.
     n = len(dataset.images)

@@ -4,8 +4,8 @@ import argparse
 
 from pyimagesearch import InputError
 
-# The names in the tables of `corruptions`, `scores`, `losses` and others, whose import takes seconds:
-# --help is answered at once.
+# The names in the tables of `corruptions`, `scores`, `losses` and others, which --help can't wait
+# to be imported.
 CORRUPTIONS = ("noise", "blur", "rotate")
 SCORES = ("mse", "local", "code", "neighbours")
 LOSSES = ("mse", "bce")

@@ -16,7 +16,8 @@ def detection_parser():
     """Make the parser of `find_anomalies.py`."""
     parser = Parser(
         prog="python find_anomalies.py",
-        description="Rank images by how badly an autoencoder reconstructs them, and flag the outliers.",
+        description="Rank images by how badly an autoencoder reconstructs them, and flag the "
+        "outliers.",
     )
     add = parser.add_argument
     add(
@@ -38,8 +39,8 @@ def detection_parser():
         "--score",
         choices=SCORES,
         default="mse",
-        help="the anomaly score: mse (the default): mean squared error; local: PaDiM-style distance "
-        "at each pixel, the largest counts; code: Mahalanobis distance of the latent code; "
+        help="anomaly score: mse (the default): mean squared error; local: PaDiM-style distance at "
+        "each pixel, the largest counts; code: Mahalanobis distance of the latent code; "
         "neighbours: k-NN distance to the training images, times the mean squared error",
     )
     rules = parser.add_argument_group(
@@ -78,7 +79,8 @@ def detection_parser():
         "--corrupt",
         type=corruption,
         metavar="SPEC",
-        help="corrupt some of the images: noise:S, blur:S or rotate:D, as in training",
+        help="corrupt some of the images, and count others without a label as normal: noise:S, "
+        "blur:S or rotate:D, as in training",
     )
     injected.add_argument(
         "--corrupt-fraction",

@@ -116,7 +116,8 @@ def training_parser():
         "--arch",
         choices=list(ARCHITECTURES),
         help="conv (the default, except for shapes): convolutions and a dense latent code; cnn: "
-        "convolutions alone; dense: 784-128-64-16 and back; dense-deep: 784-512-256-128-16 and back",
+        "convolutions alone; dense: 784-128-64-16 and back; dense-deep: 784-512-256-128-16 and "
+        "back",
     )
     add(
         "--filters",
@@ -155,8 +156,8 @@ def training_parser():
         "--trim",
         type=bounded_number(float, at_least=0, below=1),
         metavar="SHARE",
-        help="about which share of the images training may leave out as outliers; 0 leaves out none "
-        f"(default: {robust.trim})",
+        help="about which share of the images training may leave out as outliers; 0 leaves out "
+        f"none (default: {robust.trim})",
     )
     add(
         "--epochs",
