@@ -1,1 +1,1 @@
-"""Images: where they come from, and how they flow."""
+"""Datasets: sources of images, labels and batches."""

@@ -1,7 +1,4 @@
-"""Does an array hold images, and how are they brought into the common form?
-
-The common form is float32 `(N, H, W, C)` in [0, 1].
-"""
+"""Arrays of images, checked and converted to float32 `(N, H, W, C)` in [0, 1]."""
 
 import math
 import mmap
@@ -11,38 +8,38 @@ import numpy as np
 
 from pyimagesearch import InputError
 
-# Bytes of an array on disk that are checked at a time.
+# Bytes of an array on disk that are checked at once.
 CHUNK_BYTES = 2**26
 
 
 def as_images(array, name):
-    """Check an array that claims to hold images and bring it into the common form.
+    """Check an array of images and convert it to the common form.
 
     Args:
         array: `(N, H, W)` or `(N, H, W, C)`, of a boolean, integer or floating dtype, finite, in
             [0, 1] or in 0 to 255.
-        name: What to call it in messages.
+        name: Name of the array in messages.
 
     Returns:
-        A tuple: the images, float32 `(N, H, W, C)` in [0, 1]; and what was done to them that
-        their owner might want to know, or `None`.
+        A tuple of the images, float32 `(N, H, W, C)` in [0, 1], and a remark on the conversion,
+        `None` if there was none.
 
     Raises:
         InputError: If the array is anything else.
 
     Example:
-        >>> images, note = as_images(np.full((2, 4, 4), 255, np.uint8), "two")
-        >>> images.shape, images.max().item(), note
+        >>> images, remark = as_images(np.full((2, 4, 4), 255, np.uint8), "two")
+        >>> images.shape, images.max().item(), remark
         ((2, 4, 4, 1), 1.0, 'two: 0 to 255 taken as 0 to 1')
     """
-    full = pixel_maximum(array, name)
+    maximum = pixel_maximum(array, name)
     images = array[..., np.newaxis] if array.ndim == 3 else array
-    note = f"{name}: 0 to 255 taken as 0 to 1" if full == 255 else None
-    return to_unit(images, full), note
+    remark = f"{name}: 0 to 255 taken as 0 to 1" if maximum == 255 else None
+    return to_unit(images, maximum), remark
 
 
 def pixel_maximum(array, name):
-    """Check an array that claims to hold images, some at a time, and tell its value for white.
+    """Check an array of images chunk by chunk and find its value for white.
 
     Args:
         array, name: As for `as_images`.
@@ -70,33 +67,33 @@ def pixel_maximum(array, name):
     low, high = float(np.min(bounds)), float(np.max(bounds))
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"expected finite pixels in {name}, found NaN or infinity")
-    # Nobody's 0 to 255 ends below 2: that is [0, 1] overshot, and dividing would blacken it.
-    full = 255 if high >= 2 else 1
-    if low < 0 or high > full:
+    # A maximum below 2 is [0, 1] overshot, and not 0 to 255: dividing would turn it black.
+    maximum = 255 if high >= 2 else 1
+    if low < 0 or high > maximum:
         raise InputError(
             f"expected pixels in [0, 1] or in 0 to 255 in {name}, found {low:g} to {high:g}: "
             "scale or clip them"
         )
-    return full
+    return maximum
 
 
-def to_unit(images, full):
-    """Bring checked images to float32 in [0, 1], given their value for white."""
+def to_unit(images, maximum):
+    """Scale checked images, whose value for white is 1 or 255, to float32 in [0, 1]."""
     images = np.ascontiguousarray(images, np.float32)
-    return images / np.float32(255) if full == 255 else images
+    return images / np.float32(255) if maximum == 255 else images
 
 
 @dataclass(frozen=True)
 class MemmapImages:
-    """Images in an array on disk that look like one float32 array, read as they are asked for.
+    """Images in an array on disk, read when they are indexed, as if from one float32 array.
 
     Attributes:
         array: Memory-mapped array `(N, H, W, C)` of any numeric dtype.
-        full: Its value for white: 1 or 255.
+        maximum: Its value for white: 1 or 255.
     """
 
     array: np.ndarray
-    full: int
+    maximum: int
 
     @property
     def shape(self):
@@ -107,17 +104,17 @@ class MemmapImages:
         return len(self.array)
 
     def __getitem__(self, indices):
-        """The images that `indices` choose, float32 `(n, H, W, C)` in [0, 1], in memory."""
+        """The indexed images, float32 `(n, H, W, C)` in [0, 1], in memory."""
         chosen = np.array(self.array[indices])
         release_pages(self.array)
-        return to_unit(chosen, self.full)
+        return to_unit(chosen, self.maximum)
 
 
 def release_pages(array):
-    """Give back the memory of what was read from an array on disk; another array is left alone.
+    """Release the memory that holds pages of a memory-mapped array; do nothing for other arrays.
 
-    What is mapped counts as the process's own until the system is short of memory, and would seem
-    to grow with the images. What is needed again is still in the system's cache of files.
+    Mapped pages count as memory of the process until the system runs short of it, so that its use
+    would seem to grow with the images. Pages that are needed again are still in the file cache.
     """
     while isinstance(array, np.ndarray):
         array = array.base

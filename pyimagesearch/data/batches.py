@@ -1,4 +1,4 @@
-"""How do images flow into a network? Batch by batch, the next read while this one is used."""
+"""Batches of images, read ahead while the current batch is in use."""
 
 import os
 
@@ -7,19 +7,19 @@ import tensorflow as tf
 
 from pyimagesearch import InputError
 
-# Batches that are read at once, at most: each is held in memory.
+# Batches that are read at the same time, at most: each takes memory.
 MAX_READERS = max(2, min(8, os.cpu_count()))
 
-# Images that the notes about scores are made from, at most: the rest would not change them.
+# Images that scores are calibrated on, at most: more would not change the calibration.
 MAX_CALIBRATION_IMAGES = 5000
 
 
 def iterate_batches(images, order, batch_size):
-    """Go through images in a given order.
+    """Iterate over images in a given order.
 
     Args:
-        images: Anything with a shape `(N, H, W, C)` that gives float32 pixels for an int array of
-            indices: an array in memory, or files on disk.
+        images: Any object with a shape `(N, H, W, C)` that returns float32 pixels for an int array
+            of indices: an array in memory, `ImageFiles`, `MemmapImages` or `CorruptedImages`.
         order: int array of indices into it.
         batch_size: Images in each batch but the last.
 
@@ -41,20 +41,20 @@ def iterate_batches(images, order, batch_size):
             yield indices, images[indices]
         return
 
-    complaints = []
+    errors = []
 
     def fetch(indices):
         try:
             return images[indices]
-        except InputError as complaint:
-            complaints.append(complaint)
+        except InputError as error:
+            errors.append(error)
             raise
 
     def read(indices):
         return indices, tf.numpy_function(fetch, [indices], tf.float32)
 
-    # Reading is what takes the time: several batches at once, but handed over in their order. Each
-    # is read by one thread: more, at one small file each, would wait for each other.
+    # Several batches are read at once and yielded in their order. One thread reads each: threads
+    # that share a batch of small files would wait for each other.
     stream = (
         tf.data.Dataset.from_tensor_slices(order)
         .batch(batch_size)
@@ -64,13 +64,13 @@ def iterate_batches(images, order, batch_size):
     try:
         yield from stream.as_numpy_iterator()
     except tf.errors.OpError:
-        if complaints:  # TensorFlow has wrapped it up in an error of its own.
-            raise complaints[0] from None
+        if errors:  # TensorFlow wraps it in an error of its own.
+            raise errors[0] from None
         raise
 
 
 def load_into_memory(images):
-    """Read all images: an array stays what it is.
+    """Read all images; an array is returned as it is.
 
     Args:
         images: As for `iterate_batches`.
@@ -88,13 +88,13 @@ def load_into_memory(images):
     if isinstance(images, np.ndarray):
         return images
     pixels = np.empty(images.shape, np.float32)
-    for indices, some in iterate_batches(images, np.arange(len(pixels)), 64):
-        pixels[indices] = some
+    for indices, batch in iterate_batches(images, np.arange(len(pixels)), 64):
+        pixels[indices] = batch
     return pixels
 
 
 def subsample(indices, seed, n=MAX_CALIBRATION_IMAGES):
-    """All of the indices, or `n` of them chosen at random, ascending."""
+    """All of the indices, or `n` of them drawn at random, in ascending order."""
     if len(indices) <= n:
         return indices
     return np.sort(np.random.default_rng(seed).choice(indices, n, replace=False))

@@ -1,17 +1,17 @@
-"""How can an image be spoilt on purpose?
+"""Corruptions of images: noise, blur, rotation, and synthetic anomalies made of them.
 
-Every corruption takes a batch of images as a NumPy array and gives one like it. In `tf.data`, call
-it through `tf.numpy_function`.
+Every corruption maps a batch of images, a NumPy array, to a new one of the same shape. In
+`tf.data`, call it through `tf.numpy_function`.
 """
+
+import dataclasses
 
 import cv2
 import numpy as np
 
-from pyimagesearch.data import datasets
-
 
 def noise(images, amount, rng):
-    """Add Gaussian noise, and clip.
+    """Add Gaussian noise and clip to [0, 1].
 
     Args:
         images: float32 array `(N, H, W, C)` in [0, 1].
@@ -22,8 +22,8 @@ def noise(images, amount, rng):
         A new array of the same shape, dtype and range.
 
     Example:
-        >>> grey = np.full((1, 100, 100, 1), 0.5, np.float32)
-        >>> bool(0.09 < noise(grey, 0.1, np.random.default_rng(0)).std() < 0.11)
+        >>> gray = np.full((1, 100, 100, 1), 0.5, np.float32)
+        >>> bool(0.09 < noise(gray, 0.1, np.random.default_rng(0)).std() < 0.11)
         True
     """
     drawn = rng.standard_normal(images.shape, np.float32)
@@ -31,12 +31,12 @@ def noise(images, amount, rng):
 
 
 def blur(images, amount, rng=None):
-    """Blur with a Gaussian. Beyond its edge an image goes on as its mirror image.
+    """Blur with a Gaussian kernel. An image is continued beyond its edges by its mirror image.
 
     Args:
         images: float32 array `(N, H, W, C)` in [0, 1].
         amount: Standard deviation in pixels, above 0.
-        rng: Not used: blurring leaves nothing to chance.
+        rng: Not used: blurring is not random.
 
     Returns:
         A new array of the same shape, dtype and range.
@@ -45,12 +45,12 @@ def blur(images, amount, rng=None):
 
 
 def rotate(images, amount, rng=None):
-    """Rotate about the middle; what comes in from beyond the edge has the edge's colour.
+    """Rotate about the center. An image is continued beyond its edges by their color.
 
     Args:
         images: float32 array `(N, H, W, C)` in [0, 1].
-        amount: Degrees, counter-clockwise.
-        rng: Not used: every image is turned by just so much.
+        amount: Angle in degrees, counterclockwise.
+        rng: Not used: all images are rotated by the same angle.
 
     Returns:
         A new array of the same shape, dtype and range.
@@ -61,9 +61,9 @@ def rotate(images, amount, rng=None):
         True
     """
     height, width = images.shape[1:3]
-    middle = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, amount, 1)
-    # Whole quarter turns are to move whole pixels: no rounding error may mix neighbours.
+    center = ((width - 1) / 2, (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(center, amount, 1)
+    # Quarter turns have to move whole pixels: no rounding error may mix neighbors.
     matrix = np.round(matrix, 9)
     return map_images(
         images,
@@ -73,23 +73,23 @@ def rotate(images, amount, rng=None):
     )
 
 
-# Name -> function from images, an amount and a generator to spoilt images.
+# Name -> function from images, an amount and a generator to corrupted images.
 CORRUPTIONS = {"noise": noise, "blur": blur, "rotate": rotate}
 
 
-def map_images(images, spoil):
-    """Apply a function of one image to each; OpenCV drops a single channel, so it is put back."""
-    spoilt = [np.reshape(spoil(image), image.shape) for image in images]
-    return np.clip(np.stack(spoilt), 0, 1)
+def map_images(images, transform):
+    """Apply a function to each image, restoring the single channel that OpenCV drops."""
+    transformed = [np.reshape(transform(image), image.shape) for image in images]
+    return np.clip(np.stack(transformed), 0, 1)
 
 
 def corrupt(images, spec, seed):
-    """Spoil images as a specification says.
+    """Corrupt images by one of the corruptions.
 
     Args:
         images: float32 array `(N, H, W, C)` in [0, 1].
         spec: A pair of a key of `CORRUPTIONS` and an amount.
-        seed: Whole number, or a sequence of such: the same gives the same.
+        seed: Whole number, or a sequence of them. The same seed gives the same images.
 
     Returns:
         A new array of the same shape, dtype and range.
@@ -99,66 +99,65 @@ def corrupt(images, spec, seed):
 
 
 def additive_noise(deviation):
-    """A function from a batch and a seed to the batch with white noise, that is not clipped."""
+    """A function of images and a seed that adds Gaussian noise without clipping."""
 
-    def spoil(images, seed):
+    def corrupt_batch(images, seed):
         drawn = np.random.default_rng(seed).standard_normal(images.shape, np.float32)
         return images + np.float32(deviation) * drawn
 
-    return spoil
+    return corrupt_batch
 
 
 def corruption_fn(spec):
-    """The function of images and a seed that `trainer.fit_autoencoder` spoils its batches with."""
+    """A function of images and a seed that corrupts them, as training applies it to its inputs."""
     return lambda images, seed: corrupt(images, spec, seed)
 
 
 class CorruptedImages:
-    """Images of which some are spoilt as they are asked for; it looks like one array.
+    """Images of which some are corrupted when they are read, as if from one array.
 
     Args:
-        images: Array `(N, H, W, C)`, or anything like it that is read by an int array of indices.
-        planted: bool array `(N,)`: which ones to spoil.
+        images: Images as for `batches.iterate_batches`, `(N, H, W, C)` in [0, 1].
+        synthetic: bool array `(N,)`, true for the images to corrupt.
         spec: A pair of a key of `CORRUPTIONS` and an amount.
-        seed: Of the spoiling. Each image is spoilt alike, whichever others it is read with.
+        seed: Seed of the corruption. An image is corrupted alike in whatever batch it is read.
     """
 
-    def __init__(self, images, planted, spec, seed):
-        self.images, self.planted, self.spec, self.seed = images, planted, spec, seed
+    def __init__(self, images, synthetic, spec, seed):
+        self.images, self.synthetic, self.spec, self.seed = images, synthetic, spec, seed
         self.shape = images.shape
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, indices):
-        """The images that an int array of indices chooses, float32 `(n, H, W, C)` in [0, 1]."""
+        """The images at an int array of indices, float32 `(n, H, W, C)` in [0, 1]."""
         batch = np.array(self.images[indices], np.float32)
-        for place, index in enumerate(indices):
-            if self.planted[index]:
-                one = batch[place : place + 1]
-                batch[place] = corrupt(one, self.spec, [self.seed, int(index)])[0]
+        for row, index in enumerate(indices):
+            if self.synthetic[index]:
+                image = batch[row : row + 1]
+                batch[row] = corrupt(image, self.spec, [self.seed, int(index)])[0]
         return batch
 
 
-def inject_anomalies(dataset, spec, share, seed):
-    """Spoil some of the images, to see whether they would be found.
+def inject_anomalies(dataset, spec, fraction, seed):
+    """Turn some images of a dataset into synthetic anomalies, to measure whether they are found.
 
     Args:
-        dataset: An `ImageSet`.
-        spec: What to do to them: a pair of a key of `CORRUPTIONS` and an amount.
-        share: Of the images, in (0, 1]; at least one is spoilt.
-        seed: Of the choice and of the spoiling.
+        dataset: A `datasets.Dataset`.
+        spec: The corruption that makes them: a pair of a key of `CORRUPTIONS` and an amount.
+        fraction: Fraction of the images, in (0, 1]; at least one becomes an anomaly.
+        seed: Seed of the choice and of the corruption.
 
     Returns:
-        A tuple of a new `ImageSet`, in which the planted images have the label 1 and all others
-        of unknown label are taken for normal, and a bool array `(N,)` of those planted.
+        A tuple of a new `Dataset`, in which synthetic anomalies have the label 1 and other images
+        without a label count as normal, and a bool array `(N,)`, true for the synthetic ones.
     """
     n = len(dataset.images)
     rng = np.random.default_rng(seed)
-    planted = np.zeros(n, bool)
-    planted[rng.choice(n, max(1, round(share * n)), replace=False)] = True
-    labels = np.where(planted, 1, np.maximum(dataset.labels, 0)).astype(np.int8)
-    images = CorruptedImages(dataset.images, planted, spec, seed)
-    # Masks say what was wrong before, and nothing of what was planted.
-    beside = None, dataset.skipped, dataset.own_pictures
-    return datasets.Dataset(images, dataset.names, labels, *beside), planted
+    synthetic = np.zeros(n, bool)
+    synthetic[rng.choice(n, max(1, round(fraction * n)), replace=False)] = True
+    labels = np.where(synthetic, 1, np.maximum(dataset.labels, 0)).astype(np.int8)
+    images = CorruptedImages(dataset.images, synthetic, spec, seed)
+    # Ground-truth masks do not show the synthetic anomalies.
+    return dataclasses.replace(dataset, images=images, labels=labels, masks=None), synthetic

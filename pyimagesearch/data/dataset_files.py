@@ -1,4 +1,4 @@
-"""Files of a dataset: the pickle of its images, its manifest, its fingerprint."""
+"""Files of a dataset: the pickle of its images, its manifest and its fingerprint."""
 
 import csv
 import hashlib
@@ -15,7 +15,7 @@ from pyimagesearch.storage import ownership
 from pyimagesearch.storage.files import open_for_reading, save_csv
 from pyimagesearch.storage.safe_pickle import load_array
 
-# Fixed, so that the same images give the same bytes under any Python.
+# Fixed, so that the same images give the same bytes under every version of Python.
 PICKLE_PROTOCOL = 4
 MANIFEST_FIELDS = ("index", "name", "label")
 
@@ -24,17 +24,17 @@ def save_images(path, images):
     """Pickle images as the tutorial does: a bare array, readable by `pickle.load` anywhere.
 
     Args:
-        path: Where to.
+        path: Path of the file.
         images: float32 array `(N, H, W, C)`.
     """
     with Path(path).open("wb") as file:
         pickle.dump(np.ascontiguousarray(images), file, protocol=PICKLE_PROTOCOL)
-        # Whoever reads a pickle stops at its end.
+        # Readers of a pickle stop at its end, before the mark.
         file.write(ownership.MARK)
 
 
 def load_images(path):
-    """Read an array of images from a pickle, and run nothing that it may hold.
+    """Read an array of images from a pickle, without running any code in it.
 
     Returns:
         The array as it was pickled.
@@ -47,32 +47,32 @@ def load_images(path):
 
 
 def fingerprint(images):
-    """SHA-256 of images' shape and values, to recognise a set of them by.
+    """SHA-256 of the shape and the values of images, to recognize a dataset by.
 
     Args:
-        images: float32 array `(N, H, W, C)`, or anything that `batches.iterate_batches` takes.
+        images: float32 images `(N, H, W, C)`, as for `batches.iterate_batches`.
 
     Returns:
         64 hexadecimal digits.
     """
     digest = hashlib.sha256(str(tuple(images.shape)).encode())
-    for _, some in iterate_batches(images, np.arange(len(images)), 256):
-        digest.update(np.ascontiguousarray(some, np.float32).data)
+    for _, batch in iterate_batches(images, np.arange(len(images)), 256):
+        digest.update(np.ascontiguousarray(batch, np.float32).data)
     return digest.hexdigest()
 
 
 def size_in_mib(images):
-    """What images take as float32 in memory or in a pickle, in MiB."""
+    """Size of images as float32, in memory or in a pickle, in MiB."""
     return math.prod(images.shape) * 4 / 2**20
 
 
 def manifest_path(dataset):
-    """Where the manifest of a pickle lies: beside it, with the suffix `.csv`."""
+    """Path of the manifest of a pickle: beside it, with the suffix `.csv`."""
     return Path(dataset).with_suffix(".csv")
 
 
 def save_manifest(path, names, labels):
-    """Write the names and hidden labels that belong to a pickle of images, in its order."""
+    """Write the names and hidden labels of the images in a pickle, in their order."""
     save_csv(path, MANIFEST_FIELDS, zip(range(len(names)), names, labels.tolist(), strict=True))
 
 
@@ -81,14 +81,14 @@ def load_manifest(path, n=None):
 
     Args:
         path: Path of the manifest.
-        n: Number of images in the pickle beside it. Nothing is known about them where there is
-            no manifest. `None`: the manifest stands for itself.
+        n: Number of images in the pickle beside it; without a manifest, they are named by their
+            index and their labels are unknown. `None` for a manifest of image files.
 
     Returns:
         A tuple of N names and the int8 array `(N,)` of labels: 0 normal, 1 anomaly, -1 unknown.
 
     Raises:
-        InputError: If it is no manifest, or does not fit the pickle.
+        InputError: If it is not a manifest, or does not match the pickle.
     """
     if n is not None and not Path(path).exists():
         return [str(i) for i in range(n)], np.full(n, -1, np.int8)
@@ -98,9 +98,9 @@ def load_manifest(path, n=None):
             rows = list(csv.DictReader(io.StringIO(text), strict=True))
             if not rows:
                 raise ValueError("no rows")
-            wanted = len(rows) if n is None else n
-            if [int(row["index"]) for row in rows] != list(range(wanted)):
-                raise ValueError(f"{len(rows)} rows for {wanted} images")
+            expected = len(rows) if n is None else n
+            if [int(row["index"]) for row in rows] != list(range(expected)):
+                raise ValueError(f"{len(rows)} rows for {expected} images")
             labels = np.array([int(row["label"]) for row in rows])
             if not np.isin(labels, (-1, 0, 1)).all():
                 raise ValueError("a label that is not 0, 1 or -1")
@@ -109,7 +109,7 @@ def load_manifest(path, n=None):
             if n is None:
                 raise InputError(
                     f"{path} is not a manifest of image files ({fault}): expected the columns "
-                    f"{', '.join(MANIFEST_FIELDS)}, a row an image"
+                    f"{', '.join(MANIFEST_FIELDS)}, one row per image"
                 ) from None
             raise InputError(
                 f"the manifest {path} does not belong to the pickle beside it ({fault}): train "

@@ -1,8 +1,4 @@
-"""Which image files lie in a folder, and what are their pixels?
-
-First the files, as a sorted and checked list; then the pixels, read batch by batch as they are
-asked for, so that a folder of any size will do.
-"""
+"""Image files: listed and checked once, then read batch by batch, from a folder of any size."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,24 +13,23 @@ from pyimagesearch.runtime.quiet import quiet_stderr
 from pyimagesearch.storage import ownership
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-# Height and width for a folder of images of many sizes, if nobody says another.
+# Height and width to which images of several sizes are resized by default.
 DEFAULT_SIZE = (128, 128)
-# Files that a thread checks in a row: threads that ask for each small file wait for each other.
+# Files that a thread checks in a row: with one task per small file, threads wait for each other.
 FILES_PER_TASK = 16
 
 
 def list_images(folder):
-    """The image files in a folder and the folders below it, hidden ones left out.
+    """List the image files in a folder and the folders below it, without hidden ones.
 
-    Pictures that the suite has written, such as results that lie in the same folder, are nobody's
-    images.
+    Pictures that the suite has written, such as results in the same folder, are listed apart.
 
     Args:
         folder: Path of the folder.
 
     Returns:
-        A tuple of two sorted lists of paths that begin with `folder` as it was given: the images,
-        and the pictures that the suite has written.
+        A tuple of two sorted lists of paths that begin with `folder`: the images, and the pictures
+        that the suite has written.
 
     Raises:
         InputError: If there is no such folder, if it or one below it can't be listed, or if no
@@ -47,15 +42,15 @@ def list_images(folder):
             "check the path and its permissions"
         )
 
-    found, seen = [], set()
-    # Links to folders are followed, each folder but once: a link may lead back up.
+    found, visited = [], set()
+    # Links to folders are followed, each folder only once: a link may lead to one above it.
     for here, below, files in os.walk(folder, onerror=fail, followlinks=True):
         real = os.path.realpath(here)
-        if real in seen:
+        if real in visited:
             below.clear()
             continue
-        seen.add(real)
-        # In order, so that of two ways to a folder the same one is always taken.
+        visited.add(real)
+        # Sorted, so that of several paths to a folder always the same is taken.
         below[:] = sorted(name for name in below if not name.startswith("."))
         found += [
             Path(here, name)
@@ -82,16 +77,16 @@ def decode(path, flags):
         flags: OpenCV's `IMREAD_` flags.
 
     Returns:
-        Array `(H, W)` or `(H, W, 3)`, BGR; `None` if the file is missing, broken or cut short.
+        Array `(H, W)` or `(H, W, 3)`, BGR; `None` if the file is missing, broken or truncated.
     """
     try:
-        # A pipe or a device may bear an image's name, and would be read for ever.
+        # A pipe or a device of this name would be read forever.
         if not Path(path).is_file():
             return None
-        # Opened here, because OpenCV can't open every name on every system.
+        # Read here, because OpenCV can't open every name on every system.
         data = Path(path).read_bytes()
-        # A JPEG ends with an end mark after its last scan. OpenCV 4 decodes one that was cut short
-        # none the less, and fills it up with grey.
+        # A JPEG ends with an end mark after its last scan. OpenCV 4 decodes a truncated file
+        # without one, and fills the rest with gray.
         if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
             return None
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -100,16 +95,16 @@ def decode(path, flags):
 
 
 def read_image(path, size=None, grayscale=False):
-    """Read an image file of whatever depth, channels and orientation.
+    """Read an image file of any depth, number of channels and orientation.
 
     Args:
         path: Path of a PNG, JPEG or BMP file.
-        size: Height and width in pixels to resize it to; its own unless given.
-        grayscale: Whether to make one channel of it instead of three.
+        size: Height and width in pixels to which it is resized; `None` for its own.
+        grayscale: Whether to convert it to one channel instead of three.
 
     Returns:
         uint8 array `(H, W, 1 or 3)`, RGB; `None` if it can't be decoded. 16 bits are reduced to
-        8, transparency is ignored, and a camera's mark of how it was held (EXIF) is obeyed.
+        8, transparency is ignored, and the image is rotated as its EXIF orientation says.
     """
     image = decode(path, cv2.IMREAD_GRAYSCALE if grayscale else cv2.IMREAD_COLOR)
     if image is None:
@@ -118,7 +113,7 @@ def read_image(path, size=None, grayscale=False):
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     if size is not None and image.shape[:2] != tuple(size):
         height, width = size
-        # Averages when it gets smaller, so that fine patterns do not turn into coarse ones.
+        # Area averaging when it shrinks, so that fine patterns do not alias into coarse ones.
         shrinks = image.shape[0] * image.shape[1] > height * width
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(image, (width, height), interpolation=method)
@@ -126,17 +121,16 @@ def read_image(path, size=None, grayscale=False):
 
 
 def find_readable(paths, size=None, on_file=None):
-    """Find out which files can be decoded and how large they are, without keeping their pixels.
+    """Find the files that can be decoded, and their common size, without keeping their pixels.
 
     Args:
         paths: List of paths of image files.
-        size: Height and width in pixels that they are to have, if somebody has said.
-        on_file: Called every few files as `on_file(done)`, with the number of files read so far.
+        size: Height and width in pixels to which they will be resized, or `None`.
+        on_file: Called every few files as `on_file(done)` with the number of files read so far.
 
     Returns:
-        A tuple: the list of the paths that can be decoded; the list of the others; and the height
-        and width to use: `size`, else the images' own if they all have the same, else
-        `DEFAULT_SIZE`.
+        A tuple of the list of paths that can be decoded; the list of the others; and the height
+        and width to use: `size`, else their own if it is the same for all, else `DEFAULT_SIZE`.
 
     Raises:
         InputError: If none can be decoded.
@@ -152,18 +146,18 @@ def find_readable(paths, size=None, on_file=None):
         ((1, 4, 6, 3), 1)
     """
 
-    def sizes_of(some):
-        # One channel tells as much and takes less time.
-        found = [read_image(path, grayscale=True) for path in some]
-        return [None if image is None else image.shape[:2] for image in found]
+    def sizes_of(paths):
+        # One channel is enough, and takes less time.
+        images = [read_image(path, grayscale=True) for path in paths]
+        return [None if image is None else image.shape[:2] for image in images]
 
     sizes = []
     threads = os.cpu_count()
-    rows = [paths[i : i + FILES_PER_TASK] for i in range(0, len(paths), FILES_PER_TASK)]
-    with ThreadPoolExecutor(threads) as pool:  # decoding lets go of Python's lock
-        for start in range(0, len(rows), threads):
+    tasks = [paths[i : i + FILES_PER_TASK] for i in range(0, len(paths), FILES_PER_TASK)]
+    with ThreadPoolExecutor(threads) as pool:  # decoding releases Python's lock
+        for start in range(0, len(tasks), threads):
             with quiet_stderr():
-                for found in pool.map(sizes_of, rows[start : start + threads]):
+                for found in pool.map(sizes_of, tasks[start : start + threads]):
                     sizes += found
             if on_file is not None:
                 on_file(len(sizes))
@@ -182,11 +176,11 @@ def find_readable(paths, size=None, on_file=None):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files that look like one float32 array `(N, H, W, C)`, read as they are asked for.
+    """Image files, read when they are indexed, as if from one float32 array `(N, H, W, C)`.
 
     Attributes:
         paths: N paths of image files that can be decoded, as `find_readable` returns them.
-        size: Height and width in pixels that they are resized to.
+        size: Height and width in pixels to which they are resized.
         grayscale: Whether they have one channel instead of three.
     """
 
@@ -206,18 +200,18 @@ class ImageFiles:
         """Read some of the images.
 
         Args:
-            indices: A slice, an int, or an int or bool array, as of an array's first axis.
+            indices: A slice, an int, or an int or bool array, as for the first axis of an array.
 
         Returns:
             float32 array `(n, H, W, C)` in [0, 1], or `(H, W, C)` for an int.
 
         Raises:
-            InputError: If a file has gone or been broken since it was found readable.
+            InputError: If a file is missing or broken that was found readable before.
         """
         chosen = np.arange(len(self))[indices]
         pixels = np.empty((chosen.size, *self.shape[1:]), np.float32)
-        # One after the other: `batches.iterate_batches` has several batches read at once.
-        for place, index in enumerate(chosen.ravel()):
+        # One after the other: `batches.iterate_batches` reads several batches at once.
+        for row, index in enumerate(chosen.ravel()):
             path = self.paths[index]
             image = read_image(path, self.size, self.grayscale)
             if image is None:
@@ -225,5 +219,5 @@ class ImageFiles:
                     f"expected the image {path} to stay as it was when the run began, found it "
                     "missing or broken: put it back, or start again without it"
                 )
-            np.divide(image, np.float32(255), out=pixels[place])
+            np.divide(image, np.float32(255), out=pixels[row])
         return pixels.reshape(*chosen.shape, *self.shape[1:])

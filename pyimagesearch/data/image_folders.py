@@ -1,4 +1,4 @@
-"""Folders of images: one's own, MVTec AD's layout, and manifests of files."""
+"""Folders of images: unlabeled ones, the layout of MVTec AD, and files of a manifest."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,14 +12,14 @@ from pyimagesearch.data.sources import Source, parts_of
 
 
 def is_mvtec(folder):
-    """Whether a folder is laid out as a category of MVTec AD: `train/good`, `test/<defect>`."""
+    """Whether a folder has the layout of a category of MVTec AD: `train/good`, `test/<defect>`."""
     return Path(folder, "train", "good").is_dir() and Path(folder, "test").is_dir()
 
 
 def load_folder(folder, split="train", size=None, grayscale=False, on_progress=None):
-    """One's own images, of which nobody knows which are odd. They have no splits."""
+    """Load a folder of unlabeled images, which has no splits."""
     paths, own = list_images(folder)
-    files, skipped = read_files(paths, size, grayscale, on_progress)
+    files, skipped = check_files(paths, size, grayscale, on_progress)
     return Source(
         str(folder),
         files,
@@ -32,7 +32,7 @@ def load_folder(folder, split="train", size=None, grayscale=False, on_progress=N
 
 
 def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=None):
-    """A category of MVTec AD, or images laid out as it is.
+    """Load a category of MVTec AD, or a folder in the same layout.
 
     Bergmann et al., "MVTec AD: a comprehensive real-world dataset for unsupervised anomaly
     detection", CVPR 2019. The layout is `train/good`, `test/good`, `test/<defect>` and
@@ -43,18 +43,18 @@ def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=No
         split, size, grayscale, on_progress: As for `load`.
 
     Returns:
-        A `Source` with labels; and with masks, if there is a folder `ground_truth`.
+        A `Source` with labels, and with masks if there is a folder `ground_truth`.
 
     Raises:
-        InputError: If a part has no images, if one lies in `test` outside of any defect's folder,
-            or if there are masks but one is missing.
+        InputError: If a part has no images, if an image in `test` is not in the folder of a
+            defect, or if there are masks but one is missing.
     """
     folder = Path(folder)
     where = {"train": folder / "train" / "good", "test": folder / "test"}
     listed = [list_images(where[part]) for part in parts_of(split)]
     paths = [path for images, _ in listed for path in images]
     own = [path for _, pictures in listed for path in pictures]
-    files, skipped = read_files(paths, size, grayscale, on_progress)
+    files, skipped = check_files(paths, size, grayscale, on_progress)
 
     has_masks = (folder / "ground_truth").is_dir()
     labels, masks = [], []
@@ -65,9 +65,9 @@ def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=No
                 f"expected test images in {folder / 'test'}/<defect>/ or good/, found {path}: move "
                 "it into one of them"
             )
-        odd = defect != "good"
-        labels.append(int(odd))
-        masks.append(mask_of(path, folder) if odd and has_masks else None)
+        is_anomaly = defect != "good"
+        labels.append(int(is_anomaly))
+        masks.append(find_mask(path, folder) if is_anomaly and has_masks else None)
     return Source(
         str(folder),
         files,
@@ -80,23 +80,23 @@ def load_mvtec(folder, split="train", size=None, grayscale=False, on_progress=No
     )
 
 
-def mask_of(image, folder):
-    """Path of the ground-truth mask of an odd test image in a folder in the layout of MVTec AD."""
-    place = folder / "ground_truth" / image.parent.relative_to(folder / "test")
-    wanted = [
-        place / f"{image.stem}{end}{suffix}" for suffix in (".png", ".bmp") for end in ("_mask", "")
+def find_mask(image, folder):
+    """Path of the ground-truth mask of an anomalous test image in the layout of MVTec AD."""
+    masks = folder / "ground_truth" / image.parent.relative_to(folder / "test")
+    candidates = [
+        masks / f"{image.stem}{end}{suffix}" for suffix in (".png", ".bmp") for end in ("_mask", "")
     ]
-    for mask in wanted:
+    for mask in candidates:
         if mask.is_file():
             return mask
     raise InputError(
-        f"expected a mask for {image} at {wanted[0]}, found none: put it there, or take the "
-        "folder ground_truth away to go without masks"
+        f"expected a mask for {image} at {candidates[0]}, found none: put it there, or remove the "
+        "folder ground_truth to go without masks"
     )
 
 
 def load_files(names, labels, size=None, grayscale=False, on_progress=None):
-    """The very image files that a manifest names.
+    """Load the image files that a manifest lists.
 
     Args:
         names: N paths.
@@ -107,34 +107,37 @@ def load_files(names, labels, size=None, grayscale=False, on_progress=None):
         A `Source`.
 
     Raises:
-        InputError: If a file is missing or can't be decoded: what is known about the images
-            was found out on all of them.
+        InputError: If a file is missing or can't be decoded: the model was calibrated on all.
     """
-    # All looked for first: that takes no time, and a wrong working folder is the likeliest fault.
+    # Checked first: that is quick, and a wrong working folder is the most likely cause.
     if missing := [name for name in names if not Path(name).is_file()]:
         raise InputError(
-            f"expected the image {missing[0]}, as the manifest says, found no such file"
+            f"expected the image {missing[0]}, as the manifest lists it, found no such file"
             f"{count_others(missing)}: run in the folder where the manifest was made, or put it back"
         )
-    files, skipped = read_files([Path(name) for name in names], size, grayscale, on_progress)
+    files, skipped = check_files([Path(name) for name in names], size, grayscale, on_progress)
     if skipped:
         raise InputError(
-            f"expected an image in {skipped[0]}, as the manifest says, and it can't be decoded"
+            f"expected an image in {skipped[0]}, as the manifest lists it, found one that can't be decoded"
             f"{count_others(skipped)}: get it again"
         )
     return Source("files", files, None, list(names), labels)
 
 
-def count_others(things):
-    """What to say of the things that are not the first one."""
-    return f" (nor {len(things) - 1:,} more)" if len(things) > 1 else ""
+def count_others(items):
+    """The number of further items, for a message that names the first."""
+    return f" (nor {len(items) - 1:,} more)" if len(items) > 1 else ""
 
 
-def read_files(paths, size, grayscale, on_progress):
-    """Check image files, all of them once.
+def check_files(paths, size, grayscale, on_progress):
+    """Check image files by decoding each of them.
+
+    Args:
+        paths: List of paths.
+        size, grayscale, on_progress: As for `load`.
 
     Returns:
-        A tuple of the `Files` that can be decoded and the names of the others.
+        A tuple of the `ImageFiles` that can be decoded and the names of the others.
     """
 
     def report(done):
@@ -155,9 +158,9 @@ def load_masks(paths, size):
     """Read ground-truth masks.
 
     Args:
-        paths: N paths of images that are black where nothing is wrong; `None` in the place of
-            one stands for all black.
-        size: Height and width in pixels, to which they are resized by nearest neighbour.
+        paths: N paths of images that are black where the image is normal; `None` for one that is
+            black everywhere.
+        size: Height and width in pixels to which they are resized by nearest neighbor.
 
     Returns:
         bool array `(N, H, W)`: whether the pixel is anomalous.
@@ -172,18 +175,18 @@ def load_masks(paths, size):
     height, width = size
     masks = np.zeros((len(paths), height, width), bool)
 
-    def read(place, path):
+    def read(row, path):
         if path is None:
             return
-        # At their own depth, because 16 bits reduced to 8 would lose the low values.
+        # At its own depth, because low values would be lost if 16 bits were reduced to 8.
         mask = decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
         if mask is None:
             raise InputError(
-                f"expected a mask in {path}, and it is missing or can't be decoded: get it again"
+                f"expected a mask in {path}, found none that can be decoded: get it again"
             )
-        marked = (mask > 0).astype(np.uint8)
-        # OpenCV's plain nearest neighbour is off by half a pixel.
-        masks[place] = cv2.resize(marked, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        binary = (mask > 0).astype(np.uint8)
+        # OpenCV's INTER_NEAREST is off by half a pixel.
+        masks[row] = cv2.resize(binary, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(read, range(len(paths)), paths))

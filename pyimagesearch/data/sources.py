@@ -1,4 +1,4 @@
-"""Sources of images: MNIST, scikit-learn's digits, arrays in .npz and .npy files."""
+"""Sources of images: MNIST, the digits of scikit-learn, and arrays in .npz and .npy files."""
 
 import os
 import socket
@@ -27,20 +27,20 @@ DOWNLOAD_TIMEOUT = 5
 
 @dataclass(frozen=True)
 class Source:
-    """Images with their classes, as they come; or images of which it is known what they are.
+    """Images as a source has them, with their classes or their labels.
 
     Attributes:
-        name: What the source is called: `mnist`, `digits`, a path or `files`.
-        images: float32 array `(N, H, W, C)` in [0, 1], or `Files` or `Mapped` that look like one.
-        classes: Array `(N,)` of class labels, of which some can be declared normal; `None` where
-            there are no classes.
-        names: N names, one an image; of files, their paths.
-        labels: The truth where the source itself knows it, int8 array `(N,)`: 0 normal, 1
-            anomaly, -1 unknown. `None` where only classes are known.
-        masks: For each image the path of its ground-truth mask, or `None` if nothing in it is
-            wrong; `None` where there are no masks at all.
-        skipped: Paths of files that could not be decoded and are not among the images.
-        own_pictures: Paths of pictures that the suite has written, which are not among them either.
+        name: Name of the source: `mnist`, `digits`, a path or `files`.
+        images: Images as for `batches.iterate_batches`, `(N, H, W, C)` in [0, 1].
+        classes: Array `(N,)` of class labels, of which some can be declared normal; `None` for a
+            source without classes.
+        names: N names; of image files, their paths.
+        labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown; `None` for a source with
+            classes.
+        masks: N paths of ground-truth masks, `None` for each normal image; `None` for a source
+            without masks.
+        skipped: Paths of files that can't be decoded and are not among the images.
+        own_pictures: Paths of pictures that the suite has written, which are left out too.
     """
 
     name: str
@@ -54,22 +54,22 @@ class Source:
 
 
 class SourceUnavailable(InputError):
-    """The data can't be had from here just now; others may do instead."""
+    """The source can't be downloaded."""
 
 
 def load_digits(split="train"):
-    """The 1,797 8x8 digits inside scikit-learn, enlarged to 28x28. They have no splits."""
+    """Load the 1,797 8x8 digits of scikit-learn, enlarged to 28x28; they have no splits."""
     from sklearn.datasets import load_digits as bundled
 
     digits = bundled()
-    small = (digits.images / 16).astype(np.float32)  # (N, 8, 8), whole sixteenths
+    small = (digits.images / 16).astype(np.float32)  # (N, 8, 8), multiples of 1/16
     large = [cv2.resize(image, (28, 28), interpolation=cv2.INTER_CUBIC) for image in small]
     images = np.clip(large, 0, 1)[..., np.newaxis]
     return Source("digits", images, digits.target, [f"digits/{i}" for i in range(len(images))])
 
 
 def load_mnist(split="train"):
-    """MNIST through Keras: from its cache, else downloaded into it."""
+    """Load MNIST from the cache of Keras, to which it is downloaded first if it is not there."""
     import keras
 
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "datasets", "mnist.npz")
@@ -92,7 +92,7 @@ def load_mnist(split="train"):
 
 
 def load_auto(split="train"):
-    """MNIST where it can be had, else the bundled digits; `Source.name` says which."""
+    """Load MNIST, or the digits if it can't be downloaded; `Source.name` says which."""
     try:
         return load_mnist(split)
     except SourceUnavailable:
@@ -103,7 +103,7 @@ SOURCES = {"auto": load_auto, "mnist": load_mnist, "digits": load_digits}
 
 
 def load_npz(path, split="train"):
-    """Images from a local `.npz` file in the layout of Keras's MNIST. Pickles in it are refused."""
+    """Load images of a `.npz` file in the layout of Keras's MNIST; pickles in it are refused."""
     with open_for_reading(path) as file:
         try:
             with np.load(file, allow_pickle=False) as archive:
@@ -127,19 +127,19 @@ def load_npz(path, split="train"):
 
 
 def load_npy(path):
-    """Images from a `.npy` file, checked once and then read as they are asked for.
+    """Open a `.npy` file of images, which is checked once and then read when it is indexed.
 
     Args:
-        path: Path of a `.npy` file of an array as `as_images` takes it.
+        path: Path of a `.npy` file with an array as for `as_images`.
 
     Returns:
-        A `Source` whose labels are unknown.
+        A `Source` with unknown labels.
 
     Raises:
-        InputError: If there is no such file or it holds anything else.
+        InputError: If there is no such file, or it has any other content.
     """
     try:
-        # Not `np.load`, which leaves a file that it can't read open, and would take other formats.
+        # Not `np.load`, which accepts other formats, and leaves a broken file open.
         array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise InputError(f"there is no file {path}: check the path") from None
@@ -147,22 +147,22 @@ def load_npy(path):
         raise InputError(
             f"{path} is not a whole .npy file of numbers ({fault}): save it again with np.save"
         ) from None
-    full = pixel_maximum(array, path)
-    images = MemmapImages(array if array.ndim == 4 else array[..., np.newaxis], full)
+    maximum = pixel_maximum(array, path)
+    images = MemmapImages(array if array.ndim == 4 else array[..., np.newaxis], maximum)
     names = [str(i) for i in range(len(images))]
     return Source(str(path), images, None, names, np.full(len(images), -1, np.int8))
 
 
 def from_arrays(name, arrays, split):
-    """Make a `Source` of arrays `x_train`, `y_train`, `x_test`, `y_test`, or those of one split."""
+    """Make a `Source` of arrays `x_train`, `y_train`, `x_test` and `y_test`, or of one split."""
     images, classes, names = [], [], []
     for part in parts_of(split):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if y.ndim == 2 and y.shape[1] == 1:  # Keras's CIFAR has its labels as a column.
+        if y.ndim == 2 and y.shape[1] == 1:  # labels in a column, as in Keras's CIFAR
             y = y[:, 0]
         if y.shape != x.shape[:1]:
             raise InputError(
-                f"expected one label an image in {name}, found y_{part} of shape {y.shape} for "
+                f"expected one label per image in {name}, found y_{part} of shape {y.shape} for "
                 f"x_{part} of shape {x.shape}"
             )
         images.append(as_images(x, f"x_{part} in {name}")[0])
@@ -172,15 +172,18 @@ def from_arrays(name, arrays, split):
 
 
 def parts_of(split):
-    """The parts of a source that a split names."""
+    """The parts of a source in a split."""
     return ("train", "test") if split == "all" else (split,)
 
 
 def is_reachable(server, seconds):
-    """Whether a server, a pair of host and port, accepts a connection; a proxy is taken to.
+    """Whether a server accepts a connection; with a proxy, it is assumed to.
 
-    Only its first address is tried: Keras would wait for the timeout of each, of which MNIST's
-    server has up to sixteen.
+    Only its first address is tried. Keras would try all of them, each until it times out.
+
+    Args:
+        server: A pair of host and port.
+        seconds: Timeout of the connection.
     """
     if "https" in urllib.request.getproxies():
         return True

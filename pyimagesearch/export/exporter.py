@@ -192,4 +192,4 @@ def is_exported_folder(path):
     names = {entry.relative_to(path).as_posix() for entry in found}
     if not names:
         return True
-    return names <= set(SAVEDMODEL_FILES) and ownership.is_ours(path / SAVEDMODEL_FILES[-1])
+    return names <= set(SAVEDMODEL_FILES) and ownership.is_own_file(path / SAVEDMODEL_FILES[-1])

@@ -1,1 +1,1 @@
-"""Files, written whole or not at all and read without running what is in them."""
+"""Files: atomic writing, and safe reading of models and arrays of unknown origin."""

@@ -1,4 +1,4 @@
-"""How does a file get its name? Whole or not at all, and with those that belong to it."""
+"""Atomic writing of files: each is written whole, together with the others, or not at all."""
 
 import functools
 import os
@@ -22,42 +22,44 @@ def check_writable(*paths, inputs=()):
     """Make sure that files may be written at these paths, before any long work is done for them.
 
     Args:
-        *paths: Paths of files to come. Their folders are made if they are missing.
-        inputs: Paths of what the run reads, be it there or not.
+        *paths: Paths of files to be written. Their folders are made if they are missing.
+        inputs: Paths that the run reads, whether they exist or not.
 
     Raises:
-        InputError: If one is a folder, two are the same, one is an input, one is there and was
-            not written by the suite, or its folder can't be written to. Nothing is then changed.
+        InputError: If one is a folder, two are the same, one is an input, a file of unknown origin
+            exists at one, or a folder can't be written to. No file is then changed.
     """
-    seen = set()
+    found = set()
     for path in map(Path, paths):
         if path.is_dir():
             raise InputError(
                 f"expected a file to write at {path}, found a folder: name a file in it"
             )
-        # Unlike `Path.resolve`, it takes links that go round in circles.
+        # Unlike `Path.resolve`, it accepts links that form a loop.
         real = os.path.realpath(path)
-        if real in seen:
+        if real in found:
             raise InputError(f"two results would both be written to {path}: name two files")
-        seen.add(real)
+        found.add(real)
     if read := [path for path in paths if any(_is_same(path, other) for other in inputs)]:
         raise InputError(
             f"expected to write results over nothing that is read, found {_listed(read)} among "
             "both: name another place for the results"
         )
-    check_ours(*paths)
+    check_own_files(*paths)
     for folder in dict.fromkeys(Path(path).parent for path in paths):
         check_folder(folder)
 
 
-def check_ours(*paths):
-    """Make sure that nothing lies at these paths but what the suite has written itself.
+def check_own_files(*paths):
+    """Make sure that only files of the suite itself exist at these paths, if any do.
 
     Raises:
-        InputError: If something else does: a file of somebody's, a link that leads nowhere, or a
-            result of a version of the suite that did not mark its files.
+        InputError: If anything else does: a file of unknown origin, a dangling link, or a result
+            of an earlier version of the suite, which did not mark its files.
     """
-    if found := [path for path in paths if os.path.lexists(path) and not ownership.is_ours(path)]:
+    if found := [
+        path for path in paths if os.path.lexists(path) and not ownership.is_own_file(path)
+    ]:
         raise InputError(
             "expected to write results over nothing but earlier results of this suite, found "
             f"{_listed(found)}, which it has not written (or an earlier version has): move "
@@ -69,7 +71,7 @@ def check_folder(folder):
     """Make sure that files can be written to a folder, which is made if it is missing.
 
     Raises:
-        InputError: If they can't.
+        InputError: If it can't be made or written to.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ def check_folder(folder):
 
 
 def _is_same(path, other):
-    """Whether two paths name one file, by whatever name or link; neither has to be there."""
+    """Whether two paths lead to the same file, also through links; neither has to exist."""
     with suppress(OSError):
         if Path(path).samefile(other):
             return True
@@ -88,7 +90,7 @@ def _is_same(path, other):
 
 
 def _listed(paths):
-    """The first three of some paths, and how many more there are."""
+    """The first three paths and the number of the others, for a message."""
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return ", ".join(map(str, paths[:3])) + more
 
@@ -170,7 +172,7 @@ class Transaction:
             for folder in sorted({path.parent.resolve() for path, _ in self._steps}):
                 locks.enter_context(_locked(folder, wait=True))
             # Again: much may have happened since `check_writable`.
-            check_ours(*dict.fromkeys(path for path, _ in self._steps))
+            check_own_files(*dict.fromkeys(path for path, _ in self._steps))
             for path, temporary in self._steps:
                 with _write_errors(path):
                     if temporary is None:
@@ -192,42 +194,42 @@ def _write_error(path, fault):
     return InputError(f"cannot write {path}: {fault.strerror or fault}")
 
 
-# How a temporary file or folder is made: it is not to be there yet.
+# Makers of a temporary file or folder, which must not exist yet.
 new_file = functools.partial(Path.touch, exist_ok=False)
 new_folder = functools.partial(Path.mkdir, mode=0o700)
 
 
 @contextmanager
 def temporary_beside(path, suffix, make=new_file):
-    """A new file or folder beside a path, locked as long as it is in use, removed if still there.
+    """Make a new file or folder beside a path, locked while in use, and removed if it still exists.
 
-    The lock goes when the process goes, however it goes: by that the next one knows what killed
-    processes have left over, and takes it away.
+    The lock ends with the process, however that ends. A file without a lock was left by a killed
+    process, and is removed by the next one.
     """
-    # Cut short, because no name may be longer than some 255 bytes.
+    # Shortened, because no name may be longer than some 255 bytes.
     prefix = f".{path.name[:40]}."
-    # The very names that are made below: others that look like them are somebody's.
+    # Exactly the names that are made below: similar ones are other programs' files.
     made_here = re.compile(f"{re.escape(prefix)}[0-9a-f]{{16}}{re.escape(suffix)}")
     for other in path.parent.iterdir():
         if made_here.fullmatch(other.name):
-            with _locked(other, wait=False) as left_over:
-                if left_over:
+            with _locked(other, wait=False) as is_locked:
+                if is_locked:
                     _discard(other)
     with ExitStack() as stack:
         while True:
-            # Not the process's number: two in two containers may have the same, and one folder.
+            # Not the process ID, which two containers that share the folder can both have.
             temporary = path.with_name(f"{prefix}{secrets.token_hex(8)}{suffix}")
             make(temporary)
             stack.callback(_discard, temporary)
             stack.enter_context(_locked(temporary, wait=True))
-            # Another may have taken it for left over before it was locked.
+            # Another process may have removed it before it was locked.
             if temporary.exists():
                 break
         yield temporary
 
 
 def _discard(path):
-    """Remove a temporary file or folder if it is there and can be removed."""
+    """Remove a temporary file or folder, if it exists and can be removed."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -237,10 +239,10 @@ def _discard(path):
 
 @contextmanager
 def _locked(path, wait):
-    """Keep a file or folder locked, against others who do the same; yields whether it is."""
+    """Hold the lock of a file or folder, if it can be had; yields whether it is held."""
     with ExitStack() as stack:
         locked = False
-        # No locks on this system or on this disk: nobody else has any either.
+        # Without locks on this system or disk, other processes have none either.
         with suppress(AttributeError, OSError):
             number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
             stack.callback(os.close, number)
@@ -250,12 +252,11 @@ def _locked(path, wait):
 
 
 def move(made, path):
-    """Put a finished file or folder into its place, whole or not at all.
+    """Move a finished file or folder to its path, whole or not at all.
 
     Args:
-        made: Path of the finished thing, in a temporary folder beside the place.
-        path: The place. What is there is replaced; a folder can only be replaced by a folder, and
-            a file by a file.
+        made: Path of the finished file or folder, in a temporary folder beside `path`.
+        path: Its path. A file there is replaced by a file, and a folder by a folder.
 
     Raises:
         InputError: If the disk is full or the folder can't be written to.
@@ -267,7 +268,7 @@ def move(made, path):
             if file.is_file():
                 with file.open("rb+") as written:
                     os.fsync(written.fileno())
-        # A folder takes no other's place while there is anything in that.
+        # A folder can't replace another that is not empty.
         if made.is_dir() and path.is_dir():
             path.replace(earlier)
         try:

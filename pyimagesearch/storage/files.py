@@ -1,4 +1,4 @@
-"""Small files: CSV, JSON and checked .npz archives, opened with care."""
+"""Small files: CSV and JSON, and checks of .npz archives."""
 
 import csv
 import json
@@ -9,34 +9,34 @@ from types import SimpleNamespace
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 
-# Bytes that an array in a `.npz` file may unpack to.
+# Bytes to which an array in a `.npz` file may unpack, at most.
 MAX_ARRAY_BYTES = 4_000_000_000
-# Bytes of a JSON file that are read at most; the settings beside a model take a few thousand.
+# Bytes of a JSON file that are read, at most; the settings of a model take a few thousand.
 MAX_JSON_BYTES = 2**26
 
 
-def check_unpacked_sizes(archive, names, most=MAX_ARRAY_BYTES):
-    """See that arrays in a `.npz` file are not too large, before any is unpacked.
+def check_unpacked_sizes(archive, names, max_bytes=MAX_ARRAY_BYTES):
+    """Check the sizes of arrays in a `.npz` file before any is unpacked.
 
     A few bytes on disk can unpack to a thousand times as many.
 
     Args:
-        archive: What `numpy.load` made of the file.
-        names: Which of its arrays.
-        most: Bytes that each may take.
+        archive: The `numpy.lib.npyio.NpzFile`.
+        names: Names of the arrays to check.
+        max_bytes: Bytes to which each may unpack, at most.
 
     Raises:
-        ValueError: If one claims more.
+        ValueError: If one would unpack to more.
     """
     for name in names:
-        claimed = archive.zip.getinfo(f"{name}.npy").file_size
-        if claimed > most:
-            raise ValueError(f"{name} would unpack to {claimed:,} bytes; at most {most:,} may be")
+        size = archive.zip.getinfo(f"{name}.npy").file_size
+        if size > max_bytes:
+            raise ValueError(f"{name} would unpack to {size:,} bytes; at most {max_bytes:,} may be")
 
 
 @contextmanager
 def open_for_reading(path):
-    """Open a file for reading in binary; say in one line what stands against it."""
+    """Open a file for reading in binary, with an `InputError` if it can't be read."""
     try:
         with Path(path).open("rb") as file:
             yield file
@@ -49,9 +49,9 @@ def open_for_reading(path):
 
 
 def save_csv(path, fields, rows):
-    """Write a table as CSV in UTF-8, with a header line, marked by its line ends as the suite's."""
+    """Write a table as CSV in UTF-8 with a header line, marked by its line ends."""
     records = []
-    # Of these line ends, so that whatever has a part of one in it is quoted.
+    # With these line ends, so that a field with either character in it is quoted.
     writer = csv.writer(SimpleNamespace(write=records.append), lineterminator="\r\n")
     writer.writerow(fields)
     writer.writerows(rows)
@@ -60,15 +60,16 @@ def save_csv(path, fields, rows):
 
 
 def save_json(path, content):
-    """Write a dict as JSON, marked as the suite's.
+    """Write a dict as JSON with the mark of the suite.
 
-    NaN and infinity, which JSON does not have, are refused.
+    Raises:
+        ValueError: If it contains NaN or infinity, which JSON does not have.
     """
     Path(path).write_bytes(as_json(content).encode())
 
 
 def as_json(content):
-    """A dict as the text of a JSON object that begins with the mark of the suite.
+    """Format a dict as a JSON object that begins with the mark of the suite.
 
     Example:
         >>> as_json({"seed": 1}).split()[1:3]
@@ -82,7 +83,7 @@ def load_json(path):
     """Read a JSON object, such as the settings beside a model.
 
     Returns:
-        Its content as a dict; an empty one where there is no such file.
+        Its content as a dict, empty if there is no such file.
 
     Raises:
         InputError: If the file is not a JSON object.
@@ -91,10 +92,10 @@ def load_json(path):
         return {}
     with open_for_reading(path) as file:
         try:
-            # Read only so far: one that is cut off there is no JSON either.
+            # A file that is cut off at this size is not valid JSON.
             content = json.loads(file.read(MAX_JSON_BYTES))
         except (ValueError, RecursionError):
             content = None
     if not isinstance(content, dict):
-        raise InputError(f"{path} is not a JSON object: train again, or take the file away")
+        raise InputError(f"{path} is not a JSON object: train again, or remove the file")
     return content

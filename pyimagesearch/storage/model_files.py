@@ -1,4 +1,4 @@
-"""Files of a model: the network, its settings, its references."""
+"""Files of a model: the network, its settings and its references."""
 
 import importlib.metadata
 import platform
@@ -13,22 +13,22 @@ from pyimagesearch.storage.atomic import new_folder, temporary_beside
 from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
 from pyimagesearch.storage.safe_keras import read_model
 
-# Bytes of one array that a score may know about normal images, and 256 more for each pixel.
+# Bytes of an array of a score's reference, at most, and 256 more for each pixel.
 MAX_REFERENCE_BYTES = 2**24
 
 
 def settings_path(model):
-    """Where the settings of a model lie: beside it, with the suffix `.json`."""
+    """Path of the settings of a model: beside it, with the suffix `.json`."""
     return Path(model).with_suffix(".json")
 
 
 def reference_path(model):
-    """Where what a model's scores know about normal images lies: beside it, as `.npz`."""
+    """Path of the references of a model: beside it, with the suffix `.npz`."""
     return Path(model).with_suffix(".npz")
 
 
 def save_references(path, references):
-    """Write what scores know about normal images: a dict by score of dicts of arrays."""
+    """Write the references of scores, fitted on normal images: a dict by score of dicts of arrays."""
     arrays = {
         f"{score}/{name}": array
         for score, reference in references.items()
@@ -40,43 +40,43 @@ def save_references(path, references):
 
 
 def load_reference(path, score, image_shape):
-    """Read what a score knows about normal images.
+    """Read the reference of a score.
 
     Args:
         path: Path of the `.npz` file.
-        score: Which score's.
-        image_shape: `(height, width, depth)` of the images that the model takes, from which
-            follows how much there can be to know.
+        score: Name of the score.
+        image_shape: `(height, width, depth)` of the images of the model, which bounds the size
+            of the reference.
 
     Returns:
-        A dict of finite arrays by their names; empty where there is nothing.
+        A dict of finite arrays by name, empty if there is no reference.
 
     Raises:
-        InputError: If the file is broken or does not belong to such a model.
+        InputError: If the file is broken or too large for such a model.
     """
     if not Path(path).exists():
         return {}
     with open_for_reading(path) as file:
         try:
             height, width, depth = image_shape
-            most = MAX_REFERENCE_BYTES + 256 * depth**2 * height * width
+            max_bytes = MAX_REFERENCE_BYTES + 256 * depth**2 * height * width
             with np.load(file, allow_pickle=False) as archive:
                 names = [name for name in archive.files if name.startswith(f"{score}/")]
-                check_unpacked_sizes(archive, names, most)
+                check_unpacked_sizes(archive, names, max_bytes)
                 reference = {name.split("/", 1)[1]: archive[name] for name in names}
             if not all(np.isfinite(array).all() for array in reference.values()):
                 raise ValueError("NaN or infinity")
             return reference
         except Exception as fault:
-            # Whatever a broken archive trips over: there are too many kinds to list.
+            # A broken archive can raise any exception: there are too many kinds to list.
             raise InputError(
                 f"{path} is not a whole .npz file that belongs to the model ({fault}): train "
-                "again, or take it away and go without the scores that need it"
+                "again, or remove it to go without the scores that need it"
             ) from None
 
 
 def versions():
-    """Versions of Python and of what the numbers depend on."""
+    """Versions of Python and of the packages on which results depend."""
     packages = ("tensorflow", "keras", "numpy", "opencv-python", "scikit-learn")
     return {
         "python": platform.python_version(),
@@ -102,7 +102,7 @@ def load_model(path):
     Only the network is loaded, never code: see `safe_keras.read_model`.
 
     Args:
-        path: Where from.
+        path: Path of the file.
 
     Returns:
         A Keras model from `(N, H, W, C)` to the same.
@@ -127,12 +127,12 @@ def load_model(path):
     return model
 
 
-def is_autoencoder(taken, given):
-    """Whether a model that takes and gives these shapes goes from images to images of one size."""
+def is_autoencoder(input_shape, output_shape):
+    """Whether shapes of a model are those of a map from images of one size to the same."""
     return (
-        isinstance(taken, tuple)
-        and len(taken) == 4
-        and taken[0] is None
-        and all(isinstance(size, int) for size in taken[1:])
-        and taken == given
+        isinstance(input_shape, tuple)
+        and len(input_shape) == 4
+        and input_shape[0] is None
+        and all(isinstance(size, int) for size in input_shape[1:])
+        and input_shape == output_shape
     )

@@ -1,9 +1,9 @@
-"""How is a network read from a `.keras` archive that a stranger has sent?
+"""Safe loading of networks from `.keras` archives of unknown origin.
 
-The archive is never handed to Keras. Its description of the network is checked name by name
-against an exact list, stripped of all that a trained network has no need of, and built; then its
-weights, and nothing else, are read from a file whose every link has been looked at. Before any
-memory is taken, the description is held against the number of weights that are there.
+The archive is never passed to Keras. The names in its description of the network are checked
+against an exact list, everything that only training needs is removed, and the network is built.
+Then its weights, and nothing else, are read from a file in which every link has been checked.
+Before any memory is taken, the description is compared with the number of weights in that file.
 """
 
 import json
@@ -15,15 +15,15 @@ from pyimagesearch import InputError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 WEIGHTS = "model.weights.h5"
-# What Keras puts into an archive, with the number of bytes that it may have at most.
+# The members of an archive of Keras, with their bytes, at most.
 MEMBERS = {"metadata.json": 2**16, "config.json": 2**24, WEIGHTS: 2**34}
-# Numbers that a layer may make of one image, at most: 64 channels of 1024x1024 pixels.
+# Outputs of a layer for one image, at most: 64 channels of 1024x1024 pixels.
 MAX_OUTPUTS = 2**26
 
-# Layers of autoencoders, with the arguments that say how their weights start out.
-_OF_WEIGHTS = ("kernel_initializer", "bias_initializer")
+# Layers of autoencoders, with their arguments that are initializers.
+_KERNEL_AND_BIAS = ("kernel_initializer", "bias_initializer")
 LAYERS = {
-    **dict.fromkeys(("Conv2D", "Conv2DTranspose", "Dense"), _OF_WEIGHTS),
+    **dict.fromkeys(("Conv2D", "Conv2DTranspose", "Dense"), _KERNEL_AND_BIAS),
     "BatchNormalization": (
         "beta_initializer",
         "gamma_initializer",
@@ -75,7 +75,7 @@ INITIALIZERS = [
     "VarianceScaling",
     "Zeros",
 ]
-# An exact list, never a prefix: every module with every name in it that a description may use.
+# Pairs of module and name that a description may use: an exact list, never a prefix.
 ALLOWED = {
     ("keras.src.models.functional", "Functional"),
     ("keras.models", "Functional"),
@@ -90,22 +90,22 @@ ALLOWED = {
     *(("keras.initializers", name) for name in INITIALIZERS),
     *(("keras.regularizers", name) for name in ("L1", "L2", "L1L2")),
 }
-NAMING = {"module", "class_name", "registered_name", "spec_name"}
+NAME_KEYS = {"module", "class_name", "registered_name", "spec_name"}
 
 
 class _Unsafe(Exception):
-    """The archive asks for something that no autoencoder needs."""
+    """The archive contains something that no autoencoder needs."""
 
 
-class _Blank:
-    """Starts weights as zeros, since they are about to be read, and no more than there are.
+class _CountingZeros:
+    """Initializer of weights by zeros, of at most as many numbers as will be read over them.
 
     Args:
-        most: How many numbers there are.
+        available: The number of weights in the archive.
     """
 
-    def __init__(self, most):
-        self.left = most
+    def __init__(self, available):
+        self.left = available
 
     def __call__(self, shape, dtype=None):
         import keras
@@ -117,20 +117,21 @@ class _Blank:
 
 
 def read_model(file, name, scratch):
-    """Read a network from a `.keras` archive, and run nothing.
+    """Read a network from a `.keras` archive, without running any code in it.
 
     Args:
         file: Binary file, open for reading.
-        name: What to call it in messages.
-        scratch: Path of a file to unpack the weights to; it has to end with `.weights.h5`.
+        name: Name of the file in messages.
+        scratch: Path of a file to which the weights are unpacked; it has to end with
+            `.weights.h5`.
 
     Returns:
-        A Keras model. Its memory is bounded by the file's size.
+        A Keras model. Its memory is bounded by the size of the file.
 
     Raises:
-        InputError: If the file is no `.keras` archive; if the archive has other members than
+        InputError: If the file is not a `.keras` archive; if the archive has other members than
             Keras writes, or compressed ones; if the network has other parts than the layers in
-            `LAYERS`, or more weights than the archive holds; or if the weights lie elsewhere.
+            `LAYERS`, or more weights than the archive; or if weights are in other files.
     """
     if file.read(len(HDF5)) == HDF5:
         raise InputError(
@@ -147,8 +148,8 @@ def read_model(file, name, scratch):
             _check_members(archive.infolist())
             with archive.open(WEIGHTS) as packed:
                 _unpack(packed, scratch)
-            blank = _Blank(_count_weights(scratch))
-            description = _checked(json.loads(archive.read("config.json")), blank)
+            zeros = _CountingZeros(_count_weights(scratch))
+            description = _checked(json.loads(archive.read("config.json")), zeros)
             return _build(description, scratch)
     except InputError:
         raise
@@ -159,7 +160,7 @@ def read_model(file, name, scratch):
     except (MemoryError, RecursionError):
         raise InputError(f"{name} refused: reading it would take too much memory") from None
     except Exception as fault:
-        # Whatever a mutilated archive trips over: there are too many kinds to list.
+        # A broken archive can raise any exception: there are too many kinds to list.
         reason = str(fault).strip().splitlines() or [type(fault).__name__]
         raise InputError(
             f"{name} can't be loaded as a Keras model ({reason[0][:200]}): train again"
@@ -167,14 +168,14 @@ def read_model(file, name, scratch):
 
 
 def _check_members(members):
-    """See that the archive holds what Keras puts into it, as Keras puts it there."""
+    """Check that an archive has the members that Keras writes, and as Keras writes them."""
     names = [member.filename for member in members]
-    if strange := [name for name in names if name not in MEMBERS]:
-        raise _Unsafe(f"the member {strange[0][:100]!r}")
+    if unknown := [name for name in names if name not in MEMBERS]:
+        raise _Unsafe(f"the member {unknown[0][:100]!r}")
     if sorted(names) != sorted(MEMBERS):
         raise ValueError(f"its members are {', '.join(names) or 'none'}")
     for member in members:
-        # Stored as they are, members take no more memory than the file takes on disk.
+        # Members that are stored uncompressed take no more memory than the file takes on disk.
         if member.compress_type != zipfile.ZIP_STORED:
             raise _Unsafe(f"{member.filename} to be unpacked")
         if member.file_size > MEMBERS[member.filename]:
@@ -193,67 +194,68 @@ def _unpack(packed, path):
 
 
 def _count_weights(path):
-    """How many numbers a weights file holds, all of them in itself."""
+    """The number of weights in a weights file, all of which have to be in the file itself."""
     import h5py
 
-    sizes, leading_elsewhere = [], []
+    sizes, external_links = [], []
 
-    def note_link(name, link):
+    def check_link(name, link):
         if not isinstance(link, h5py.HardLink):
-            leading_elsewhere.append(f"the {type(link).__name__} {name}")
+            external_links.append(f"the {type(link).__name__} {name}")
 
-    def check(name, thing):
-        if isinstance(thing, h5py.Group):
+    def check_item(name, item):
+        if isinstance(item, h5py.Group):
             return
-        if not isinstance(thing, h5py.Dataset) or thing.dtype.kind not in "biuf":
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "biuf":
             raise _Unsafe(f"{name}, which is no array of numbers")
-        if thing.external or thing.is_virtual:
+        if item.external or item.is_virtual:
             raise _Unsafe(f"{name}, which lies in another file")
-        # A data set can claim a size without having it, and be packed to next to nothing.
-        sizes.append((thing.size, thing.nbytes))
+        # A dataset can declare a size without storing it, or be compressed to almost nothing.
+        sizes.append((item.size, item.nbytes))
 
     with h5py.File(path, "r") as file:
-        file.visititems_links(note_link)
-        if leading_elsewhere:
-            raise _Unsafe(leading_elsewhere[0])
-        file.visititems(check)
+        file.visititems_links(check_link)
+        if external_links:
+            raise _Unsafe(external_links[0])
+        file.visititems(check_item)
     if sum(nbytes for _, nbytes in sizes) > path.stat().st_size:
         raise _Unsafe("more numbers than its weights file has bytes for")
     return sum(size for size, _ in sizes)
 
 
-def _checked(part, blank):
-    """Copy a part of a description, every name in it checked, without what only training needs."""
+def _checked(part, zeros):
+    """Copy a part of a description with all names checked, without what only training needs."""
     if isinstance(part, list):
-        return [_checked(item, blank) for item in part]
+        return [_checked(item, zeros) for item in part]
     if not isinstance(part, dict):
         return part
     class_name = part.get("class_name")
-    if NAMING & part.keys():
+    if NAME_KEYS & part.keys():
         named = (part.get("module"), class_name)
-        tensor = class_name == "__keras_tensor__" and NAMING & part.keys() == {"class_name"}
-        # Of what is built into Keras, the registered name says nothing new.
+        tensor = class_name == "__keras_tensor__" and NAME_KEYS & part.keys() == {"class_name"}
+        # For classes of Keras itself, the registered name is the class name.
         known = part.get("registered_name") in (None, class_name) and "spec_name" not in part
         if not tensor and not (known and _is_allowed(named)):
             asked = [part.get(key) for key in ("module", "class_name", "registered_name")]
             raise _Unsafe(".".join(str(name)[:100] for name in asked if name is not None))
     kept = {
-        key: _checked(value, blank)
+        key: _checked(value, zeros)
         for key, value in part.items()
-        # How it was compiled, and sizes that follow from those of the images.
+        # The arguments of `compile`, and sizes that follow from the shape of the images.
         if key not in ("compile_config", "build_config")
     }
     if part.get("module") == "keras.layers" and isinstance(kept.get("config"), dict):
-        kept["config"].update(dict.fromkeys(LAYERS[class_name], blank))
+        kept["config"].update(dict.fromkeys(LAYERS[class_name], zeros))
     return kept
 
 
 def _is_allowed(named):
+    """Whether a description may use a pair of module and name."""
     return all(isinstance(name, str) for name in named) and named in ALLOWED
 
 
 def _build(description, weights):
-    """The network that a checked description describes, with its weights."""
+    """Build the network of a checked description and load its weights."""
     import keras
 
     if not isinstance(description, dict):
@@ -267,14 +269,14 @@ def _build(description, weights):
                 raise _Unsafe(f"{tensor.shape} numbers of the layer {layer.name}")
     model.load_weights(weights)
     for layer in _layers(model):
-        # So that it can be saved and copied like any other.
+        # Initializers of Keras, so that the model can be saved and cloned.
         for name in LAYERS.get(type(layer).__name__, ()):
             setattr(layer, name, keras.initializers.Zeros())
     return model
 
 
 def _layers(model):
-    """All layers of a model, those of the models in it too."""
+    """All layers of a model, including those of models in it."""
     import keras
 
     for layer in model.layers:

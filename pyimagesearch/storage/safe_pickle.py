@@ -1,9 +1,9 @@
-"""How is an array read from a pickle that a stranger has sent?
+"""Safe loading of arrays from pickles of unknown origin.
 
-A pickle is a program: `pickle.load` runs whatever functions it names. Here it can name only the
-few that a NumPy array is made of, and even these are stand-ins that merely note what they are
-given. The array is built at the end, by us, after every part has been checked. (The idea of an
-exact list of names: "Restricting Globals" in Python's documentation of `pickle`.)
+A pickle is a program: `pickle.load` calls any function that it names. Here it can name only the
+few of which a NumPy array is made, and these are replaced by functions that only record their
+arguments. The array is built at the end, after all parts have been checked. (For the exact list of
+names, see "Restricting Globals" in Python's documentation of `pickle`.)
 """
 
 import math
@@ -13,17 +13,17 @@ import numpy as np
 
 from pyimagesearch import InputError
 
-# NumPy's own bounds: letters of the name of an element type, and dimensions.
+# NumPy's own bounds of the name of a dtype and of the number of dimensions.
 MAX_DTYPE_LENGTH = 8
 MAX_DIMENSIONS = 64
 
 
 class _Unsafe(Exception):
-    """The pickle asks for something that no array needs."""
+    """The pickle contains something that no array needs."""
 
 
 class _Parts:
-    """The parts of an array, as they turn up in the pickle."""
+    """The parts of an array, as recorded from the pickle."""
 
     __slots__ = ("shape", "dtype", "order", "axes", "data")
 
@@ -34,7 +34,7 @@ class _Parts:
 
 
 class _Dtype:
-    """An element type, as it turns up in the pickle."""
+    """A dtype, as recorded from the pickle."""
 
     __slots__ = ("name", "byteorder")
 
@@ -45,8 +45,8 @@ class _Dtype:
         self.byteorder = state[1]
 
 
-class _Name:
-    """Stands for one allowed name. It can be called, and nothing about it can be changed."""
+class _Function:
+    """The replacement of an allowed function. It can be called, and it can't be changed."""
 
     __slots__ = ("call",)
 
@@ -63,7 +63,7 @@ class _Name:
 
 
 def _ndarray(*args):
-    # Called directly, numpy.ndarray would take as much memory as the pickle pleases.
+    # A direct call of numpy.ndarray could allocate any amount of memory.
     raise _Unsafe("a call of numpy.ndarray")
 
 
@@ -85,8 +85,8 @@ def _frombuffer(data, dtype, shape, order, axes=None):
 
 
 def _encode(text, encoding):
-    # How the older protocols write bytes. Encoded once, at the end: a pickle could ask for it over
-    # and over, and for as much memory each time.
+    # Older protocols write bytes as text. They are encoded once, at the end: a pickle could repeat
+    # the call, and take as much memory each time.
     if type(text) is not str or encoding != "latin1":
         raise _Unsafe("another encoding than latin1")
     return text
@@ -105,24 +105,24 @@ ALLOWED = {
 
 
 def _refuse_dict(_):
-    # To enter a tuple of tuples of tuples ... into a dict or a set can take for ever.
+    # Hashing nested tuples, to put them into a dict or a set, can take forever.
     raise _Unsafe("a dict or a set, which no array has")
 
 
-# The instructions that enter something into a dict or a set.
-_OF_DICTS = (
+# The opcodes that put an item into a dict or a set.
+_DICT_OPCODES = (
     *(pickle.DICT + pickle.SETITEM + pickle.SETITEMS),
     *(pickle.ADDITEMS + pickle.FROZENSET),
 )
 
 
-# Python's own unpickler written in Python: the one written in C sets memory aside for whatever
-# sizes the file claims. Most bytes of an array's pickle are one string, so it is as fast.
+# The unpickler written in Python: the one in C allocates memory for any size that the file
+# declares. Most bytes of a pickled array are one string, so that it is as fast.
 class _Unpickler(pickle._Unpickler):
     def find_class(self, module, name):
         if (module, name) not in ALLOWED:
             raise _Unsafe(f"{module[:100]}.{name[:100]}")
-        return _Name(ALLOWED[module, name])
+        return _Function(ALLOWED[module, name])
 
     def persistent_load(self, pid):
         raise _Unsafe("a persistent id")
@@ -130,23 +130,23 @@ class _Unpickler(pickle._Unpickler):
     def get_extension(self, code):
         raise _Unsafe("a copyreg extension")
 
-    dispatch = pickle._Unpickler.dispatch | dict.fromkeys(_OF_DICTS, _refuse_dict)
+    dispatch = pickle._Unpickler.dispatch | dict.fromkeys(_DICT_OPCODES, _refuse_dict)
 
 
 def load_array(file, name):
-    """Read a pickled NumPy array, and run nothing.
+    """Read a pickled NumPy array, without running any code in the file.
 
     Args:
         file: Binary file, open for reading.
-        name: What to call it in messages.
+        name: Name of the file in messages.
 
     Returns:
-        The array, of a boolean, integer or floating dtype in native byte order, writable.
-        Its size is bounded by the file's.
+        The array, of a boolean, integer or floating dtype in native byte order, writable. Its size
+        is bounded by the size of the file.
 
     Raises:
-        InputError: If the file is not a pickle, is cut short, names any function that no array
-            needs, or holds anything but one array of numbers.
+        InputError: If the file is not a pickle, is truncated, names a function that no array
+            needs, or contains anything but one array of numbers.
 
     Example:
         >>> import io
@@ -169,7 +169,7 @@ def load_array(file, name):
     except (MemoryError, RecursionError):
         raise InputError(f"{name} refused: reading it would take too much memory") from None
     except Exception as fault:
-        # Whatever a mutilated program trips over: there are too many kinds to list.
+        # A broken pickle can raise any exception: there are too many kinds to list.
         raise InputError(
             f"{name} is not a whole pickle of a NumPy array ({type(fault).__name__}): write it "
             "again with train_unsupervised_autoencoder.py or pickle.dump(array, file)"
@@ -177,12 +177,12 @@ def load_array(file, name):
 
 
 def _build(parts):
-    """Make the array of checked parts."""
+    """Check the recorded parts and build the array."""
     if type(parts) is not _Parts:
         raise _Unsafe(f"a value of type {type(parts).__name__.lstrip('_')}")
     if type(parts.dtype) is not _Dtype or parts.dtype.byteorder not in ("<", ">", "|", "="):
         raise _Unsafe("an unknown element type")
-    # As short as they are: what these are was written by a stranger, be it a tower of tuples.
+    # Checked before use: in a malicious pickle the name can be anything, even nested tuples.
     if type(parts.dtype.name) is not str or len(parts.dtype.name) > MAX_DTYPE_LENGTH:
         raise _Unsafe("an unknown element type")
     dtype = np.dtype(parts.dtype.name)

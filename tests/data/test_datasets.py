@@ -132,7 +132,7 @@ def test_npz_labels_may_be_a_column(npz):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y_train": np.arange(29)}, r"one label an image .* \(29,\)"),
+        ({"y_train": np.arange(29)}, r"one label per image .* \(29,\)"),
         ({"x_train": np.array([{}])}, "not a whole .npz file of numeric arrays"),
         ({"x_train": np.full((30, 6, 5), np.nan)}, "finite"),
         ({"x_train": np.zeros((30, 6))}, r"\(N, H, W\)"),

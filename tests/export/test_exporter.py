@@ -194,7 +194,7 @@ def test_export_replaces_an_earlier_export(folder, tmp_path, capfd, to):
 def test_export_marks_the_file_as_written_by_the_suite(folder, tmp_path, to):
     skip_without_packages(to)
     assert export(folder, to, tmp_path / "it") == 0
-    assert ownership.is_ours(tmp_path / "it")
+    assert ownership.is_own_file(tmp_path / "it")
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.npz", "images.pickle", "images.csv"])

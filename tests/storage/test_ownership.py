@@ -46,26 +46,26 @@ def contents(folder):
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_file_that_the_scripts_write_is_recognized(trained, name):
-    assert ownership.is_ours(trained / name)
+    assert ownership.is_own_file(trained / name)
 
 
 def test_checkpoint_and_heatmaps_are_recognized(tmp_path):
     checkpoint.save_checkpoint(tmp_path / "state", {}, {"loss": np.zeros(9)})
     drawing.save_picture(tmp_path / "heatmaps.png", np.zeros((4, 4, 3), np.uint8))
-    assert ownership.is_ours(tmp_path / "state")
-    assert ownership.is_ours(tmp_path / "heatmaps.png")
+    assert ownership.is_own_file(tmp_path / "state")
+    assert ownership.is_own_file(tmp_path / "heatmaps.png")
 
 
 def test_large_file_is_recognized_by_its_head_or_its_tail_alone(tmp_path):
     def with_mark_at(place):
-        data = bytearray(5 * ownership.REACH)
+        data = bytearray(5 * ownership.SEARCHED_BYTES)
         data[place : place + len(ownership.MARK)] = ownership.MARK
         (tmp_path / "large").write_bytes(data)
-        return ownership.is_ours(tmp_path / "large")
+        return ownership.is_own_file(tmp_path / "large")
 
     assert with_mark_at(0)
-    assert with_mark_at(5 * ownership.REACH - len(ownership.MARK))
-    assert not with_mark_at(2 * ownership.REACH)
+    assert with_mark_at(5 * ownership.SEARCHED_BYTES - len(ownership.MARK))
+    assert not with_mark_at(2 * ownership.SEARCHED_BYTES)
 
 
 def of_a_person(path):
@@ -97,7 +97,7 @@ def of_a_person(path):
 )
 def test_file_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, suffix):
     of_a_person(tmp_path / f"mine{suffix}")
-    assert not ownership.is_ours(tmp_path / f"mine{suffix}")
+    assert not ownership.is_own_file(tmp_path / f"mine{suffix}")
     assert not ownership.is_own_picture(tmp_path / f"mine{suffix}")
 
 
@@ -119,13 +119,13 @@ def test_file_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, suffix):
         b"[\r\n  1,\n",
         b"%PDF-1.4\r\n%\xe2\xe3\xcf\xd3\n",
         b"\x89HDF\r\n\x1a\n\0\0",
-        b"x" * ownership.LONGEST_HEADER + b"y\r\n0,a,0\n",
+        b"x" * ownership.MAX_HEADER_BYTES + b"y\r\n0,a,0\n",
         b'"' * 1000 + b"index\r0",
     ],
 )
 def test_table_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, table):
     (tmp_path / "a.csv").write_bytes(table)
-    assert not ownership.is_ours(tmp_path / "a.csv")
+    assert not ownership.is_own_file(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize(
@@ -133,16 +133,16 @@ def test_table_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, table):
 )
 def test_table_is_recognized_and_read_whatever_its_first_name(tmp_path, name):
     dataset_files.save_manifest(tmp_path / "a.csv", [name, "b"], np.zeros(2, np.int8))
-    assert ownership.is_ours(tmp_path / "a.csv")
+    assert ownership.is_own_file(tmp_path / "a.csv")
     assert dataset_files.load_manifest(tmp_path / "a.csv")[0] == [name, "b"]
 
 
 def test_list_as_json_is_recognized_and_read(tmp_path):
     text = json.dumps([{"method": "mse", "tasks": "2"}], indent=2) + "\n"
     (tmp_path / "a.json").write_text(text)
-    assert not ownership.is_ours(tmp_path / "a.json")
+    assert not ownership.is_own_file(tmp_path / "a.json")
     (tmp_path / "b.json").write_bytes(ownership.mark_line_ends(text).encode())
-    assert ownership.is_ours(tmp_path / "b.json")
+    assert ownership.is_own_file(tmp_path / "b.json")
     assert json.loads((tmp_path / "b.json").read_bytes()) == json.loads(text)
 
 
@@ -151,10 +151,10 @@ def test_what_is_no_regular_file_is_not_the_suites(trained, tmp_path):
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     for path in (tmp_path, *tmp_path.iterdir(), Path("/dev/zero"), tmp_path / "missing"):
-        assert not ownership.is_ours(path)
+        assert not ownership.is_own_file(path)
         assert not ownership.is_own_picture(path)
     (tmp_path / "link").symlink_to(trained / "plot.png")
-    assert ownership.is_ours(tmp_path / "link")
+    assert ownership.is_own_file(tmp_path / "link")
 
 
 def test_marked_archives_are_whole_for_others(trained, tmp_path):
