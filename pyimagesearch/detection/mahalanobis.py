@@ -1,4 +1,4 @@
-"""How usual is a code?"""
+"""Mahalanobis distance of latent codes, robust to outliers among the images it is fitted to."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,102 +6,109 @@ import tensorflow as tf
 from pyimagesearch.detection import neighbors
 from pyimagesearch.detection.anomaly_maps import mean_of_map
 
-# Share of the images that are taken for suspects.
+# Share of the vectors that are taken for outliers.
 OUTLIER_SHARE = 0.2
-# How much it counts not to be like a suspect, in each round of judging anew who is one: at first
-# not at all, until those who are far from everything are known; then as long as it takes to settle.
-INITIAL_CONTRASTS, CONTRASTS = (0.0,) * 4, (0.5,) * 16
-# Standard deviations by which the centre may move away from the suspects: what is odd in the opposite
-# way is to stay odd.
+# How much the distance to the outliers counts in each round of `fit_robust_mahalanobis`: at first not
+# at all, until those far from everything are found; then for as many rounds as it takes to settle.
+INITIAL_OUTLIER_WEIGHTS, OUTLIER_WEIGHTS = (0.0,) * 4, (0.5,) * 16
+# Standard deviations by which the center may move away from the outliers. A vector on the side
+# opposite to them is to stay far from the center.
 MAX_SHIFT = 2.0
-# What keeps codes that hardly vary in some direction from making a marvel of it.
+# Added to all variances, so that a direction without variance does not decide the distance.
 MIN_VARIANCE = 1e-6
-# What is added before a logarithm is taken.
+# Added before a logarithm is taken.
 EPSILON = 1e-6
 
 
 def append_energy_and_error(codes, images, errors):
-    """Codes, and the logarithms of how much there is to be drawn and of the error.
+    """Append to latent codes the logarithms of the energy of the images and of their errors.
 
-    A code that is usual for a large image may be unusual for a small one.
+    A code that is usual for an image with many bright pixels may be unusual for one with few.
 
     Args:
         codes: float tensor `(N, K)`.
         images: float tensor `(N, H, W, C)`.
-        errors: float tensor `(N,)`: mean squared error of the reconstructions, at least 0.
+        errors: float tensor `(N,)`, at least 0: mean squared errors of the reconstructions.
 
     Returns:
         float32 tensor `(N, K + 2)`.
     """
     energies = tf.reduce_mean(tf.square(images), axis=(1, 2, 3))
-    sizes = tf.math.log(tf.stack([energies, errors], axis=1) + EPSILON)
-    return tf.concat([tf.cast(codes, tf.float32), sizes], axis=1)
+    logarithms = tf.math.log(tf.stack([energies, errors], axis=1) + EPSILON)
+    return tf.concat([tf.cast(codes, tf.float32), logarithms], axis=1)
 
 
 def squared_distance(vectors, mean, precision):
     """Squared Mahalanobis distance: `(N, K)`, `(K,)` and `(K, K)` to `(N,)`."""
-    away = vectors - mean
-    return tf.einsum("nk,kl,nl->n", away, precision, away)
+    differences = vectors - mean
+    return tf.einsum("nk,kl,nl->n", differences, precision, differences)
 
 
-def relative_mahalanobis(usual, suspects, contrast):
-    """A distance from the usual that grows fastest towards the suspects.
+def relative_mahalanobis(inliers, outliers, outlier_weight):
+    """Fit a Mahalanobis distance from inliers that grows fastest towards outliers.
 
-    Were both Gaussian, the difference of their squared Mahalanobis distances would be, but for a
-    constant, twice the log-likelihood ratio of the two. Of the distance from the suspects only a
-    part is taken off, as who is one is not certain; and they are taken to vary at least as much as
-    the usual in any direction, so that whatever is far away is odd. The difference is then a squared
-    Mahalanobis distance too: from a centre farther from the suspects, here by no more than
-    `MAX_SHIFT`, and longer where it is they who vary. (A relative Mahalanobis distance, as in Ren et
-    al., "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021, but with
-    suspects in the place of all images.)
+    If both were Gaussian, the difference of their squared Mahalanobis distances would be, up to a
+    constant, twice their log-likelihood ratio. Only a part of the distance to the outliers is
+    subtracted, because it is not certain which vectors are outliers. In each direction, they are
+    taken to vary at least as much as the inliers, so that whatever is far away remains far.
+
+    The difference is then a squared Mahalanobis distance again. Its center is farther from the
+    outliers, here by at most `MAX_SHIFT`, and it is longer in directions in which the outliers vary.
+    (A relative Mahalanobis distance as in Ren et al., "A simple fix to Mahalanobis distance for
+    improving near-OOD detection", 2021, but with outliers in the place of all images.)
 
     Args:
-        usual: float array `(N, K)`, N at least 1.
-        suspects: float array `(M, K)`; may be empty.
-        contrast: The part that is taken off, in [0, 1).
+        inliers: float array `(N, K)`, N at least 1.
+        outliers: float array `(M, K)`; M may be 0.
+        outlier_weight: The part that is subtracted, in [0, 1).
 
     Returns:
-        A dict of `mean`, `(K,)`, and `precision`, `(K, K)`, for `squared_distance`.
+        A dict of float64 arrays for `squared_distance`: `mean` `(K,)` and `precision` `(K, K)`.
 
     Example:
-        >>> usual = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
-        >>> relative_mahalanobis(usual, usual * [5, 1] + [8, 0], 0.5)["mean"].round(2)
+        >>> inliers = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
+        >>> outliers = inliers * [5, 1] + [8, 0]
+        >>> relative_mahalanobis(inliers, outliers, 0.5)["mean"].round(2)
         array([-0.16,  0.  ])
     """
-    mean = usual.mean(axis=0)
-    covariance = (usual - mean).T @ (usual - mean) / len(usual) + MIN_VARIANCE * np.eye(len(mean))
-    if not len(suspects):
+    mean = inliers.mean(axis=0)
+    differences = inliers - mean
+    covariance = differences.T @ differences / len(inliers) + MIN_VARIANCE * np.eye(len(mean))
+    if not len(outliers):
         return {"mean": mean, "precision": np.linalg.inv(covariance)}
+    # In units of this root, the inliers have variance 1 in any direction.
     root = np.linalg.cholesky(covariance)
-    # In these units the usual ones vary by 1 in any direction.
-    away = np.linalg.solve(root, (suspects - mean).T).T  # (M, K)
-    shift = away.mean(axis=0)
-    variances, axes = np.linalg.eigh((away - shift).T @ (away - shift) / len(away))
-    taken = contrast / np.maximum(variances, 1)
-    centre = -taken * (shift @ axes) / (1 - taken)
-    centre *= MAX_SHIFT / max(MAX_SHIFT, np.linalg.norm(centre))
+    whitened = np.linalg.solve(root, (outliers - mean).T).T  # (M, K)
+    shift = whitened.mean(axis=0)
+    variances, axes = np.linalg.eigh((whitened - shift).T @ (whitened - shift) / len(whitened))
+    subtracted = outlier_weight / np.maximum(
+        variances, 1
+    )  # of the precision, along each axis: (K,)
+    center = -subtracted * (shift @ axes) / (1 - subtracted)
+    center *= MAX_SHIFT / max(MAX_SHIFT, np.linalg.norm(center))
     basis = np.linalg.solve(root.T, axes)  # (K, K)
     return {
-        "mean": mean + root @ axes @ centre,
-        "precision": (basis * (1 - taken)) @ basis.T,
+        "mean": mean + root @ axes @ center,
+        "precision": (basis * (1 - subtracted)) @ basis.T,
     }
 
 
-def fit_robust_mahalanobis(vectors, suspicion=None):
-    """Learn which vectors are usual, among some that are not.
+def fit_robust_mahalanobis(vectors, outlier_scores=None):
+    """Fit a Mahalanobis distance to vectors with outliers among them.
 
-    Which are the suspects and what the others have in common is found in turns (as in reweighting
-    for the minimum covariance determinant: Rousseeuw and van Driessen, "A fast algorithm for the
-    minimum covariance determinant estimator", Technometrics 1999).
+    In turns, the vectors of the highest distances are taken for outliers, and the distance is
+    fitted to the others (as in the reweighting of the minimum covariance determinant: Rousseeuw and
+    van Driessen, "A fast algorithm for the minimum covariance determinant estimator", Technometrics
+    1999).
 
     Args:
         vectors: float array `(N, K)`, N at least 1.
-        suspicion: float array `(N,)`: who is suspect to begin with, if that is known well; unless
-            given, it is those whose last number is large, until one knows better.
+        outlier_scores: float array `(N,)`: how likely each vector is an outlier, in any unit, where
+            this is known well. Unless given, the rounds begin with the last number of each vector,
+            and with no weight of the outliers.
 
     Returns:
-        A dict of float32 arrays: `mean` `(K,)` and `precision` `(K, K)`, for `squared_distance`.
+        A dict of float32 arrays for `squared_distance`: `mean` `(K,)` and `precision` `(K, K)`.
 
     Example:
         >>> vectors = np.random.default_rng(0).standard_normal((1000, 2))
@@ -111,71 +118,87 @@ def fit_robust_mahalanobis(vectors, suspicion=None):
         array([1, 0, 2])
     """
     vectors = np.asarray(vectors, np.float64)
-    contrasts = CONTRASTS if suspicion is not None else INITIAL_CONTRASTS + CONTRASTS
-    suspicion = vectors[:, -1] if suspicion is None else suspicion
-    for contrast in contrasts:
-        usual, suspects = split_inliers(suspicion)
-        found = relative_mahalanobis(vectors[usual], vectors[suspects], contrast)
-        suspicion = squared_distance(vectors, **found).numpy()
-    return {name: array.astype(np.float32) for name, array in found.items()}
+    outlier_weights = OUTLIER_WEIGHTS
+    if outlier_scores is None:
+        outlier_weights = INITIAL_OUTLIER_WEIGHTS + OUTLIER_WEIGHTS
+        outlier_scores = vectors[:, -1]
+    for outlier_weight in outlier_weights:
+        inliers, outliers = split_inliers(outlier_scores)
+        fitted = relative_mahalanobis(vectors[inliers], vectors[outliers], outlier_weight)
+        outlier_scores = squared_distance(vectors, **fitted).numpy()
+    return {name: array.astype(np.float32) for name, array in fitted.items()}
 
 
-def split_inliers(suspicion):
-    """Which are usual and which are suspects: int arrays, ascending by suspicion `(N,)`.
+def split_inliers(outlier_scores):
+    """Split into inliers and outliers.
+
+    Args:
+        outlier_scores: float array `(N,)`, N at least 1.
+
+    Returns:
+        Two int arrays of indices, each in ascending order of the scores. The outliers are the
+        share `OUTLIER_SHARE` of the highest scores.
 
     Example:
-        >>> usual, suspects = split_inliers(np.array([0.1, 0.9, 0.3, 0.4, 0.2]))
-        >>> usual.tolist(), suspects.tolist()
+        >>> inliers, outliers = split_inliers(np.array([0.1, 0.9, 0.3, 0.4, 0.2]))
+        >>> inliers.tolist(), outliers.tolist()
         ([0, 4, 2, 3], [1])
     """
-    order = np.argsort(suspicion, kind="stable")
+    order = np.argsort(outlier_scores, kind="stable")
     return np.split(order, [max(1, round((1 - OUTLIER_SHARE) * len(order)))])
 
 
-def fit_code_distance(seen):
-    """Learn which codes are usual, with which sizes and in which company.
+def fit_code_distance(batches):
+    """Fit `code_distance` to the training images.
 
-    Who has usual codes and sizes is found first, then which distances from these are usual too: see
-    `fit_robust_mahalanobis` and `neighbors.multiscale_knn_distances`.
+    Inliers are found first by their codes, energies and errors. They become the memory bank, and
+    the distances of all images to it become further numbers of their vectors.
 
     Args:
-        seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
+        batches: Iterable of triples of images, residuals and codes, float arrays `(B, H, W, C)`,
+            the same, and `(B, K)`.
 
     Returns:
-        A dict of float32 arrays: `bank` `(M, K + 2)`, usual codes with their sizes; `mean` `(L,)`
-        and `precision` `(L, L)` of codes with sizes and company.
+        The reference, a dict of float32 arrays: `bank`, the memory bank `(M, K + 2)`; and `mean`
+        `(L,)` and `precision` `(L, L)`, L being K + 2 and the number of k-NN distances.
     """
     vectors = []
-    for images, residuals, codes in seen:
+    for images, residuals, codes in batches:
         errors = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
         vectors.append(append_energy_and_error(codes, images, errors).numpy())
     vectors = np.concatenate(vectors)
-    suspicion = squared_distance(vectors, **fit_robust_mahalanobis(vectors)).numpy()
-    usual, _ = split_inliers(suspicion)
-    bank = neighbors.evenly_spaced(vectors[np.sort(usual)])
-    company = neighbors.in_chunks(neighbors.multiscale_knn_distances, vectors, bank)
-    return {
-        "bank": bank,
-        **fit_robust_mahalanobis(np.concatenate([vectors, company], axis=1), suspicion),
-    }
+    outlier_scores = squared_distance(vectors, **fit_robust_mahalanobis(vectors)).numpy()
+    inliers, _ = split_inliers(outlier_scores)
+    memory_bank = neighbors.evenly_spaced(vectors[np.sort(inliers)])
+    distances = neighbors.in_chunks(neighbors.multiscale_knn_distances, vectors, memory_bank)
+    vectors = np.concatenate([vectors, distances], axis=1)
+    return {"bank": memory_bank, **fit_robust_mahalanobis(vectors, outlier_scores)}
 
 
 def code_distance(maps, images, codes, reference):
-    """How unlikely a code is, with how much is to be drawn, how much is left out, and its company.
+    """Squared Mahalanobis distance of the code, energy, error and k-NN distances of an image.
 
-    The squared Mahalanobis distance of all these from the usual ones, longer towards suspects: see
-    `relative_mahalanobis`. (Without company, from usual ones alone, for a linear network, and with the
-    error in place of its logarithm: probabilistic principal component analysis, Tipping and Bishop,
-    1999.)
+    It is relative to outliers: see `relative_mahalanobis`. (Without k-NN distances and outliers,
+    for a linear network, and with the error itself, this is probabilistic principal component
+    analysis: Tipping and Bishop, 1999.)
+
+    Args:
+        maps: Maps of the squared error, float tensor `(N, H, W)`.
+        images: float tensor `(N, H, W, C)` in [0, 1].
+        codes: float tensor `(N, K)`.
+        reference: What `fit_code_distance` returned.
+
+    Returns:
+        float tensor `(N,)`, at least 0.
     """
     vectors = append_energy_and_error(codes, images, mean_of_map(maps))
-    company = neighbors.multiscale_knn_distances(vectors, reference["bank"])
-    vectors = tf.concat([vectors, company], axis=1)
+    distances = neighbors.multiscale_knn_distances(vectors, reference["bank"])
+    vectors = tf.concat([vectors, distances], axis=1)
     return squared_distance(vectors, reference["mean"], reference["precision"])
 
 
-def code_shapes(image, code):
-    """Shapes of what `fit_code_distance` returns."""
-    n_vector = None if code is None else code + 2
-    n = None if code is None else n_vector + len(neighbors.SCALES)
-    return {"bank": (None, n_vector), "mean": (n,), "precision": (n, n)}
+def code_shapes(image_shape, code_length):
+    """Shapes of the arrays that `fit_code_distance` returns."""
+    bank = None if code_length is None else code_length + 2
+    all_numbers = None if code_length is None else bank + len(neighbors.SCALES)
+    return {"bank": (None, bank), "mean": (all_numbers,), "precision": (all_numbers, all_numbers)}

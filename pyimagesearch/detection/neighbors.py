@@ -1,4 +1,4 @@
-"""How far is an image from those of its set that it is most like?"""
+"""Distances of images to their nearest neighbors in a memory bank of inliers (k-NN distances)."""
 
 import math
 
@@ -7,58 +7,60 @@ import tensorflow as tf
 
 from pyimagesearch.detection.anomaly_maps import mean_of_map
 
-# Images are compared at no more pixels than this a side: what is odd about one is seen even so.
+# Images are embedded in no more pixels than this a side, which is enough to see an anomaly.
 EMBEDDING_SIDE = 16
-# Added to the mean square of an image: a black one is not to be divided by nothing.
+# Added to the mean square of an image, so that nothing is divided by 0 where it is black.
 EPSILON = 1e-3
-# With how many images to compare, at most, and how many of these are near. Among fewer, rare kinds of
-# usual images would have too few of their own.
+# Points in a memory bank, at most, and how many of these are the nearest. In a smaller bank, a rare
+# kind of inliers would have too few of its own.
 MAX_BANK, N_NEIGHBORS = 5000, 10
-# How many numbers that may be in all (8 MiB): of large images in colour, fewer are compared with.
+# Numbers in a memory bank, at most (8 MiB): of large images in color, it holds fewer.
 MAX_BANK_NUMBERS = 2**21
-# Shares of a bank that are near, at the scales of `multiscale_knn_distances`: 10, 100 and 1,000 of the most there are.
-# Chosen as the recipe of `shapes` was. With two scales for three, or a bank of a third, codes tell a
-# little less.
+# Shares of a memory bank that are the nearest, at the scales of `multiscale_knn_distances`: 10, 100
+# and 1,000 of the largest bank. Chosen on the tasks on which the recipe `shapes` was chosen. With two
+# scales instead of three, or a third of the bank, the score `code` finds a little less.
 SCALES = (0.002, 0.02, 0.2)
 # Added to squared distances there.
 DISTANCE_FLOOR = 0.01
-# Points that are compared with a bank at once.
+# Points that are compared with a memory bank at once.
 CHUNK = 1000
-# How often it is judged anew which images are too far from the others to be compared with.
+# How often a memory bank is drawn anew without the points that were far from the previous one.
 ROUNDS = 4
-# Of the images that a score learns from, the share that doesn't count as usual, and the share, the
-# most suspect of these, that odd images are likely to be like.
+# The share of the images that is left out of the memory bank, and the share, the highest scores among
+# these, that is kept as outliers.
 OUTLIER_SHARE, TOP_OUTLIER_SHARE = 0.015, 0.005
 
 
 def energy(images):
-    """Mean square of images, and a little: `(N, H, W, C)` to `(N,)`."""
+    """Mean square of the pixels, plus `EPSILON`: `(N, H, W, C)` to `(N,)`."""
     return tf.reduce_mean(tf.square(images), axis=(1, 2, 3)) + EPSILON
 
 
 def relative_error(errors, images):
-    """Error by what there is to be drawn: `(N,)` and `(N, H, W, C)` to `(N,)`.
+    """Errors `(N,)` divided by the root of the energy of images `(N, H, W, C)`.
 
-    The more is to be drawn, the larger is the error of an image that is drawn as well.
+    An image with more strokes, or brighter ones, has a larger error even where it is reconstructed
+    as well as others.
     """
     return errors / tf.sqrt(energy(images))
 
 
 def embedding_stride(image_shape):
-    """Of how many pixels along a side of an image `(H, W, C)` a point keeps one."""
+    """Pixels along a side of an image `(H, W, C)` for one in its embedding."""
     return math.ceil(max(image_shape[:2]) / EMBEDDING_SIDE)
 
 
 def embed(images):
-    """Images as points in space: made small, and their contrast brought half-way to the usual one.
+    """Embed images as points: reduce their size, and the differences of contrast between them.
 
-    Whatever is drawn in thick or bright strokes would else be far from everything.
+    An image in thick or bright strokes would otherwise be far from all others. Divided by the
+    fourth root of its mean square, it keeps the root of its contrast.
 
     Args:
         images: float tensor or array `(N, H, W, C)` in [0, 1].
 
     Returns:
-        float tensor `(N, F)`.
+        float tensor `(N, F)`, F as `embedding_length` has it.
 
     Example:
         >>> embed(np.ones((2, 28, 28, 1), "float32")).shape
@@ -67,12 +69,11 @@ def embed(images):
     stride = embedding_stride(images.shape[1:])
     small = tf.nn.avg_pool2d(images, 2 * stride - 1, stride, "SAME")
     flat = tf.reshape(small, (-1, math.prod(small.shape[1:])))
-    # The fourth root of the mean square is the root of the contrast.
     return flat / energy(small)[:, tf.newaxis] ** 0.25
 
 
 def embedding_length(image_shape):
-    """How many numbers `embed` makes of an image `(H, W, C)`.
+    """Length of the points that `embed` makes of images `(H, W, C)`.
 
     Example:
         >>> embedding_length((45, 33, 3))
@@ -83,134 +84,147 @@ def embedding_length(image_shape):
     return math.ceil(height / stride) * math.ceil(width / stride) * depth
 
 
-def squared_distances(points, bank):
-    """Float tensor `(N, M)`, of points `(N, F)` from others `(M, F)`."""
-    squares = tf.reduce_sum(tf.square(points), 1)[:, tf.newaxis] + tf.reduce_sum(tf.square(bank), 1)
-    return tf.maximum(squares - 2 * tf.matmul(points, bank, transpose_b=True), 0)
+def squared_distances(points, memory_bank):
+    """Squared Euclidean distances of points `(N, F)` to others `(M, F)`: float tensor `(N, M)`."""
+    squares = tf.reduce_sum(tf.square(points), 1)[:, tf.newaxis] + tf.reduce_sum(
+        tf.square(memory_bank), 1
+    )
+    return tf.maximum(squares - 2 * tf.matmul(points, memory_bank, transpose_b=True), 0)
 
 
-def knn_distance(points, bank):
-    """Square of the mean distance to the nearest neighbours.
+def knn_distance(points, memory_bank):
+    """Square of the mean distance to the nearest neighbors in a memory bank.
 
-    The very nearest doesn't count: it might be the image itself. (Ramaswamy, Rastogi and Shim,
-    "Efficient algorithms for mining outliers from large data sets", SIGMOD 2000.)
+    The very nearest is left out: it may be the point itself. (Outliers by the distance to the
+    nearest neighbors: Ramaswamy, Rastogi and Shim, "Efficient algorithms for mining outliers from
+    large data sets", SIGMOD 2000.)
 
     Args:
         points: float tensor or array `(N, F)`.
-        bank: The like `(M, F)`: with whom to compare.
+        memory_bank: float tensor or array `(M, F)`.
 
     Returns:
-        float tensor `(N,)`, at least 0; 0 where there is nobody else.
+        float tensor `(N,)`, at least 0; 0 where the memory bank has fewer than two points.
 
     Example:
-        >>> knn_distance(np.array([[0.0], [5.0]]), np.array([[0.0], [1.0], [3.0]])).numpy().tolist()
+        >>> memory_bank = np.array([[0.0], [1.0], [3.0]])
+        >>> knn_distance(np.array([[0.0], [5.0]]), memory_bank).numpy().tolist()
         [4.0, 20.25]
     """
-    return tf.square(mean_knn_distances(points, bank, [N_NEIGHBORS])[:, 0])
+    return tf.square(mean_knn_distances(points, memory_bank, [N_NEIGHBORS])[:, 0])
 
 
-def mean_knn_distances(points, bank, counts, least=0.0):
-    """Mean distances to so and so many nearest neighbours, but for the very nearest.
+def mean_knn_distances(points, memory_bank, counts, floor=0.0):
+    """Mean distances to several numbers of nearest neighbors, without the very nearest.
 
     Args:
-        points, bank: As for `knn_distance`.
-        counts: How many neighbours, at least 1 each; as many as there are, where there are fewer.
-        least: What is added to each squared distance.
+        points, memory_bank: As for `knn_distance`.
+        counts: Numbers of neighbors, each at least 1. Where the memory bank has fewer, all of it.
+        floor: What is added to each squared distance.
 
     Returns:
         float tensor `(N, len(counts))`, at least 0.
     """
-    counts = [min(count, max(bank.shape[0] - 1, 0)) for count in counts]
-    n_near = min(max(counts) + 1, bank.shape[0])
-    squares = -tf.math.top_k(-squared_distances(points, bank), n_near).values
-    nearest = tf.sqrt(squares[:, 1:] + least)
-    return tf.stack([tf.reduce_sum(nearest[:, :k], axis=1) / max(k, 1) for k in counts], axis=1)
+    counts = [min(count, max(memory_bank.shape[0] - 1, 0)) for count in counts]
+    n_nearest = min(max(counts) + 1, memory_bank.shape[0])
+    squares = -tf.math.top_k(-squared_distances(points, memory_bank), n_nearest).values
+    distances = tf.sqrt(squares[:, 1:] + floor)  # (N, max(counts)), ascending
+    return tf.stack([tf.reduce_sum(distances[:, :k], axis=1) / max(k, 1) for k in counts], axis=1)
 
 
-def multiscale_knn_distances(points, bank):
-    """How far the nearest of the usual are, the nearer ones, and a good part of all.
+def multiscale_knn_distances(points, memory_bank):
+    """Logarithms of the mean distances to the nearest neighbors, at three scales.
 
-    One who is far from everybody is as far from the second as from the hundredth: it is by the
-    distances at several scales together that such are known. (What the local intrinsic
-    dimensionality is estimated from: Amsaleg et al., "Estimating local intrinsic dimensionality",
+    An outlier is as far from its second neighbor as from its hundredth, and an inlier is not: the
+    distances at several scales together tell them apart. (The same distances give estimates of the
+    local intrinsic dimensionality: Amsaleg et al., "Estimating local intrinsic dimensionality",
     KDD 2015.)
 
     Args:
-        points, bank: As for `knn_distance`.
+        points, memory_bank: As for `knn_distance`; the memory bank has at least one point.
 
     Returns:
-        float tensor `(N, len(SCALES))`: logarithms of mean distances.
+        float tensor `(N, len(SCALES))`.
 
     Example:
-        >>> bank = np.arange(1000.0)[:, np.newaxis]
-        >>> multiscale_knn_distances(np.array([[500.0], [2000.0]]), bank).numpy().round(1)
+        >>> memory_bank = np.arange(1000.0)[:, np.newaxis]
+        >>> multiscale_knn_distances(np.array([[500.0], [2000.0]]), memory_bank).numpy().round(1)
         array([[0. , 1.7, 3.9],
                [6.9, 6.9, 7. ]])
     """
-    # No two alike: of few images as well, each is to tell something that the others don't.
-    counts = [max(n, round(scale * bank.shape[0])) for n, scale in enumerate(SCALES, start=1)]
-    # The root and the logarithm of next to nothing, between images that are the same, would make much
-    # of how it was rounded; and rounding is the less, the nearer to the origin all are.
-    centre = tf.reduce_mean(bank, axis=0)
-    far = mean_knn_distances(points - centre, bank - centre, counts, DISTANCE_FLOOR)
-    return tf.math.log(far + EPSILON)
+    # No two counts are equal, so that no two distances are, however small the memory bank.
+    counts = [max(n, round(scale * memory_bank.shape[0])) for n, scale in enumerate(SCALES, 1)]
+    # The floor keeps the root and the logarithm of the distance of equal images from amplifying how
+    # it was rounded. Moving the mean to the origin makes the rounding itself small.
+    center = tf.reduce_mean(memory_bank, axis=0)
+    distances = mean_knn_distances(points - center, memory_bank - center, counts, DISTANCE_FLOOR)
+    return tf.math.log(distances + EPSILON)
 
 
-def in_chunks(measure, points, bank):
-    """`knn_distance` or `multiscale_knn_distances` of as many points as memory has no room for at once: an array."""
-    parts = np.split(points, range(CHUNK, len(points), CHUNK))
-    return np.concatenate([measure(part, bank) for part in parts])
+def in_chunks(distance, points, memory_bank):
+    """Apply `knn_distance` or `multiscale_knn_distances` to so many points as memory allows at once.
+
+    Returns:
+        The same as that function, as an array.
+    """
+    chunks = np.split(points, range(CHUNK, len(points), CHUNK))
+    return np.concatenate([distance(chunk, memory_bank) for chunk in chunks])
 
 
-def relative_knn_distance(points, bank, suspects):
-    """How far images are from usual ones, and how much farther than from suspects.
+def relative_knn_distance(points, memory_bank, outliers):
+    """k-NN distance to inliers, longer for points that are nearer to known outliers.
 
-    An odd image is seldom alone: others of its kind are the most suspect of all. Who is nearer to
-    these than to usual images is odd too, though perhaps not far from either.
+    Anomalies often come in groups, of which some are found easily. A point that is nearer to these
+    than to inliers is anomalous too, even if it is not far from either.
 
     Args:
         points: float tensor or array `(N, F)`.
-        bank: The like `(M, F)`: usual ones.
-        suspects: The like `(S, F)`; may be empty.
+        memory_bank: float tensor or array `(M, F)`: inliers.
+        outliers: float tensor or array `(S, F)`; S may be 0.
 
     Returns:
         float tensor `(N,)`, at least 0.
 
     Example:
-        >>> bank, suspects = np.array([[0.0], [1.0], [2.0]]), np.array([[6.0], [7.0], [7.5]])
-        >>> relative_knn_distance(np.array([[-3.0], [5.0]]), bank, suspects).numpy().round().tolist()
+        >>> memory_bank = np.array([[0.0], [1.0], [2.0]])
+        >>> outliers = np.array([[6.0], [7.0], [7.5]])
+        >>> points = np.array([[-3.0], [5.0]])
+        >>> relative_knn_distance(points, memory_bank, outliers).numpy().round().tolist()
         [1.0, 324.0]
     """
-    far = knn_distance(points, bank)
-    if not suspects.shape[0]:
-        return far
-    return far * tf.square((far + EPSILON) / (knn_distance(points, suspects) + EPSILON))
+    to_inliers = knn_distance(points, memory_bank)
+    if not outliers.shape[0]:
+        return to_inliers
+    to_outliers = knn_distance(points, outliers)
+    return to_inliers * tf.square((to_inliers + EPSILON) / (to_outliers + EPSILON))
 
 
 def fit_memory_bank(points, errors):
-    """Find out with whom images are to be compared.
+    """Divide points into inliers and outliers.
+
+    Points with a large product of error and k-NN distance to the memory bank are left out of the
+    next one, several times.
 
     Args:
-        points: float32 array `(N, F)`.
-        errors: float32 array `(N,)`, at least 0: the errors of their reconstructions.
+        points: float32 array `(N, F)`, N at least 2.
+        errors: float32 array `(N,)`, at least 0: errors of the reconstructions.
 
     Returns:
-        A dict of float32 arrays: `bank` `(M, F)`, usual ones, and `suspects` `(S, F)`, none where
-        there are too few images to tell; empty if there are fewer than two images.
+        A pair of float32 arrays: the memory bank `(M, F)`, some of the inliers; and the outliers
+        `(S, F)`, where S is 0 if there are few points: see `n_top_outliers`.
     """
     n = len(points)
-    if n < 2:
-        return {}
-    kept = np.arange(n)
+    inliers = np.arange(n)
     for _ in range(ROUNDS):
-        bank = evenly_spaced(points[kept])
-        order = np.argsort(-errors * in_chunks(knn_distance, points, bank), kind="stable")
-        kept = np.sort(order[int(OUTLIER_SHARE * n) :])
-    return {"bank": bank, "suspects": points[order[: n_top_outliers(n)]]}
+        memory_bank = evenly_spaced(points[inliers])
+        distances = in_chunks(knn_distance, points, memory_bank)
+        order = np.argsort(-errors * distances, kind="stable")
+        inliers = np.sort(order[int(OUTLIER_SHARE * n) :])
+    return memory_bank, points[order[: n_top_outliers(n)]]
 
 
 def n_top_outliers(n):
-    """How many of `n` images are the most suspect; none where these would be too many to be odd.
+    """How many of `n` images are taken for outliers; 0 where that were over a tenth of them.
 
     Example:
         >>> n_top_outliers(5000), n_top_outliers(200), n_top_outliers(100)
@@ -221,13 +235,13 @@ def n_top_outliers(n):
 
 
 def evenly_spaced(points):
-    """Some of the points `(N, F)`, N at least 1, evenly spread: their order is not that of anything."""
+    """A sample `(M, F)` of points `(N, F)`, N at least 1, at equal steps: it needs no seed."""
     chosen = np.linspace(0, len(points) - 1, memory_bank_size(*points.shape))
     return points[chosen.astype(int)]
 
 
 def memory_bank_size(n, length):
-    """With how many of `n` points of some `length` to compare.
+    """How many of `n` points of some length a memory bank holds.
 
     Example:
         >>> memory_bank_size(10_000, 196), memory_bank_size(10_000, 768), memory_bank_size(100, 196)
@@ -236,31 +250,49 @@ def memory_bank_size(n, length):
     return min(n, MAX_BANK, MAX_BANK_NUMBERS // length)
 
 
-def fit_knn_score(seen):
-    """Keep some of the images to compare others with, as points: see `fit_memory_bank`.
+def fit_knn_score(batches):
+    """Choose a memory bank and outliers from the training images: see `fit_memory_bank`.
 
     Args:
-        seen: Iterable of triples of images, residuals and codes, as `fit_reference` makes them.
+        batches: Iterable of triples of images, residuals and codes; the codes are not used.
 
     Returns:
-        A dict with `bank`, float32 array `(M, F)`, and `suspects`, `(S, F)`; empty if there are
-        too few images.
+        The reference, a dict of float32 arrays: `bank`, the memory bank `(M, F)`, and `suspects`,
+        the outliers `(S, F)`. Empty if there are fewer than two images.
     """
     points, errors = [], []
-    for images, residuals, _ in seen:
+    for images, residuals, _ in batches:
         points.append(embed(images).numpy())
         squares = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
         errors.append(relative_error(squares, images).numpy())
-    return fit_memory_bank(np.concatenate(points), np.concatenate(errors))
+    points, errors = np.concatenate(points), np.concatenate(errors)
+    if len(points) < 2:
+        return {}
+    memory_bank, outliers = fit_memory_bank(points, errors)
+    # Files have these names.
+    return {"bank": memory_bank, "suspects": outliers}
 
 
 def knn_score(maps, images, codes, reference):
-    """Error by what there is to be drawn, and how far an image is from usual ones.
+    """Geometric mean of the relative error, the k-NN distance, and the ratio of two k-NN distances.
 
-    An image that is odd in one of the two alone, a usual one drawn badly or a rare one drawn well,
-    stays behind those that are odd in both. Their product has a third factor, in
-    `relative_knn_distance`: how much farther it is from usual ones than from suspects; of the three,
-    this is the geometric mean.
+    An inlier that is reconstructed badly has a large error only, and a rare inlier that is
+    reconstructed well a large distance only. An anomaly has both. The ratio is that of the
+    distances to inliers and to outliers: see `relative_knn_distance`.
+
+    Args:
+        maps: Maps of the squared error, float tensor `(N, H, W)`.
+        images: float tensor `(N, H, W, C)` in [0, 1].
+        codes: Not used.
+        reference: What `fit_knn_score` returned.
+
+    Returns:
+        float tensor `(N,)`, at least 0.
     """
-    oddity = relative_knn_distance(embed(images), **reference)
-    return tf.pow(relative_error(mean_of_map(maps), images) * oddity, 1 / 3)
+    distance = relative_knn_distance(embed(images), reference["bank"], reference["suspects"])
+    return tf.pow(relative_error(mean_of_map(maps), images) * distance, 1 / 3)
+
+
+def knn_shapes(image_shape, code_length):
+    """Shapes of the arrays that `fit_knn_score` returns."""
+    return dict.fromkeys(("bank", "suspects"), (None, embedding_length(image_shape)))

@@ -1,4 +1,4 @@
-"""The table of anomaly scores."""
+"""The table of anomaly scores, each a function to an anomaly map and one from the map to a number."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,34 +12,41 @@ from pyimagesearch.detection.anomaly_maps import (
     squared_error,
 )
 from pyimagesearch.detection.mahalanobis import code_distance, code_shapes, fit_code_distance
-from pyimagesearch.detection.neighbors import embedding_length, fit_knn_score, knn_score
+from pyimagesearch.detection.neighbors import fit_knn_score, knn_score, knn_shapes
 
 
 @dataclass(frozen=True)
 class AnomalyScore:
-    """A way to score images.
+    """A way to score images. The higher a score, the more anomalous the image.
+
+    What a score knows about normal images is its *reference*, a dict of arrays by name.
 
     Attributes:
-        maps: Function from images, reconstructions and a reference to maps `(N, H, W)`.
-        pool: Function from maps, images, codes and a reference to one score an image, `(N,)`.
-        fit: Function from an iterable of triples of images, residuals and codes to the reference,
-            or `None` where the score needs none.
-        shapes: Function from the `(H, W, C)` of images and the length of codes to the shapes of
-            the arrays of the reference, by name; `None` stands for any size.
-        of_codes: Whether it needs codes; they are `None` for a score that doesn't.
-        of_trusted: Whether it learns from images that training trusted alone; else it judges itself.
+        anomaly_map: Function from images, reconstructions and the reference to anomaly maps
+            `(N, H, W)`.
+        pool: Function from anomaly maps, images, codes and the reference to scores `(N,)`.
+        fit: Function from an iterable of triples of images, residuals and codes to the reference;
+            `None` where the score needs none.
+        shapes: Function from the shape `(H, W, C)` of the images and the length of the codes to
+            the shapes of the arrays of the reference, by name. A `None` in a shape is any size.
+        needs_codes: Whether it needs the latent codes. If not, they are passed as `None`.
+        fit_on_inliers: Whether the outliers that training has found are left out of what it is
+            fitted to. If not, `fit` is robust to outliers.
     """
 
-    maps: Callable
+    anomaly_map: Callable
     pool: Callable
     fit: Callable | None = None
-    shapes: Callable = lambda image, code: {}
+    shapes: Callable = lambda image_shape, code_length: {}
     needs_codes: bool = False
     fit_on_inliers: bool = False
 
 
+# What --score calls it -> the score.
 SCORES = {
+    # The mean squared error of the reconstruction.
     "mse": AnomalyScore(squared_error, lambda maps, *_: mean_of_map(maps)),
+    # A Mahalanobis distance of the residual at each pixel, as PaDiM takes of features.
     "local": AnomalyScore(
         local_distance,
         lambda maps, *_: maximum_of_map(maps),
@@ -47,15 +54,10 @@ SCORES = {
         local_shapes,
         fit_on_inliers=True,
     ),
+    # The Mahalanobis distance of the latent code.
     "code": AnomalyScore(
         squared_error, code_distance, fit_code_distance, code_shapes, needs_codes=True
     ),
-    "neighbours": AnomalyScore(
-        squared_error,
-        knn_score,
-        fit_knn_score,
-        lambda image, code: {
-            name: (None, embedding_length(image)) for name in ("bank", "suspects")
-        },
-    ),
+    # The k-NN distance.
+    "neighbours": AnomalyScore(squared_error, knn_score, fit_knn_score, knn_shapes),
 }

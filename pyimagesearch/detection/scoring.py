@@ -1,4 +1,4 @@
-"""How odd is each image, and where?"""
+"""Scoring images: batches pass through the network and the anomaly score."""
 
 import math
 import os
@@ -14,42 +14,47 @@ from pyimagesearch.detection.scores import SCORES
 from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.runtime.distribution import Cluster
 
+# Images in a compiled batch, at least. A single row is multiplied in another order than several,
+# with another rounding.
+MIN_BATCH_SIZE = 8
+# Images in a batch to be scored, and the numbers in these images, both at most. Large images go
+# through in smaller batches, because several batches are in memory at once.
+BATCH_SIZE, BATCH_SIZE_ON_GPU, MAX_BATCH_NUMBERS = 256, 2048, 2**22
+
 
 def fit_reference(autoencoder, images, order, score, batch_size=256):
-    """Learn what a score needs to know about normal images.
+    """Learn what a score has to know about normal images.
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
         images: Anything that `batches.iterate_batches` takes.
-        order: int array: which of the images to learn from, at least one.
-        score: A key of `SCORES`.
+        order: int array `(n,)`, n at least 1: indices of the images to learn from.
+        score: A key of `scores.SCORES`.
         batch_size: Images per call of the network.
 
     Returns:
-        A dict of arrays, empty where the score needs no reference.
+        The reference, a dict of float32 arrays; empty where the score needs none, or where there
+        are too few images.
+
+    Raises:
+        InputError: If the score needs latent codes and the network has none.
     """
-    chosen = SCORES[score]
-    if chosen.fit is None:
+    anomaly_score = SCORES[score]
+    if anomaly_score.fit is None:
         return {}
     network = Autoencoder(autoencoder)
 
     @tf.function(reduce_retracing=True)
-    def look(batch):
-        seen, given, codes = network.forward(batch, chosen.needs_codes)
-        return seen, seen - given, tf.zeros(()) if codes is None else codes
+    def residuals_and_codes(batch):
+        preprocessed, reconstructions, codes = network.forward(batch, anomaly_score.needs_codes)
+        # A compiled function returns tensors: these zeros stand for `None`.
+        codes = tf.zeros(()) if codes is None else codes
+        return preprocessed, preprocessed - reconstructions, codes
 
-    return chosen.fit(
-        look(tf.constant(batch)) for _, batch in iterate_batches(images, order, batch_size)
+    return anomaly_score.fit(
+        residuals_and_codes(tf.constant(batch))
+        for _, batch in iterate_batches(images, order, batch_size)
     )
-
-
-# Images that go through a network at once, at least.
-MIN_ROWS = 8
-
-
-# Images in a batch to be scored, and the numbers that these hold, both at the most: large images go
-# through in smaller batches, because several batches are in memory at once.
-BATCH_SIZE, BATCH_SIZE_OF_GPU, MAX_BATCH_NUMBERS = 256, 2048, 2**22
 
 
 def score_images(
@@ -65,21 +70,19 @@ def score_images(
 ):
     """Score images by how badly an autoencoder reconstructs them.
 
-    Several batches are under way at once, one for each core: several threads in one small batch
-    would wait for each other at every layer.
-
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `batches.iterate_batches` takes.
-        score: A key of `SCORES`.
+        images: float32 array `(N, H, W, C)` in [0, 1], or anything that `batches.iterate_batches`
+            takes.
+        score: A key of `scores.SCORES`.
         reference: What `fit_reference` returned for that score and model.
-        order: int array `(n,)`: which images to score; all N unless given.
+        order: int array `(n,)`: indices of the images to score; all N unless given.
         batch_size: Images per call of the network. It changes speed and memory, not the scores.
-        cluster: A `distribution.Cluster`, within the scope of whose strategy the network was built: each
-            of its processes scores a part of the images, and all know all the scores in the end.
-            The one device unless given.
+        cluster: A `distribution.Cluster`, within the scope of which the network was built. Each of
+            its processes scores a part of the images, and all return all scores. One device unless
+            given.
         on_batch: Called after each batch as `on_batch(done)`, with the number of images scored
-            so far, of those that are this process's part.
+            so far by this process.
 
     Returns:
         float32 array `(n,)`, at least 0; the higher, the more anomalous.
@@ -95,85 +98,124 @@ def score_images(
         >>> score_images(autoencoder, np.zeros((3, 8, 8, 1), "float32")).shape
         (3,)
     """
-    if tuple(images.shape[1:]) != autoencoder.input_shape[1:]:
+    image_shape = tuple(images.shape[1:])
+    if image_shape != autoencoder.input_shape[1:]:
         raise InputError(
             f"the model takes images of shape {autoencoder.input_shape[1:]} and these are of shape "
-            f"{tuple(images.shape[1:])}: take the images that belong to the model, or train anew"
+            f"{image_shape}: take the images that belong to the model, or train anew"
         )
     cluster = cluster or Cluster()
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    if batch_size is None:
-        fitting = MAX_BATCH_NUMBERS // math.prod(images.shape[1:])
-        batch_size = min(fitting, BATCH_SIZE_OF_GPU if on_gpu else BATCH_SIZE)
-        batch_size = max(batch_size, MIN_ROWS) * cluster.devices // cluster.workers
-    judged = make_scorer(autoencoder, score, reference)
-
-    # A single row is multiplied in another order, with another rounding.
-    rows = max(batch_size, MIN_ROWS)
-
-    # The error is taken inside the compiled function: no reconstruction leaves it.
-    def score_batch(batch):
-        return judged(batch)[-1]
-
-    shape = tf.TensorSpec((rows, *images.shape[1:]), tf.float32)
-    score_batch = cluster.replicate(score_batch, shape)
-
+    batch_size = batch_size or default_batch_size(image_shape, cluster)
+    score_batch = compile_scorer(
+        make_scorer(autoencoder, score, reference), image_shape, batch_size, cluster
+    )
     order = np.arange(len(images)) if order is None else np.asarray(order)
     scores = np.zeros(len(order), np.float32)
-    own = cluster.local_slice(len(order))
-    under_way, done = deque(), 0
-
-    def take(place, scored):
-        nonlocal done
-        scores[own][place] = scored.result()[: place.stop - place.start]
-        done = place.stop
+    local_scores = scores[cluster.local_slice(len(order))]
+    local_order = order[cluster.local_slice(len(order))]
+    done = 0
+    batches = (batch for _, batch in iterate_batches(images, local_order, batch_size))
+    for batch_scores in map_on_threads(score_batch, batches, threads_for(cluster)):
+        local_scores[done : done + len(batch_scores)] = batch_scores
+        done += len(batch_scores)
         if on_batch is not None:
             on_batch(done)
-
-    # A GPU, or a cluster of devices, takes one batch after the other.
-    threads = 1 if on_gpu or cluster.devices > cluster.workers else os.cpu_count()
-    with ThreadPoolExecutor(threads) as pool:
-        place = slice(0, 0)
-        for indices, batch in iterate_batches(images, order[own], batch_size):
-            place = slice(place.stop, place.stop + len(indices))
-            # Every batch has the same shape, so that the function is compiled once.
-            if len(batch) < rows:
-                batch = np.pad(batch, [(0, rows - len(batch))] + [(0, 0)] * 3)
-            under_way.append((place, pool.submit(score_batch, rows * cluster.workers, batch)))
-            # No more than are worked on and about to be: memory is not to grow with the images.
-            if len(under_way) > 2 * threads:
-                take(*under_way.popleft())
-        while under_way:
-            take(*under_way.popleft())
     if not np.isfinite(scores).all():
-        raise InputError("the model gives scores that are no numbers: train it again")
+        raise InputError("the model gives scores that are not finite: train it again")
     return cluster.all_reduce_sum(scores)
 
 
+def has_gpu():
+    """Whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def default_batch_size(image_shape, cluster):
+    """Images of shape `(H, W, C)` to score at once in one process of a cluster."""
+    fitting = MAX_BATCH_NUMBERS // math.prod(image_shape)
+    per_device = min(fitting, BATCH_SIZE_ON_GPU if has_gpu() else BATCH_SIZE)
+    return max(per_device, MIN_BATCH_SIZE) * cluster.devices // cluster.workers
+
+
+def threads_for(cluster):
+    """Batches to score at once: one for each core, or a single one on a GPU or several devices.
+
+    Several cores in one small batch would wait for each other at every layer.
+    """
+    return 1 if has_gpu() or cluster.devices > cluster.workers else os.cpu_count()
+
+
+def compile_scorer(score_batch, image_shape, batch_size, cluster):
+    """Compile what `make_scorer` returns, from at most `batch_size` images to scores alone.
+
+    The function is compiled for one shape, to which smaller batches are padded. The error is taken
+    inside it: no reconstruction leaves the device.
+    """
+    size = max(batch_size, MIN_BATCH_SIZE)
+    spec = tf.TensorSpec((size, *image_shape), tf.float32)
+    run = cluster.replicate(lambda batch: score_batch(batch)[-1], spec)
+
+    def scores_of(batch):
+        n = len(batch)
+        if n < size:
+            batch = np.pad(batch, [(0, size - n)] + [(0, 0)] * 3)
+        return run(size * cluster.workers, batch)[:n]
+
+    return scores_of
+
+
+def map_on_threads(function, batches, n_threads):
+    """Apply a function to batches, several at once, and yield the results in their order."""
+    pending = deque()
+    with ThreadPoolExecutor(n_threads) as pool:
+        for batch in batches:
+            pending.append(pool.submit(function, batch))
+            # No more than are worked on and about to be: memory must not grow with the images.
+            if len(pending) > 2 * n_threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
 def make_scorer(autoencoder, score, reference):
-    """The whole way of an image through a network and a score.
+    """Put a network and a score together.
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        score: A key of `SCORES`.
+        score: A key of `scores.SCORES`.
         reference: What `fit_reference` returned for that score and model.
 
     Returns:
-        A function from images, float tensor `(N, H, W, C)`, to their reconstructions of that
-        shape, their maps `(N, H, W)` and their scores `(N,)`.
+        A function from images, float tensor `(N, H, W, C)`, to a triple: their reconstructions, of
+        the same shape; their anomaly maps `(N, H, W)`; and their scores `(N,)`.
 
     Raises:
-        InputError: If the score needs a reference or a code and there is none.
+        InputError: If the score needs a reference or a code and there is none, or if the reference
+            belongs to another model.
     """
-    chosen = SCORES[score]
+    anomaly_score = SCORES[score]
     network = Autoencoder(autoencoder)
     reference = reference or {}
-    shapes = chosen.shapes(network.image_shape, network.code_length)
-    if chosen.fit is not None and not reference:
+    check_reference(reference, score, network)
+    constants = {name: tf.constant(array) for name, array in reference.items()}
+
+    def score_batch(images):
+        preprocessed, reconstructions, codes = network.forward(images, anomaly_score.needs_codes)
+        maps = anomaly_score.anomaly_map(preprocessed, reconstructions, constants)
+        return reconstructions, maps, anomaly_score.pool(maps, preprocessed, codes, constants)
+
+    return score_batch
+
+
+def check_reference(reference, score, network):
+    """Refuse a reference that is missing, or that belongs to another `Autoencoder` or score."""
+    anomaly_score = SCORES[score]
+    if anomaly_score.fit is not None and not reference:
         raise InputError(
-            f"the score {score} needs what training has learnt about normal images and there is "
+            f"the score {score} needs what training has learned about normal images, and there is "
             "none beside the model: train again, or take --score mse"
         )
+    shapes = anomaly_score.shapes(network.image_shape, network.code_length)
     fits = reference.keys() == shapes.keys() and all(
         len(reference[name].shape) == len(shape)
         and all(
@@ -182,49 +224,49 @@ def make_scorer(autoencoder, score, reference):
         for name, shape in shapes.items()
     )
     if not fits:
-        # What lies beside a model may belong to another.
         raise InputError(
-            f"what is beside the model for the score {score} does not fit it: train again, or take "
-            "--score mse"
+            f"what lies beside the model for the score {score} does not fit it: train again, or "
+            "take --score mse"
         )
-    constants = {name: tf.constant(array) for name, array in reference.items()}
-
-    def judged(images):
-        seen, given, codes = network.forward(images, chosen.needs_codes)
-        maps = chosen.maps(seen, given, constants)
-        return given, maps, chosen.pool(maps, seen, codes, constants)
-
-    return judged
 
 
 def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_size=64):
-    """Reconstruct some images, to look at: all of these fit into memory.
+    """Reconstruct some images, few enough to fit into memory.
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
         images: Anything that `batches.iterate_batches` takes.
-        order: int array `(n,)`: which images, at least one.
-        score: A key of `SCORES`.
+        order: int array `(n,)`, n at least 1: indices of the images.
+        score: A key of `scores.SCORES`.
         reference: What `fit_reference` returned for that score and model.
         batch_size: Images per call of the network.
 
     Returns:
-        A tuple of the images and the reconstructions, both float32 `(n, H, W, C)` in [0, 1], and
+        A triple: the images and the reconstructions, both float32 `(n, H, W, C)` in [0, 1], and
         the anomaly maps, float32 `(n, H, W)`.
+
+    Raises:
+        InputError: As for `make_scorer`.
     """
-    judged = make_scorer(autoencoder, score, reference)
+    score_batch = make_scorer(autoencoder, score, reference)
     originals, reconstructions, maps = [], [], []
     for _, batch in iterate_batches(images, order, batch_size):
-        given, some_maps, _ = judged(batch)
+        batch_reconstructions, batch_maps, _ = score_batch(batch)
         originals.append(batch)
-        # Those of images of evened contrast may go a little beyond.
-        reconstructions.append(np.clip(given, 0, 1))
-        maps.append(some_maps.numpy())
+        # Where contrast is normalized, they may lie a little outside.
+        reconstructions.append(np.clip(batch_reconstructions, 0, 1))
+        maps.append(batch_maps.numpy())
     return tuple(map(np.concatenate, (originals, reconstructions, maps)))
 
 
 def rank(scores):
-    """Order of the images, highest score first; of equal scores, the lower index first.
+    """Order images by score, the highest first; of equal scores, the lower index first.
+
+    Args:
+        scores: float array `(N,)`.
+
+    Returns:
+        int array `(N,)` of indices.
 
     Example:
         >>> rank(np.array([0.1, 0.9, 0.1, 0.5])).tolist()
@@ -234,7 +276,7 @@ def rank(scores):
 
 
 def summarize(scores):
-    """Describe scores in a few numbers, to be kept beside a model.
+    """Describe scores by a few numbers, which are stored beside a model.
 
     Args:
         scores: float array `(N,)`.

@@ -9,21 +9,21 @@ from pyimagesearch.detection import neighbors
 from pyimagesearch.training import sample_weights
 
 
-def test_remoteness_is_the_squared_mean_distance_to_the_nearest_but_one_to_eleven():
+def test_knn_distance_is_the_squared_mean_distance_to_the_second_to_eleventh_nearest():
     bank = np.arange(100, dtype=np.float32)[:, np.newaxis]
     found = neighbors.knn_distance(np.array([[0.0], [-5.0]], np.float32), bank).numpy()
     # From 0: to 1 ... 10; from -5: to 1 ... 10, each 5 farther.
     np.testing.assert_allclose(found, [5.5**2, 10.5**2], rtol=1e-5)
 
 
-def test_who_has_no_neighbours_is_not_remote():
+def test_knn_distance_without_other_points_is_zero():
     alone = np.ones((1, 3), np.float32)
     assert neighbors.knn_distance(alone, alone).numpy().tolist() == [0]
     # As after a file from elsewhere.
     assert neighbors.knn_distance(alone, alone[:0]).numpy().tolist() == [0]
 
 
-def test_company_is_told_by_mean_distances_to_shares_of_the_bank(rng):
+def test_multiscale_knn_distances_are_mean_distances_to_shares_of_the_bank(rng):
     bank = rng.standard_normal((1000, 3)).astype(np.float32)
     points = np.concatenate([bank[:20], bank[:20] + 3])
     distances = np.sqrt(np.sort(cdist(points, bank), axis=1)[:, 1:] ** 2 + 0.01)
@@ -34,45 +34,45 @@ def test_company_is_told_by_mean_distances_to_shares_of_the_bank(rng):
 
 
 @pytest.mark.parametrize("n", [4, 30, 400])
-def test_each_scale_of_company_tells_something_of_its_own_among_few_too(rng, n):
-    """Where two were always equal, a distance by them would be made of rounding."""
+def test_multiscale_knn_distances_among_few_differ_at_each_scale(rng, n):
+    """Of two that are always equal, a Mahalanobis distance would be made of rounding."""
     points = rng.standard_normal((n, 3)).astype(np.float32)
-    company = neighbors.multiscale_knn_distances(points, points).numpy()
-    for one, other in itertools.pairwise(company.T):
+    distances = neighbors.multiscale_knn_distances(points, points).numpy()
+    for one, other in itertools.pairwise(distances.T):
         assert (one < other).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
-def test_company_among_few_is_finite(n):
+def test_multiscale_knn_distances_among_few_are_finite(n):
     points = np.arange(n, dtype=np.float32)[:, np.newaxis]
     assert np.isfinite(neighbors.multiscale_knn_distances(points, points)).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (45, 33, 3), (128, 96, 3), (1, 300, 1)])
-def test_points_are_of_bounded_length_whatever_the_size(shape):
+def test_embedding_of_any_size_has_a_bounded_length(shape):
     found = neighbors.embed(np.ones((2, *shape), np.float32))
     assert found.shape == (2, neighbors.embedding_length(shape))
     assert found.shape[1] <= 16 * 16 * shape[2]
-    assert np.ptp(found) < 1e-6  # what is alike everywhere stays so, up to the edges
+    assert np.ptp(found) < 1e-6  # constant up to the edges
 
 
-def test_points_of_twice_the_brightness_are_half_as_far_again(rng):
+def test_embedding_of_twice_the_brightness_is_longer_by_the_root_of_two(rng):
     image = (0.4 * rng.random((1, 8, 8, 1)) + 0.1).astype(np.float32)
     faint, bright = neighbors.embed(np.concatenate([image, 2 * image])).numpy()
     np.testing.assert_allclose(bright, np.sqrt(2) * faint, rtol=0.01)
 
 
-def test_bank_leaves_out_odd_ones_that_are_like_each_other(rng):
+def test_trimmed_memory_bank_with_a_group_of_outliers_leaves_them_out(rng):
     points = rng.standard_normal((500, 4)).astype(np.float32)
     points[:8] = 20 + 0.01 * rng.standard_normal((8, 4))
     bank = sample_weights.trimmed_memory_bank(points, 0.05, 0)
     assert len(bank) == 475
     assert bank.max() < 10
-    # Told that there are none, it leaves nobody out.
+    # With nothing to trim, it has all of them.
     assert len(sample_weights.trimmed_memory_bank(points, 0.0, 0)) == 500
 
 
-def test_bank_is_bounded_and_the_same_with_the_same_seed(rng, monkeypatch):
+def test_trimmed_memory_bank_is_bounded_and_the_same_with_the_same_seed(rng, monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_BANK", 500)
     monkeypatch.setattr(neighbors, "MAX_BANK_NUMBERS", 40_000)
     points = rng.random((1200, 2)).astype(np.float32)
@@ -84,47 +84,50 @@ def test_bank_is_bounded_and_the_same_with_the_same_seed(rng, monkeypatch):
     assert sample_weights.trimmed_memory_bank(many_numbers, 0.1, 0).shape == (100, 400)
 
 
-def crowded(rng, n=1000):
-    """Usual points, and eight odd ones that are like each other, not far from the usual."""
+def grouped(rng, n=1000):
+    """Inliers, and a group of eight outliers not far from them."""
     points = rng.standard_normal((n, 8)).astype(np.float32)
     points[:8] = 0.2 * rng.standard_normal((8, 8)) + 1.5
     errors = np.ones(n, np.float32)
-    errors[:6] = 30  # two are drawn as well as the usual ones
+    errors[:6] = 30  # two are reconstructed as well as the inliers
     return points, errors
 
 
-def test_images_like_the_most_suspect_are_found_though_they_are_not_far(rng):
-    points, errors = crowded(rng)
-    fitted = neighbors.fit_memory_bank(points, errors)
-    assert fitted["suspects"].shape == (11, 8)
-    plain = neighbors.knn_distance(points, fitted["bank"]).numpy()
-    found = neighbors.relative_knn_distance(points, **fitted).numpy()
-    odd = np.arange(len(points)) < 8
-    assert roc_auc_score(odd, found) > 0.98
-    assert roc_auc_score(odd, plain) < 0.96
+def test_outliers_near_to_known_ones_are_found_though_they_are_not_far(rng):
+    points, errors = grouped(rng)
+    memory_bank, outliers = neighbors.fit_memory_bank(points, errors)
+    assert outliers.shape == (11, 8)
+    plain = neighbors.knn_distance(points, memory_bank).numpy()
+    relative = neighbors.relative_knn_distance(points, memory_bank, outliers).numpy()
+    labels = np.arange(len(points)) < 8
+    assert roc_auc_score(labels, relative) > 0.98
+    assert roc_auc_score(labels, plain) < 0.96
 
 
-def test_the_oddest_are_not_among_the_usual(rng):
-    points, errors = crowded(rng)
+def test_memory_bank_is_without_the_farthest_points(rng):
+    points, errors = grouped(rng)
     points[0] = 30
-    assert neighbors.fit_memory_bank(points, errors)["bank"].max() < 10
+    memory_bank, _ = neighbors.fit_memory_bank(points, errors)
+    assert memory_bank.max() < 10
 
 
 @pytest.mark.parametrize("n", [8, 20, 109])
-def test_few_images_are_compared_with_usual_ones_alone(rng, n):
-    points, errors = crowded(rng, n)
-    fitted = neighbors.fit_memory_bank(points, errors)
-    assert len(fitted["suspects"]) == 0
+def test_few_images_are_compared_with_inliers_only(rng, n):
+    points, errors = grouped(rng, n)
+    memory_bank, outliers = neighbors.fit_memory_bank(points, errors)
+    assert len(outliers) == 0
     np.testing.assert_array_equal(
-        neighbors.relative_knn_distance(points, **fitted),
-        neighbors.knn_distance(points, fitted["bank"]),
+        neighbors.relative_knn_distance(points, memory_bank, outliers),
+        neighbors.knn_distance(points, memory_bank),
     )
 
 
-def test_images_that_are_all_the_same_are_not_odd():
-    fitted = neighbors.fit_memory_bank(np.ones((200, 3), np.float32), np.ones(200, np.float32))
-    assert len(fitted["suspects"]) == 11
-    found = neighbors.relative_knn_distance(np.array([[1, 1, 1], [1, 1, 2]], np.float32), **fitted)
+def test_relative_knn_distance_among_equal_images_is_zero():
+    equal = np.ones((200, 3), np.float32)
+    memory_bank, outliers = neighbors.fit_memory_bank(equal, np.ones(200, np.float32))
+    assert len(outliers) == 11
+    points = np.array([[1, 1, 1], [1, 1, 2]], np.float32)
+    found = neighbors.relative_knn_distance(points, memory_bank, outliers)
     assert found[0] == 0 < found[1] < np.inf
 
 
