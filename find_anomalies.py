@@ -36,7 +36,7 @@ def main(argv=None):
 
     # The trained model with its calibration, and the images.
     logger.info("loading autoencoder and images...")
-    model = trained_model.load_trained_model(args.model, args.score, args.precision, cluster)
+    model = trained_model.TrainedModel.load(args.model, args.score, args.precision, cluster)
     shape = model.autoencoder.input_shape[1:]
     dataset, remark = datasets.open_dataset(
         args.dataset, args.split, shape, model.valid_label, console.Progress("files checked")

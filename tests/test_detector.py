@@ -56,7 +56,7 @@ def test_detector_passes_the_checks_of_scikit_learn(estimator, check):
 def test_anomaly_score_with_the_seed_of_the_scripts_is_theirs(trained):
     """The same images, the same seed: the same network and threshold, to the bit."""
     images = dataset_files.load_images(trained / "images.pickle")
-    model = trained_model.load_trained_model(trained / "autoencoder.model", "local")
+    model = trained_model.TrainedModel.load(trained / "autoencoder.model", "local")
     detector = AutoencoderDetector(scored_by="local", random_state=42).fit(images)
     np.testing.assert_array_equal(detector.anomaly_score(images), model.score_images(images))
 

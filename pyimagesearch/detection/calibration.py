@@ -1,72 +1,78 @@
-"""Calibration: thresholds and references of every score, from the training images."""
+"""Calibration of the anomaly scores: thresholds and references from the training images."""
 
 import numpy as np
 
 from pyimagesearch.data.batches import subsample
 from pyimagesearch.detection import scoring, thresholds
 from pyimagesearch.detection.scores import SCORES
-from pyimagesearch.models import architectures
+from pyimagesearch.models.architectures import Autoencoder
 
 # Share of the pixels of held-out images that may lie above the threshold for a single pixel.
 PIXEL_FALSE_ALARM_RATE = 0.001
+# Images whose pixels determine that threshold, at most.
+MAX_PIXEL_IMAGES = 500
 
 
-def calibrate(fitted, images, seed=42):
-    """What training notes down about scores, so that other images can be judged by it.
+def calibrate(result, images, seed=42):
+    """Fit every score to the training images, and summarize what it makes of them.
 
     Args:
-        fitted: A `TrainingResult`.
-        images: What it was fitted to.
-        seed: Of the choice among more than `MAX_CALIBRATION_IMAGES` images.
+        result: A `train.TrainingResult`.
+        images: The images that it was trained on, and held out.
+        seed: Of the choice among more than `batches.MAX_CALIBRATION_IMAGES` images.
 
     Returns:
-        A tuple of two dicts by score: plain numbers, to be kept as JSON (`trained` and `held_out`
-        as `scoring.summarize` has them, `threshold` and `pixel_threshold`), and references as
-        `scoring.fit_reference` has them.
+        Two dicts by score. The calibration, plain numbers for JSON: `trained` and `held_out`, each
+        as `scoring.summarize` returns it, `threshold` and `pixel_threshold`. And the references, as
+        `scoring.fit_reference` returns them. Scores that need codes, where there are none, and
+        scores for which there are too few images, are left out.
     """
-    autoencoder = fitted.autoencoder
-    trained, held_out = subsample(fitted.trained, seed), subsample(fitted.held_out, seed)
-    unseen = held_out if len(held_out) else trained
-    seen = np.concatenate([trained, held_out])
+    autoencoder = result.autoencoder
+    trained, held_out = subsample(result.trained, seed), subsample(result.held_out, seed)
+    # A network scores what it was trained on lower than any other images.
+    typical = held_out if len(held_out) else trained
+    order = np.concatenate([trained, held_out])
+    has_codes = Autoencoder(autoencoder).code_length is not None
     calibration, references, pixel_thresholds = {}, {}, {}
-    for score, chosen in SCORES.items():
-        if chosen.needs_codes and architectures.Autoencoder(autoencoder).code_length is None:
+    for score, anomaly_score in SCORES.items():
+        if anomaly_score.needs_codes and not has_codes:
             continue
-        reference = fit_reference(fitted, images, score, seed)
-        if chosen.fit is not None and not reference:
-            continue  # too few images to learn from
-        scores = scoring.score_images(autoencoder, images, score, reference, seen)
-        of_trained, of_held_out = scores[: len(trained)], scores[len(trained) :]
-        # Scores that differ in what they make of the maps alone have them in common.
-        if chosen.maps not in pixel_thresholds:
-            # A few hundred images have pixels enough.
-            *_, maps = scoring.reconstruct(autoencoder, images, unseen[:500], score, reference)
-            pixel_thresholds[chosen.maps] = float(np.quantile(maps, 1 - PIXEL_FALSE_ALARM_RATE))
-        calibration[score] = {
-            "trained": scoring.summarize(of_trained),
-            "held_out": scoring.summarize(of_held_out),
-            # Of unseen images: what a network was trained on, it knows better than any others.
-            "threshold": thresholds.fdr_controlled(
-                True, of_held_out if len(held_out) else of_trained
-            ),
-            "pixel_threshold": pixel_thresholds[chosen.maps],
-        }
+        reference = fit_reference(result, images, score, seed)
+        if anomaly_score.fit is not None and not reference:
+            continue
         if reference:
             references[score] = reference
+        # Several scores have the same maps.
+        if anomaly_score.anomaly_map not in pixel_thresholds:
+            few = typical[:MAX_PIXEL_IMAGES]
+            *_, maps = scoring.reconstruct(autoencoder, images, few, score, reference)
+            pixel_thresholds[anomaly_score.anomaly_map] = float(
+                np.quantile(maps, 1 - PIXEL_FALSE_ALARM_RATE)
+            )
+        scores = scoring.score_images(autoencoder, images, score, reference, order)
+        trained_scores, held_out_scores = np.split(scores, [len(trained)])
+        calibration[score] = {
+            "trained": scoring.summarize(trained_scores),
+            "held_out": scoring.summarize(held_out_scores),
+            "threshold": thresholds.fdr_controlled(
+                True, held_out_scores if len(held_out) else trained_scores
+            ),
+            "pixel_threshold": pixel_thresholds[anomaly_score.anomaly_map],
+        }
     return calibration, references
 
 
-def fit_reference(fitted, images, score, seed=42):
-    """Learn what a score needs to know, from the images that training trusted or from all.
+def fit_reference(result, images, score, seed=42):
+    """Fit a score to the images that were trained on, without the outliers where it asks for that.
 
     Args:
-        fitted, images, seed: As for `calibrate`.
+        result, images, seed: As for `calibrate`.
         score: A key of `scores.SCORES`.
 
     Returns:
-        A dict of arrays as `scoring.fit_reference` has it.
+        The reference, as `scoring.fit_reference` returns it.
     """
-    chosen = subsample(fitted.trained, seed)
+    order = subsample(result.trained, seed)
     if SCORES[score].fit_on_inliers:
-        chosen = np.setdiff1d(chosen, fitted.history.outliers)
-    return scoring.fit_reference(fitted.autoencoder, images, chosen, score)
+        order = np.setdiff1d(order, result.history.outliers)
+    return scoring.fit_reference(result.autoencoder, images, order, score)

@@ -1,4 +1,4 @@
-"""A trained model with its calibration, loaded to score images."""
+"""A trained model: the network, its calibration and its reference, loaded to score images."""
 
 import math
 from dataclasses import dataclass
@@ -16,15 +16,16 @@ from pyimagesearch.storage import files, model_files
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model, with what training has noted down beside it.
+    """A trained network with one of its scores.
 
     Attributes:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        score: The score to judge by, a key of `scores.SCORES`.
-        calibration: What `calibrate` noted for that score; empty for a model from elsewhere.
-        reference: What that score knows about normal images; may be empty.
-        valid_label: The classes that were normal in training, or `None`.
-        about: All that training has noted down; empty for a model from elsewhere.
+        score: A key of `scores.SCORES`.
+        calibration: What `calibrate` found for that score; empty for a model from elsewhere.
+        reference: What `fit_reference` returned for that score; may be empty.
+        valid_label: The classes that were normal in training, a list, or `None`.
+        settings: The JSON object beside the model, which says how it was trained; empty for a
+            model from elsewhere.
     """
 
     autoencoder: keras.Model
@@ -32,7 +33,40 @@ class TrainedModel:
     calibration: dict
     reference: dict
     valid_label: list | None
-    about: dict
+    settings: dict
+
+    @classmethod
+    def load(cls, path, score="mse", precision="float32", cluster=None):
+        """Load a model and the files beside it.
+
+        Args:
+            path: Path of the model.
+            score: A key of `scores.SCORES`.
+            precision: A key of `architectures.PRECISION_POLICIES`, to calculate in.
+            cluster: A `distribution.Cluster` on whose devices the network is to run; one device
+                unless given.
+
+        Returns:
+            A `TrainedModel`.
+
+        Raises:
+            InputError: If the model is missing, or if one of the files is broken.
+        """
+        settings_path = model_files.settings_path(path)
+        settings = files.load_json(settings_path)
+        calibration, valid_label = parse_calibration(settings, score, settings_path)
+        autoencoder = model_files.load_model(path)
+        reference = model_files.load_reference(
+            model_files.reference_path(path), score, autoencoder.input_shape[1:]
+        )
+        with (cluster or Cluster()).scope():
+            autoencoder = architectures.clone_with_precision(autoencoder, precision)
+        return cls(autoencoder, score, calibration, reference, valid_label, settings)
+
+    @property
+    def image_shape(self):
+        """Shape `(H, W, C)` of the images that the model takes."""
+        return self.autoencoder.input_shape[1:]
 
     def score_images(self, images, cluster=None, on_batch=None):
         """Score images: see `scoring.score_images`."""
@@ -45,60 +79,50 @@ class TrainedModel:
         return scoring.reconstruct(self.autoencoder, images, order, self.score, self.reference)
 
 
-def load_trained_model(path, score="mse", precision="float32", cluster=None):
-    """Load a model and what lies beside it, to calculate in some precision; see `TrainedModel`."""
-    settings = model_files.settings_path(path)
-    about = files.load_json(settings)
-    calibration, valid_label = parse_calibration(about, score, settings)
-    autoencoder = model_files.load_model(path)
-    reference = model_files.load_reference(
-        model_files.reference_path(path), score, autoencoder.input_shape[1:]
-    )
-    with (cluster or Cluster()).scope():
-        autoencoder = architectures.clone_with_precision(autoencoder, precision)
-    return TrainedModel(autoencoder, score, calibration, reference, valid_label, about)
-
-
-def parse_calibration(about, score, name):
-    """What training has noted down for a score, and its normal classes, once they are checked.
+def parse_calibration(settings, score, name):
+    """The calibration of a score, and the normal classes, if they are as training writes them.
 
     Args:
-        about: The JSON object beside a model.
+        settings: The JSON object beside a model; may be empty.
         score: A key of `scores.SCORES`.
-        name: What to call it in messages.
+        name: The name of the file, for the message.
 
     Returns:
-        What `calibrate` noted for that score, empty if nothing; and a list of labels, or `None`.
+        A pair: what `calibrate` found for that score, a dict, empty if there is nothing; and a
+        list of labels, or `None`.
 
     Raises:
-        InputError: If it is not as training writes it.
+        InputError: If the object is not as training writes it.
 
     Example:
         >>> parse_calibration({"command": {"valid_label": [1, "cat"]}}, "mse", "a.json")
         ({}, [1, 'cat'])
     """
-
-    def finite(value):
-        return type(value) in (int, float) and math.isfinite(value)
-
     try:
-        calibration = about.get("scores", {}).get(score, {})
-        valid_label = about.get("command", {}).get("valid_label")
-        summaries = [calibration["trained"], calibration["held_out"]] if calibration else []
-        sound = (
-            all(finite(calibration[key]) for key in ("threshold", "pixel_threshold") if calibration)
-            and all(finite(value) for summary in summaries for value in summary.values())
-            and all({"mean", "std"} <= summary.keys() for summary in summaries if summary["n"])
-            and all(type(label) in (int, str) for label in valid_label or [])
+        calibration = settings.get("scores", {}).get(score, {})
+        valid_label = settings.get("command", {}).get("valid_label")
+        valid = (not calibration or is_calibration(calibration)) and all(
+            type(label) in (int, str) for label in valid_label or []
         )
     except (AttributeError, KeyError, TypeError):
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise InputError(
-            f"{name} is not as training writes it: train again, or take it away to go without "
-            "what training has noted"
+            f"{name} is not as training writes it: train again, or remove it to go on without the "
+            "calibration"
         )
     return calibration, valid_label
+
+
+def is_calibration(calibration):
+    """Whether a dict has the thresholds and summaries of `calibrate`, all of finite numbers."""
+    summaries = calibration["trained"], calibration["held_out"]
+    numbers = [calibration["threshold"], calibration["pixel_threshold"]]
+    for summary in summaries:
+        numbers += summary.values()
+    return all(type(n) in (int, float) and math.isfinite(n) for n in numbers) and all(
+        {"mean", "std"} <= summary.keys() for summary in summaries if summary["n"]
+    )
 
 
 def files_read(dataset, model):

@@ -100,7 +100,7 @@ def main(argv=None):
     check_output(args.output, args.to, inputs=trained_model.files_read(path, args.model))
 
     logger.info("loading autoencoder and images...")
-    model = trained_model.load_trained_model(args.model, args.score)
+    model = trained_model.TrainedModel.load(args.model, args.score)
     shape = model.autoencoder.input_shape[1:]
     dataset, remark = datasets.open_dataset(
         path, args.split, shape, model.valid_label, console.Progress("files checked")

@@ -190,7 +190,7 @@ class Detection:
 
     def page(self, model, args):
         """The text of `report.html`; the arguments are those of `save`."""
-        about = model.about
+        about = model.settings
         training = about.get("training")
         if training:
             training = {

@@ -98,7 +98,7 @@ def test_exported_model_gives_the_outputs_of_the_model(folder, images, tmp_path,
     assert printed.err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
-    model = trained_model.load_trained_model(folder / "a.model", score)
+    model = trained_model.TrainedModel.load(folder / "a.model", score)
     run = formats.FORMATS[to].read(tmp_path / "it")
     for order in ([5], [3, 1, 4, 1, 5]):
         outputs = run(images[order])
@@ -121,7 +121,7 @@ def test_exported_model_gives_the_outputs_of_the_model(folder, images, tmp_path,
 
 @pytest.mark.slow
 def test_exported_model_flags_scores_above_the_threshold(folder, images, tmp_path):
-    model = trained_model.load_trained_model(folder / "a.model")
+    model = trained_model.TrainedModel.load(folder / "a.model")
     middle = float(np.median(model.score_images(images)))
     calibration = {**model.calibration, "threshold": middle}
     exporter.export(
@@ -144,7 +144,7 @@ def test_export_with_other_scores_is_refused_and_an_earlier_one_stays(
 
     unsteady = scores.AnomalyScore(by_the_clock, lambda maps, *_: anomaly_maps.mean_of_map(maps))
     monkeypatch.setitem(scores.SCORES, "unsteady", unsteady)
-    model = trained_model.load_trained_model(folder / "a.model", "unsteady")
+    model = trained_model.TrainedModel.load(folder / "a.model", "unsteady")
     (tmp_path / "it").mkdir()
     (tmp_path / "it" / "saved_model.pb").write_text("earlier")
     with pytest.raises(InputError, match="differ from the model's by at most 0.0001, found 0"):
@@ -212,7 +212,7 @@ def test_export_does_not_replace_a_file_that_has_appeared_meanwhile(
         path.write_text("network")
         (tmp_path / "it").write_text("mine")
 
-    model = trained_model.load_trained_model(folder / "a.model")
+    model = trained_model.TrainedModel.load(folder / "a.model")
     target = formats.Format(write, lambda path: lambda x: {"score": model.score_images(x)}, "m")
     monkeypatch.setitem(formats.FORMATS, "tflite", target)
     with pytest.raises(InputError, match="it, which it has not written"):
@@ -224,7 +224,7 @@ def test_export_does_not_replace_a_file_that_has_appeared_meanwhile(
 @pytest.mark.slow
 def test_export_of_a_model_without_calibration_has_no_threshold(images, folder, tmp_path):
     shutil.copy(folder / "a.model", tmp_path / "b.model")
-    model = trained_model.load_trained_model(tmp_path / "b.model")
+    model = trained_model.TrainedModel.load(tmp_path / "b.model")
     assert exporter.export(model, "savedmodel", tmp_path / "it", images) <= 1e-4
     assert "flagged" not in formats.read_savedmodel(tmp_path / "it")(images)
     about = read_about("savedmodel", tmp_path / "it")

@@ -220,7 +220,7 @@ def test_training_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkey
 def test_detection_does_not_write_over_a_file_of_a_person(
     trained, tmp_path, capfd, monkeypatch, name
 ):
-    monkeypatch.setattr(trained_model, "load_trained_model", too_late)
+    monkeypatch.setattr(trained_model.TrainedModel, "load", too_late)
     (tmp_path / name).write_bytes(MINE)
     told = complaint(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
     assert f"{STRANGERS} {tmp_path / name}, which it has not written" in told
