@@ -1,4 +1,7 @@
-"""Were we right? The only module that reads the hidden labels."""
+"""Metrics of scores, flags and anomaly maps, given the true labels and masks.
+
+This is the only module of detection that reads them.
+"""
 
 import cv2
 import numpy as np
@@ -8,11 +11,11 @@ from pyimagesearch import InputError
 
 
 def evaluate(scores, flagged, labels):
-    """Compare scores and flags with the truth.
+    """Compare scores and flags with the labels.
 
-    AUROC is the chance that an anomaly scores above a normal image; average precision sums up
-    the precision at every anomaly down the ranking (both: Fawcett, "An introduction to ROC
-    analysis", 2006; Manning et al., "Introduction to Information Retrieval", 2008, ch. 8).
+    AUROC is the probability that an anomaly scores above a normal image (Fawcett, "An introduction
+    to ROC analysis", 2006). Average precision is the mean of the precision at every anomaly down
+    the ranking (Manning et al., "Introduction to Information Retrieval", 2008, ch. 8).
 
     Args:
         scores: float array `(N,)`; higher is more anomalous.
@@ -21,7 +24,7 @@ def evaluate(scores, flagged, labels):
 
     Returns:
         `None` where every label is unknown, else a dict: `auroc`, `average_precision`,
-        `precision_at_k` (k being the number of true anomalies), `precision`, `recall`, `f1`,
+        `precision_at_k` (k being the number of anomalies), `precision`, `recall`, `f1`,
         each in [0, 1] or `None` where it is not defined, and `n_anomalies`.
 
     Example:
@@ -35,19 +38,14 @@ def evaluate(scores, flagged, labels):
         return None
     scores, flagged, labels = np.asarray(scores)[known], np.asarray(flagged)[known], labels[known]
     k = int(labels.sum())
-    auroc = average_precision = at_k = None
-    if k:
-        average_precision = float(average_precision_score(labels, scores))
-        at_k = precision_at_k(scores, labels, k)
-        if k < len(labels):
-            auroc = float(roc_auc_score(labels, scores))
+    both = 0 < k < len(labels)
     precision, recall, f1, _ = precision_recall_fscore_support(
         labels, flagged, average="binary", zero_division=np.nan
     )
     return {
-        "auroc": auroc,
-        "average_precision": average_precision,
-        "precision_at_k": at_k,
+        "auroc": float(roc_auc_score(labels, scores)) if both else None,
+        "average_precision": float(average_precision_score(labels, scores)) if k else None,
+        "precision_at_k": precision_at_k(scores, labels, k) if k else None,
         "precision": none_if_nan(precision),
         "recall": none_if_nan(recall),
         "f1": none_if_nan(f1),
@@ -56,15 +54,18 @@ def evaluate(scores, flagged, labels):
 
 
 def precision_at_k(scores, labels, k):
-    """Share of true anomalies among the `k` highest scores.
+    """Share of anomalies among the `k` highest scores.
 
-    Where equal scores straddle rank `k`, each of them counts by its chance to be among the
-    first `k`, so that the result does not depend on the order of the images.
+    Of equal scores around rank `k`, each counts by its probability to be among the first `k`, so
+    that the order of the images does not matter.
 
     Args:
         scores: float array `(N,)`.
         labels: int array `(N,)` of 0 and 1.
         k: From 1 to N.
+
+    Returns:
+        A number in [0, 1].
 
     Example:
         >>> precision_at_k(np.array([0.9, 0.5, 0.5, 0.1]), np.array([1, 1, 0, 0]), k=2)
@@ -78,7 +79,7 @@ def precision_at_k(scores, labels, k):
 
 
 def evaluate_maps(anomaly_maps, masks):
-    """Compare anomaly maps with the masks of what is truly anomalous.
+    """Compare anomaly maps with masks.
 
     Args:
         anomaly_maps: float array `(N, H, W)`; higher is more anomalous.
@@ -102,17 +103,17 @@ def evaluate_maps(anomaly_maps, masks):
 
 
 def pixel_auroc(anomaly_maps, masks):
-    """The chance that an anomalous pixel has a higher value than a normal one.
+    """The probability that an anomalous pixel has a higher value than a normal one.
 
-    All pixels of all images are taken together, so one large anomaly outweighs many small ones;
-    `aupro` is the figure that counts them alike (Bergmann et al., "MVTec AD", CVPR 2019).
+    The pixels of all images are taken together, so that one large anomaly outweighs many small
+    ones; `aupro` gives them equal weight (Bergmann et al., "MVTec AD", CVPR 2019).
 
     Args:
         anomaly_maps: float array `(N, H, W)`; higher is more anomalous.
         masks: bool array `(N, H, W)`, true where the image is anomalous.
 
     Returns:
-        A number in [0, 1], 0.5 by chance; `None` where all pixels are of one kind.
+        A number in [0, 1], 0.5 for random maps; `None` where all pixels are of one kind.
 
     Raises:
         InputError: If the two differ in shape, or if the maps are not finite.
@@ -131,13 +132,12 @@ def pixel_auroc(anomaly_maps, masks):
 def aupro(anomaly_maps, masks, limit=0.3):
     """Area under the per-region overlap, the share of each anomaly that the maps cover.
 
-    A threshold falls through all values of the maps. At each, the overlap is the covered share of
-    an anomalous region, averaged over the regions of all images, and the false positive rate is
-    the covered share of all normal pixels. The area is taken under the overlap against that rate,
-    up to a limit, and divided by the limit. A region is a set of anomalous pixels that touch,
-    corners included; a small one counts as much as a large one (Bergmann et al., "MVTec AD", CVPR
-    2019, and "The MVTec Anomaly Detection Dataset", International Journal of Computer Vision,
-    2021).
+    At a threshold, the overlap is the share of an anomalous region that lies above it, averaged
+    over the regions of all images. The false positive rate is the share of all normal pixels that
+    lie above it. As the threshold falls, they draw a curve. The area under it, up to a limit of the
+    rate, is divided by the limit. A region is a set of anomalous pixels that touch, corners
+    included. A small one counts as much as a large one (Bergmann et al., "MVTec AD", CVPR 2019, and
+    "The MVTec Anomaly Detection Dataset", International Journal of Computer Vision, 2021).
 
     Args:
         anomaly_maps: float array `(N, H, W)`; higher is more anomalous.
@@ -145,7 +145,7 @@ def aupro(anomaly_maps, masks, limit=0.3):
         limit: The false positive rate to stop at, above 0 and at most 1.
 
     Returns:
-        A number in [0, 1]: 1 for perfect maps; half the limit by chance and for constant maps,
+        A number in [0, 1]: 1 for perfect maps; half the limit for random and for constant maps,
         since the area under the diagonal is `limit**2 / 2`. `None` where there is no region or
         no normal pixel.
 
@@ -160,12 +160,12 @@ def aupro(anomaly_maps, masks, limit=0.3):
     """
     anomaly_maps, masks = check_maps(anomaly_maps, masks)
     if not 0 < limit <= 1:
-        raise InputError(f"the limit of AUPRO is above 0 and at most 1, not {limit}: change it")
+        raise InputError(f"expected a limit of AUPRO above 0 and at most 1, received {limit}")
     if masks.all() or not masks.any():
         return None
 
-    # Going down the sorted pixels, each adds to one of the two: an anomalous one its share of its
-    # region to the overlap, a normal one its share of the normal pixels to the rate.
+    # As the threshold falls past a pixel, an anomalous one adds its share of its region to the
+    # overlap, and a normal one its share of the normal pixels to the rate.
     falling = np.argsort(anomaly_maps, axis=None)[::-1]  # (N * H * W,)
     values = anomaly_maps.ravel()[falling]
     # The threshold passes equal values in one step, so that their order does not matter.
@@ -174,7 +174,7 @@ def aupro(anomaly_maps, masks, limit=0.3):
         np.insert(np.cumsum(shares.ravel()[falling])[last_of_equals], 0, 0.0)
         for shares in (~masks, region_shares(masks))
     )
-    # Divided by their last values, both end at 1 exactly, whatever was lost in rounding.
+    # Divided by their last values, both end at 1 exactly, in spite of rounding.
     rate, overlap = rate / rate[-1], overlap / overlap[-1]
 
     # The curve up to the limit, where it is cut between two points.
@@ -186,7 +186,7 @@ def aupro(anomaly_maps, masks, limit=0.3):
 
 
 def region_shares(masks):
-    """Share that each pixel has in its region.
+    """The share of each pixel in its region.
 
     Args:
         masks: bool array `(N, H, W)`.
@@ -208,7 +208,7 @@ def region_shares(masks):
 
 
 def check_maps(anomaly_maps, masks):
-    """Both as arrays `(N, H, W)`, the masks of bool; refuse what cannot be compared.
+    """Return both as arrays `(N, H, W)`, the masks of bool, and refuse what cannot be compared.
 
     Raises:
         InputError: If the two differ in shape, or if the maps are not finite.
@@ -227,22 +227,29 @@ def check_maps(anomaly_maps, masks):
 
 
 def none_if_nan(value):
-    """The value as a float, or `None` for NaN, which JSON cannot say."""
+    """The value as a float, or `None` for NaN, which JSON does not have."""
     return None if np.isnan(value) else float(value)
 
 
-def format_evaluation(verdict):
-    """What `evaluate` returns, with that of `evaluate_maps` merged in or not, as one line.
+def format_evaluation(evaluation):
+    """One line for a person.
+
+    Args:
+        evaluation: What `evaluate` returns, with or without what `evaluate_maps` returns.
+
+    Returns:
+        The number of anomalies and each metric that is defined.
 
     Example:
         >>> format_evaluation({"auroc": 0.75, "n_anomalies": 2, "pixel_auroc": 0.9, "aupro": None})
         '2 anomalies, auroc 0.7500, pixel auroc 0.9000'
     """
-    if not verdict["n_anomalies"]:
+    n = evaluation["n_anomalies"]
+    if not n:
         return "there are no anomalies"
     figures = [
         f"{name.replace('_', ' ')} {value:.4f}"
-        for name, value in verdict.items()
+        for name, value in evaluation.items()
         if name != "n_anomalies" and value is not None
     ]
-    return f"{verdict['n_anomalies']:,} anomalies, {', '.join(figures)}"
+    return f"{n:,} {'anomaly' if n == 1 else 'anomalies'}, {', '.join(figures)}"

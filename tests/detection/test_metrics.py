@@ -20,19 +20,19 @@ def average_precision_by_walking(scores, labels):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_metrics_agree_with_their_definitions(seed):
+def test_evaluation_agrees_with_the_definitions(seed):
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 12, 40) / 10  # with ties
     labels = rng.integers(0, 2, 40)
-    verdict = metrics.evaluate(scores, scores > 0.8, labels)
-    assert verdict["auroc"] == pytest.approx(auroc_by_counting(scores, labels))
-    assert verdict["average_precision"] == pytest.approx(
+    evaluation = metrics.evaluate(scores, scores > 0.8, labels)
+    assert evaluation["auroc"] == pytest.approx(auroc_by_counting(scores, labels))
+    assert evaluation["average_precision"] == pytest.approx(
         average_precision_by_walking(scores, labels)
     )
-    assert verdict["n_anomalies"] == labels.sum()
+    assert evaluation["n_anomalies"] == labels.sum()
 
 
-def test_metrics_of_a_small_ranking_are_as_on_paper():
+def test_evaluation_of_a_small_ranking_is_as_on_paper():
     #                   1    0    1    0    0    by falling score
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     labels = np.array([1, 0, 1, 0, 0])
@@ -55,7 +55,7 @@ def test_precision_at_k_with_ties_is_the_mean_over_their_orders():
         assert metrics.precision_at_k(scores, labels, k) == pytest.approx(expected)
 
 
-def test_unknown_labels_are_left_out():
+def test_evaluation_leaves_out_unknown_labels():
     scores, labels = np.array([9.0, 1.0, 8.0, 2.0]), np.array([-1, 0, 1, 0])
     assert metrics.evaluate(scores, scores > 5, labels)["precision"] == 1
     assert metrics.evaluate(scores, scores > 5, np.full(4, -1)) is None
@@ -70,37 +70,37 @@ def test_unknown_labels_are_left_out():
         ([1, 0, 0], [0, 0, 0], {"auroc", "average_precision", "precision_at_k", "recall", "f1"}),
     ],
 )
-def test_what_is_not_defined_is_none_and_never_nan(labels, flagged, defined):
-    verdict = metrics.evaluate(np.array([3.0, 2, 1]), np.array(flagged, bool), np.array(labels))
-    verdict.pop("n_anomalies")
-    assert {name for name, value in verdict.items() if value is not None} == defined
-    assert not any(value != value for value in verdict.values())
+def test_metric_that_is_not_defined_is_none_and_never_nan(labels, flagged, defined):
+    evaluation = metrics.evaluate(np.array([3.0, 2, 1]), np.array(flagged, bool), np.array(labels))
+    evaluation.pop("n_anomalies")
+    assert {name for name, value in evaluation.items() if value is not None} == defined
+    assert not any(value != value for value in evaluation.values())
 
 
-def test_verdict_in_words_has_every_figure_that_is_defined():
+def test_format_evaluation_has_every_metric_that_is_defined():
     scores, labels = np.array([0.9, 0.8, 0.1]), np.array([1, 0, 0])
     words = metrics.format_evaluation(metrics.evaluate(scores, scores > 0.5, labels))
-    assert words.startswith("1 anomalies, auroc 1.0000, average precision 1.0000")
+    assert words.startswith("1 anomaly, auroc 1.0000, average precision 1.0000")
     assert "no anomalies" in metrics.format_evaluation(
         metrics.evaluate(scores, scores > 0.5, 0 * labels)
     )
 
 
-def test_verdict_in_words_takes_in_the_figures_of_the_maps():
+def test_format_evaluation_has_the_metrics_of_the_maps():
     scores, labels = np.array([0.9, 0.8, 0.1]), np.array([1, 0, 0])
-    verdict = metrics.evaluate(scores, scores > 0.5, labels)
-    words = metrics.format_evaluation({**verdict, "pixel_auroc": 0.75, "aupro": 0.5})
-    assert words == f"{metrics.format_evaluation(verdict)}, pixel auroc 0.7500, aupro 0.5000"
-    undefined = {**verdict, "pixel_auroc": None, "aupro": None}
-    assert metrics.format_evaluation(undefined) == metrics.format_evaluation(verdict)
+    evaluation = metrics.evaluate(scores, scores > 0.5, labels)
+    words = metrics.format_evaluation({**evaluation, "pixel_auroc": 0.75, "aupro": 0.5})
+    assert words == f"{metrics.format_evaluation(evaluation)}, pixel auroc 0.7500, aupro 0.5000"
+    undefined = {**evaluation, "pixel_auroc": None, "aupro": None}
+    assert metrics.format_evaluation(undefined) == metrics.format_evaluation(evaluation)
 
 
 def aupro_by_looping(anomaly_maps, masks, limit):
-    """The definition, threshold by threshold and region by region, in SciPy's labelling."""
+    """The definition, threshold by threshold and region by region, in SciPy's labeling."""
     regions = []
     for i, mask in enumerate(masks):
-        labelled, count = scipy.ndimage.label(mask, structure=np.ones((3, 3)))
-        regions += [(i, labelled == region) for region in range(1, count + 1)]
+        labeled, count = scipy.ndimage.label(mask, structure=np.ones((3, 3)))
+        regions += [(i, labeled == region) for region in range(1, count + 1)]
     curve = [(0.0, 0.0)]
     for threshold in sorted(set(anomaly_maps.ravel().tolist()), reverse=True):
         covered = anomaly_maps >= threshold
@@ -117,7 +117,7 @@ def aupro_by_looping(anomaly_maps, masks, limit):
 
 
 def random_maps(rng, shape=(4, 7, 9), values=12, share=0.3):
-    """Coarse maps, with many ties, that know something of their masks."""
+    """Coarse maps, with many ties, that are higher within their masks."""
     masks = rng.random(shape) < share
     return (rng.integers(0, values, shape) + 2 * masks) / values, masks
 
@@ -171,21 +171,21 @@ def test_aupro_between_two_points_of_the_curve_is_interpolated():
     assert metrics.aupro(maps, masks) == pytest.approx((0.5 + at_limit) / 2)
 
 
-def test_small_region_weighs_as_much_as_a_large_one():
+def test_aupro_of_a_small_region_counts_as_much_as_a_large_one():
     masks = np.zeros((2, 20, 20), bool)
     masks[0, 5:15, 5:15] = masks[1, 3, 3] = True
     large, small = masks.copy(), masks.copy()
     large[1], small[0] = False, False
     # Half is covered from the start; the other half is reached with the last normal pixels.
-    by_chance_for_the_rest = 0.5 + 0.5 * 0.15
-    assert metrics.aupro(large * 1.0, masks) == pytest.approx(by_chance_for_the_rest, abs=1e-3)
-    assert metrics.aupro(small * 1.0, masks) == pytest.approx(by_chance_for_the_rest, abs=1e-3)
+    expected = 0.5 + 0.5 * 0.15
+    assert metrics.aupro(large * 1.0, masks) == pytest.approx(expected, abs=1e-3)
+    assert metrics.aupro(small * 1.0, masks) == pytest.approx(expected, abs=1e-3)
     # Pixel by pixel, the small one is hardly missed.
     assert metrics.pixel_auroc(large * 1.0, masks) > 0.99
     assert metrics.pixel_auroc(small * 1.0, masks) < 0.51
 
 
-def test_pixels_that_touch_by_a_corner_are_one_region_and_images_are_apart():
+def test_pixels_that_touch_by_a_corner_are_one_region_and_images_are_separate():
     masks = np.zeros((2, 2, 2), bool)
     masks[0] = np.eye(2)
     masks[1, 0, 0] = True
@@ -195,7 +195,7 @@ def test_pixels_that_touch_by_a_corner_are_one_region_and_images_are_apart():
 
 
 @pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
-def test_perfect_maps_score_one_constant_maps_half_the_limit_inverted_ones_nothing(rng, limit):
+def test_aupro_of_perfect_constant_and_inverted_maps_is_one_half_the_limit_and_zero(rng, limit):
     _, masks = random_maps(rng, share=0.05)
     assert metrics.aupro(masks * 1.0, masks, limit) == pytest.approx(1)
     assert metrics.aupro(masks * 0.0, masks, limit) == pytest.approx(limit / 2)
@@ -203,7 +203,7 @@ def test_perfect_maps_score_one_constant_maps_half_the_limit_inverted_ones_nothi
     assert [metrics.pixel_auroc(masks * sign, masks) for sign in (1.0, 0.0, -1.0)] == [1, 0.5, 0]
 
 
-def test_random_maps_score_by_chance(rng):
+def test_aupro_of_random_maps_is_half_the_limit(rng):
     masks = rng.random((10, 64, 64)) < 0.02
     maps = rng.random(masks.shape)
     assert metrics.aupro(maps, masks) == pytest.approx(0.15, abs=0.03)
@@ -222,7 +222,7 @@ def test_random_maps_score_by_chance(rng):
     ],
     ids=["backwards", "shuffled", "quarter turn", "half turn", "three quarters", "mirrored"],
 )
-def test_order_and_orientation_of_the_images_do_not_matter(rng, change):
+def test_map_metrics_of_reordered_and_turned_images_are_the_same(rng, change):
     maps, masks = random_maps(rng)
     changed = metrics.evaluate_maps(change(maps), change(masks))
     assert changed == pytest.approx(metrics.evaluate_maps(maps, masks), abs=1e-12)
@@ -233,7 +233,7 @@ def test_order_and_orientation_of_the_images_do_not_matter(rng, change):
     [lambda maps: 5 * maps - 3, np.exp, lambda maps: maps**3, lambda maps: maps.astype("float32")],
     ids=["linear", "exp", "cube", "float32"],
 )
-def test_only_the_order_of_the_values_matters(rng, transform):
+def test_map_metrics_of_monotonic_transforms_are_the_same(rng, transform):
     maps, masks = random_maps(rng)
     transformed = metrics.evaluate_maps(transform(maps), masks)
     assert transformed == pytest.approx(metrics.evaluate_maps(maps, masks), abs=1e-12)
@@ -241,12 +241,12 @@ def test_only_the_order_of_the_values_matters(rng, transform):
 
 @pytest.mark.parametrize("anomalous", [False, True])
 @pytest.mark.parametrize("shape", [(3, 5, 4), (1, 1, 1), (0, 5, 4)])
-def test_maps_of_one_kind_of_pixel_have_no_metrics(rng, shape, anomalous):
-    verdict = metrics.evaluate_maps(rng.random(shape), np.full(shape, anomalous))
-    assert verdict == {"pixel_auroc": None, "aupro": None}
+def test_map_metrics_of_one_kind_of_pixel_are_none(rng, shape, anomalous):
+    evaluation = metrics.evaluate_maps(rng.random(shape), np.full(shape, anomalous))
+    assert evaluation == {"pixel_auroc": None, "aupro": None}
 
 
-def test_two_pixels_are_enough():
+def test_map_metrics_of_two_pixels_are_defined():
     masks = np.array([[[True]], [[False]]])
     assert metrics.evaluate_maps(masks * 0.5, masks) == {"pixel_auroc": 1, "aupro": 1}
 
@@ -274,7 +274,7 @@ def test_limit_out_of_range_is_refused(limit):
 
 
 @pytest.mark.parametrize("spread", [1, 50])
-def test_aupro_never_leaves_its_range(spread):
+def test_aupro_of_rounded_shares_is_at_most_one(spread):
     """Sums of many rounded shares do not carry it beyond 1."""
     rng = np.random.default_rng(0)
     masks = rng.random((20, 64, 64)) < 0.4
