@@ -131,37 +131,37 @@ def test_relative_knn_distance_among_equal_images_is_zero():
     assert found[0] == 0 < found[1] < np.inf
 
 
-def company(rng):
-    """Usual points, a rare kind of these, and a chain of odd ones, of whom the first are known."""
-    usual = rng.standard_normal((400, 2))
+def chained(rng):
+    """Inliers, a rare kind of these, and a chain of outliers, of which the first are known."""
+    inliers = rng.standard_normal((400, 2))
     rare = rng.standard_normal((20, 2)) + [5, 0]
-    odd = np.stack([np.zeros(60), np.linspace(16, 5, 60)], axis=1)
-    points = np.concatenate([usual, rare, odd]).astype(np.float32)
+    chain = np.stack([np.zeros(60), np.linspace(16, 5, 60)], axis=1)
+    points = np.concatenate([inliers, rare, chain]).astype(np.float32)
     return points, np.arange(400, 480), np.arange(420, 432)
 
 
-def test_odd_ones_are_found_one_by_the_other_and_a_rare_kind_is_acquitted(rng):
-    points, doubtful, suspects = company(rng)
-    found, _ = sample_weights.propagate_outliers(points, doubtful, suspects, points[:0])
+def test_propagation_finds_a_chain_of_outliers_and_keeps_a_rare_kind_of_inliers(rng):
+    points, candidates, outliers = chained(rng)
+    found, _ = sample_weights.propagate_outliers(points, candidates, outliers, points[:0])
     assert found[:20].min() > 0.5
     # Twelve are known, and at least one more is found in each of eight steps.
     assert found[20:40].max() == 0
 
 
-def test_images_beyond_the_sample_are_judged_as_those_in_it(rng, monkeypatch):
+def test_propagation_beyond_the_sample_agrees_with_that_in_it(rng, monkeypatch):
     monkeypatch.setattr(sample_weights, "CHUNK", 30)
-    points, doubtful, suspects = company(rng)
-    others = points[doubtful] + np.float32(0.01)
-    inside, outside = sample_weights.propagate_outliers(points, doubtful, suspects, others)
-    # Each of these has one neighbour more, the one that it is a copy of.
+    points, candidates, outliers = chained(rng)
+    others = points[candidates] + np.float32(0.01)
+    inside, outside = sample_weights.propagate_outliers(points, candidates, outliers, others)
+    # Each of these has one neighbor more, the one that it is a copy of.
     assert np.abs(outside - inside).mean() < 0.05
     assert inside.tolist() != outside.tolist()
 
 
-def test_nobody_is_in_their_own_company(monkeypatch):
+def test_propagation_does_not_count_a_point_as_its_own_neighbor(monkeypatch):
     monkeypatch.setattr(sample_weights, "PROPAGATION_NEIGHBORS", 1)
     points = np.array([[0], [1], [5], [9], [10]], np.float32)
     found, _ = sample_weights.propagate_outliers(
         points, np.array([2]), np.array([3, 4]), points[:0]
     )
-    assert found.tolist() == [0]  # as far from usual ones, 4, as from suspects
+    assert found.tolist() == [0]  # as far from inliers, 4, as from outliers
