@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
-from pyimagesearch.detection import mahalanobis
+from pyimagesearch.detection import mahalanobis, scoring
 
 
 @pytest.fixture
@@ -122,3 +122,54 @@ def test_robust_distance_of_equal_vectors_is_zero():
         mahalanobis.squared_distance(vectors, **mahalanobis.fit_robust_mahalanobis(vectors)),
         0,
     )
+
+
+def test_code_distance_in_the_middle_of_a_ring_is_large(rng):
+    """The mean of the ring is in its middle, so that no Gaussian finds a code there unusual."""
+    angles = rng.uniform(0, 2 * np.pi, 1000)
+    codes = 5 * np.stack([np.cos(angles), np.sin(angles)], axis=1) + 0.1 * rng.standard_normal(
+        (1000, 2)
+    )
+    codes[:5] /= 50
+    images, residuals = rng.uniform(0.4, 0.6, (2, 1000, 4, 4, 1)).astype(np.float32)
+    reference = mahalanobis.fit_code_distance([(images, residuals, codes.astype(np.float32))])
+    maps = np.square(residuals[..., 0])
+    found = mahalanobis.code_distance(maps, images, codes.astype(np.float32), reference).numpy()
+    assert set(scoring.rank(found)[:5]) == set(range(5))
+
+
+def code_batches(rng, n=400, k=3):
+    """Codes from a stretched Gaussian, and two batches of images, residuals and these codes."""
+    codes = (rng.standard_normal((n, k)) * [1, 5, 0.2] + [3, 0, -1]).astype(np.float32)
+    residuals = rng.standard_normal((n, 4, 4, 1)).astype(np.float32) / 10
+    images = np.ones_like(residuals)
+    return codes, [
+        (images[part], residuals[part], codes[part])
+        for part in (slice(0, n // 2), slice(n // 2, n))
+    ]
+
+
+def test_code_distance_is_mahalanobis_of_codes_energies_errors_and_knn_distances(rng):
+    codes, batches = code_batches(rng, n=1500)
+    reference = mahalanobis.fit_code_distance(batches)
+    maps = np.concatenate([np.square(residuals[..., 0]) for _, residuals, _ in batches])
+    found = mahalanobis.code_distance(maps, np.ones((1500, 4, 4, 1), np.float32), codes, reference)
+    vectors = np.column_stack([codes, np.zeros(1500), np.log(maps.mean(axis=(1, 2)))])
+    far = np.sqrt(np.sort(cdist(vectors, reference["bank"]), axis=1)[:, 1:] ** 2 + 0.01)
+    # Of 1,200 inliers, a five-hundredth, a fiftieth, a fifth.
+    distances = np.stack([np.log(far[:, :k].mean(axis=1)) for k in (2, 24, 240)], axis=1)
+    away = np.concatenate([vectors, distances], axis=1) - reference["mean"]
+    expected = np.einsum("nk,kl,nl->n", away, reference["precision"], away)
+    np.testing.assert_allclose(found, expected, rtol=0.05)
+
+
+def test_code_distance_of_an_unusual_brightness_with_a_usual_code_is_large(rng):
+    codes, batches = code_batches(rng)
+    for images, *_ in batches:
+        images *= rng.uniform(0.9, 1.1, (len(images), 1, 1, 1))
+    reference = mahalanobis.fit_code_distance(batches)
+    images = np.ones((2, 4, 4, 1), np.float32)
+    images[1] /= 2
+    maps = np.full((2, 4, 4), 0.01, np.float32)
+    found = mahalanobis.code_distance(maps, images, codes[[0, 0]], reference).numpy()
+    assert found[1] > found[0] + 50

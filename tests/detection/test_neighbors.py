@@ -131,6 +131,44 @@ def test_relative_knn_distance_among_equal_images_is_zero():
     assert found[0] == 0 < found[1] < np.inf
 
 
+def batch_with_error(images, error):
+    """A batch of images, residuals and no codes, with the same squared error at every pixel."""
+    return images, np.full_like(images, np.sqrt(error)), None
+
+
+def test_knn_score_grows_with_the_error_and_with_the_distance(rng):
+    normal = rng.random((30, 8, 8, 1)).astype(np.float32)
+    reference = neighbors.fit_knn_score(
+        [batch_with_error(batch, 0.01) for batch in (normal[:20], normal[20:])]
+    )
+    assert reference["bank"].shape == (30, 64)
+    assert reference["suspects"].shape == (0, 64)  # of so few images
+    anomaly = np.zeros((1, 8, 8, 1), np.float32)
+    anomaly[0, :2, :2] = 1
+    images = np.concatenate([normal[:1], anomaly])
+    low, high = np.full((2, 2, 8, 8), [[[[0.01]]], [[[0.04]]]], np.float32)
+    found = np.stack([neighbors.knn_score(m, images, None, reference) for m in (low, high)])
+    np.testing.assert_allclose(found[1] ** 3, 4 * found[0] ** 3, rtol=1e-5)
+    energies = np.sqrt(np.mean(images**2, axis=(1, 2, 3)) + 1e-3)
+    distances = found[0] ** 3 / (0.01 / energies)
+    assert distances[1] > 1.5 * distances[0]
+
+
+def test_knn_score_of_one_image_has_no_reference():
+    one = np.zeros((1, 8, 8, 1), np.float32)
+    assert neighbors.fit_knn_score([batch_with_error(one, 0.01)]) == {}
+
+
+@pytest.mark.slow
+def test_memory_bank_of_many_images_is_sampled_from_all_of_them(rng):
+    n = 3 * neighbors.MAX_BANK // 2
+    images = np.arange(1, n + 1, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
+    bank = neighbors.fit_knn_score([batch_with_error(images / n, 0.01)])["bank"]
+    assert len(bank) == neighbors.MAX_BANK
+    assert bank[0, 0] < 0.2
+    assert bank[-1, 0] > 0.99
+
+
 def chained(rng):
     """Inliers, a rare kind of these, and a chain of outliers, of which the first are known."""
     inliers = rng.standard_normal((400, 2))
