@@ -37,7 +37,7 @@ def main(argv=None):
     # The trained model with its calibration, and the images.
     logger.info("loading autoencoder and images...")
     model = trained_model.TrainedModel.load(args.model, args.score, args.precision, cluster)
-    shape = model.autoencoder.input_shape[1:]
+    shape = model.image_shape
     dataset, remark = datasets.open_dataset(
         args.dataset, args.split, shape, model.valid_label, console.Progress("files checked")
     )

@@ -101,7 +101,7 @@ def main(argv=None):
 
     logger.info("loading autoencoder and images...")
     model = trained_model.TrainedModel.load(args.model, args.score)
-    shape = model.autoencoder.input_shape[1:]
+    shape = model.image_shape
     dataset, remark = datasets.open_dataset(
         path, args.split, shape, model.valid_label, console.Progress("files checked")
     )

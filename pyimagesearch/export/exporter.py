@@ -90,7 +90,7 @@ def build_exported_model(model):
             return outputs
 
     detector = Detector()
-    detector(keras.Input(model.autoencoder.input_shape[1:]))
+    detector(keras.Input(model.image_shape))
     return detector
 
 
@@ -106,7 +106,7 @@ def describe(model, format_name):
     """
     from pyimagesearch.storage import model_files
 
-    height, width, depth = model.autoencoder.input_shape[1:]
+    height, width, depth = model.image_shape
     n = FORMATS[format_name].batch_size or "N"
     colors = {1: "one channel, gray", 3: "three channels, in the order R, G, B"}
     rule = f"{detection_arguments.format_rule('auto', True)}, on the training images"
