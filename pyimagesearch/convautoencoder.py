@@ -52,12 +52,9 @@ class ConvAutoencoder:
             >>> encoder.output_shape, autoencoder.output_shape
             ((None, 16), (None, 33, 45, 3))
         """
-        sizes = {"width": width, "height": height, "depth": depth}
+        check_sizes(width=width, height=height, depth=depth, filters=filters)
         if latentDim is not None:
-            sizes["latentDim"] = latentDim
-        for name, value in [*sizes.items(), *(("filters", f) for f in filters)]:
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise InputError(f"expected {name} as a whole number from 1 up, received {value!r}")
+            check_sizes(latentDim=latentDim)
         if not filters:
             raise InputError("expected at least one convolution in filters, received none")
 
@@ -105,3 +102,11 @@ class ConvAutoencoder:
 
         autoencoder = keras.Model(image, decoder(encoder(image)), name="autoencoder")
         return encoder, decoder, autoencoder
+
+
+def check_sizes(**sizes):
+    """Raise an `InputError` for a size, or a sequence of sizes, that is no whole number from 1 up."""
+    for name, size in sizes.items():
+        for value in np.ravel(np.asarray(size, object)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise InputError(f"expected {name} as a whole number from 1 up, received {value!r}")

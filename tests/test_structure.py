@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import pyimagesearch
 from tests.conftest import ROOT
 
 SCRIPTS = ("train_unsupervised_autoencoder", "find_anomalies")
@@ -75,6 +76,12 @@ def test_command_lines_and_packages_import_no_installed_library():
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {', '.join(sorted(modules))}"
     # -S and -I: no installed package can be found.
     subprocess.run([sys.executable, "-S", "-I", "-c", code], check=True)
+
+
+def test_map_in_the_package_docstring_names_every_room():
+    rooms = {parts[0] for parts in MODULES if len(parts) == 2}
+    listed = re.findall(r"^    (\w+)/  ", pyimagesearch.__doc__, re.MULTILINE)
+    assert sorted(listed) == sorted(rooms)
 
 
 def test_modules_have_at_most_400_lines():

@@ -95,7 +95,7 @@ def build_exported_model(model):
 
 
 def describe(model, format_name):
-    """Describe an exported model for those who have nothing else: `about.json`.
+    """Describe an exported model on its own: the content of `about.json`.
 
     Args:
         model: A `trained_model.TrainedModel`.

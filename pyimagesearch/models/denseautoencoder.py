@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from pyimagesearch import InputError
+from pyimagesearch.convautoencoder import check_sizes
 
 
 class DenseAutoencoder:
@@ -49,10 +49,7 @@ class DenseAutoencoder:
             >>> encoder.output_shape, autoencoder.output_shape
             ((None, 16), (None, 33, 45, 3))
         """
-        sizes = {"width": width, "height": height, "depth": depth, "latentDim": latentDim}
-        for name, value in [*sizes.items(), *(("units", size) for size in units)]:
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise InputError(f"expected {name} as a whole number from 1 up, received {value!r}")
+        check_sizes(width=width, height=height, depth=depth, units=units, latentDim=latentDim)
         rng = None if seed is None else np.random.default_rng(seed)
 
         def dense(size, **settings):

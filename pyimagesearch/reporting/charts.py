@@ -22,7 +22,14 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
     settings = {"linewidth": 2, "markersize": 5}
     axes.plot(epochs, loss, marker + "-", color=BLUE, label="training", **settings)
     if len(val_loss):
-        axes.plot(epochs, val_loss, marker + "--", color=VERMILLION, label="validation (held out)", **settings)
+        axes.plot(
+            epochs,
+            val_loss,
+            marker + "--",
+            color=VERMILLION,
+            label="validation (held out)",
+            **settings,
+        )
     losses = np.concatenate([loss, val_loss])
     # On a linear axis, high losses of the first epochs would press all others to the floor.
     if losses.min() > 0 and losses.max() > 3 * losses.min():
