@@ -351,4 +351,7 @@ def upgrade(state):
         state["pixel_maximum_"] = state.pop("white_")
     if "offset_" in state:
         state.setdefault("threshold_", -state["offset_"])
+    history = vars(state["history_"]) if "history_" in state else {}
+    if "suspects" in history:
+        history["outliers"] = history.pop("suspects")
     return state

@@ -99,6 +99,8 @@ def configure_logging(quiet=False):
     if not any(isinstance(handler, ConsoleHandler) for handler in logger.handlers):
         logger.addHandler(ConsoleHandler())
     logger.setLevel(logging.ERROR if quiet else logging.INFO)
+    # Libraries give the root logger handlers of their own, which would print everything again.
+    logger.propagate = False
 
 
 class Progress:

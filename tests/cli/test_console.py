@@ -16,11 +16,12 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def restore_level():
+def restore_logger():
     logger = logging.getLogger("pyimagesearch")
-    level, handlers = logger.level, logger.handlers[:]
+    level, handlers, propagate = logger.level, logger.handlers[:], logger.propagate
     yield
     logger.setLevel(level)
+    logger.propagate = propagate
     logger.handlers[:] = handlers
 
 
@@ -31,6 +32,17 @@ def test_logging_of_info_and_warning_prints_each_to_its_stream_once(capsys):
     logger.info("loading %s", "a\x1bb")
     logger.warning("careful")
     assert capsys.readouterr() == ("[INFO] loading a\\x1bb\n", "[WARNING] careful\n")
+
+
+def test_logging_when_a_library_handles_the_root_logger_writes_once(capsys):
+    handler = logging.StreamHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        console.configure_logging()
+        logging.getLogger("pyimagesearch.anywhere").info("loading")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr() == ("[INFO] loading\n", "")
 
 
 def test_logging_when_quiet_prints_errors_alone_and_no_progress(capsys):
