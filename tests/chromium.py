@@ -1,7 +1,7 @@
-"""Pages in a real Chromium without a window, driven through its DevTools protocol over pipes.
+"""Pages in a headless Chromium, controlled by its DevTools protocol over pipes.
 
-The standard library is enough: with `--remote-debugging-pipe`, Chromium reads commands from file
-descriptor 3 and writes replies and events to 4, each a JSON object that ends with a zero byte.
+With `--remote-debugging-pipe`, Chromium reads commands from file descriptor 3 and writes replies
+and events to 4, each a JSON object that ends with a zero byte.
 """
 
 import itertools
@@ -26,8 +26,8 @@ FLAGS = [
     "--no-first-run",
     "--remote-debugging-pipe",
 ]
-# Seconds that a slow machine may take to answer.
-PATIENCE = 60
+# Seconds to wait for a reply.
+REPLY_TIMEOUT = 60
 
 
 def path():
@@ -43,27 +43,27 @@ class Browser:
         profile: An empty folder of its own.
 
     Attributes:
-        complaints: What the page has written to the console or thrown, as text.
-        requested: The addresses that pages have asked for.
+        messages: What pages have written to the console or thrown, as text.
+        requested: The addresses that pages have requested.
     """
 
     def __init__(self, profile):
-        self.complaints, self.requested = [], []
+        self.messages, self.requested = [], []
         self.numbers, self.buffer, self.session = itertools.count(1), b"", None
-        their_in, self.out = os.pipe()
-        self.back, their_out = os.pipe()
-        # A process that moves the pipes to where Chromium looks for them, and becomes Chromium.
-        moved = f"import os, sys; os.dup2({their_in}, 3); os.dup2({their_out}, 4)"
+        child_in, self.out = os.pipe()
+        self.replies, child_out = os.pipe()
+        # A process that moves the pipes to the descriptors 3 and 4, and becomes Chromium.
+        moved = f"import os, sys; os.dup2({child_in}, 3); os.dup2({child_out}, 4)"
         start = [sys.executable, "-c", f"{moved}; os.execv(sys.argv[1], sys.argv[1:])"]
         self.process = subprocess.Popen(
             [*start, path(), *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(their_in, their_out),
+            pass_fds=(child_in, child_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        os.close(their_in)
-        os.close(their_out)
+        os.close(child_in)
+        os.close(child_out)
 
     def __enter__(self):
         try:
@@ -74,7 +74,7 @@ class Browser:
         return self
 
     def connect(self):
-        """Open a page, and listen to what it says."""
+        """Open a page, and subscribe to its events."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self.session = attached["sessionId"]
@@ -85,10 +85,10 @@ class Browser:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self.out)
-        os.close(self.back)
+        os.close(self.replies)
 
     def call(self, method, **parameters):
-        """Give a command, and return what it answers."""
+        """Send a command, and return its result."""
         number = next(self.numbers)
         message = {"id": number, "method": method, "params": parameters}
         if self.session:
@@ -100,29 +100,29 @@ class Browser:
         return reply["result"]
 
     def receive(self):
-        """The next message; events are noted down."""
-        ends = time.monotonic() + PATIENCE
+        """The next message; events are recorded."""
+        ends = time.monotonic() + REPLY_TIMEOUT
         while b"\0" not in self.buffer:
-            ready, *_ = select.select([self.back], [], [], max(0, ends - time.monotonic()))
-            part = os.read(self.back, 1 << 16) if ready else b""
-            assert part, "Chromium does not answer"
+            ready, *_ = select.select([self.replies], [], [], max(0, ends - time.monotonic()))
+            part = os.read(self.replies, 1 << 16) if ready else b""
+            assert part, f"no reply from Chromium within {REPLY_TIMEOUT} s"
             self.buffer += part
         message, self.buffer = self.buffer.split(b"\0", 1)
         message = json.loads(message)
-        told = message.get("params", {})
+        params = message.get("params", {})
         match message.get("method"):
             case "Runtime.consoleAPICalled":
-                self.complaints.append(str(told["args"]))
+                self.messages.append(str(params["args"]))
             case "Runtime.exceptionThrown":
-                self.complaints.append(str(told["exceptionDetails"]))
+                self.messages.append(str(params["exceptionDetails"]))
             case "Log.entryAdded":
-                self.complaints.append(told["entry"]["text"])
+                self.messages.append(params["entry"]["text"])
             case "Network.requestWillBeSent":
-                self.requested.append(told["request"]["url"])
+                self.requested.append(params["request"]["url"])
         return message
 
     def open(self, file, width=1280, height=900, dark=False):
-        """Load a file from the disk into a page of a certain size."""
+        """Load a file into a page of that size in pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -143,13 +143,13 @@ class Browser:
         return answer["result"].get("value")
 
     def press(self, key, code=0, text=""):
-        """Press a key and let it go."""
+        """Press and release a key."""
         named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **named)
         self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     def drag(self, start, end):
-        """Press the mouse at one point, move to another, let go."""
+        """Press the mouse at one point, and release it at another."""
         for kind, (x, y) in (
             ("mousePressed", start),
             ("mouseMoved", end),
@@ -159,7 +159,7 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, **where)
 
     def swipe(self, start, end):
-        """Put a finger down at one point, move it to another, lift it."""
+        """Touch one point, and move the finger to another."""
         for kind, points in (("touchStart", [start]), ("touchMove", [end]), ("touchEnd", [])):
             points = [{"x": x, "y": y} for x, y in points]
             self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)

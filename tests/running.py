@@ -1,4 +1,4 @@
-"""How tests call the scripts, and read what these write."""
+"""Flags for the scripts, and readers of their results."""
 
 import csv
 import json
@@ -7,7 +7,7 @@ import pytest
 
 from pyimagesearch.storage import model_files
 
-# What both scripts leave in one folder.
+# The files that both scripts write into one folder.
 WRITTEN = [
     "anomalies.csv",
     "anomalies.png",
@@ -25,7 +25,7 @@ WRITTEN = [
 
 
 def training_flags(folder, *more):
-    """The flags of a short training on the digits, into a folder, and more flags."""
+    """Flags of a short training on the digits that writes into a folder, and more flags."""
     return [
         *("--dataset", str(folder / "images.pickle"), "--model", str(folder / "autoencoder.model")),
         *("--vis", str(folder / "recon_vis.png"), "--plot", str(folder / "plot.png")),
@@ -34,7 +34,7 @@ def training_flags(folder, *more):
 
 
 def detection_flags(trained, folder, *more):
-    """The flags of a detection by what training left in one folder, into another."""
+    """Flags of a detection with the results of training in one folder, into another folder."""
     files = ["-d", str(trained / "images.pickle"), "-m", str(trained / "autoencoder.model")]
     return [*files, "--output", str(folder), *more]
 
@@ -46,12 +46,12 @@ def table_of(folder):
 
 
 def report_of(folder):
-    """`report.json` in a folder; it fails where that has NaN in it."""
+    """`report.json` in a folder; NaN in it fails the test."""
     return json.loads((folder / "report.json").read_text(), parse_constant=pytest.fail)
 
 
 def data_of(folder):
-    """What the page of a run shows, as it is embedded in it."""
+    """The data in `report.html` in a folder."""
     text = (folder / "report.html").read_text(encoding="utf-8")
     data = text.split('id="data">')[1].split("</script>")[0]
     return json.loads(data, parse_constant=pytest.fail)
@@ -62,10 +62,10 @@ def weights_of(folder):
     return model_files.load_model(folder / "autoencoder.model").get_weights()
 
 
-def complaint(main, flags, capfd):
-    """The one line that a script answers wrong input with."""
+def error_line(main, flags, capfd):
+    """The one line of error that a script prints on invalid input."""
     assert main(flags) == 2
-    told = capfd.readouterr().err
-    assert told.startswith("error: ")
-    assert told.count("\n") == 1
-    return told
+    printed = capfd.readouterr().err
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    return printed

@@ -17,7 +17,7 @@ from pyimagesearch.detection import calibration
 from pyimagesearch.reporting import results
 from pyimagesearch.training.recipes import ARCHITECTURES
 from tests.conftest import ROOT
-from tests.running import WRITTEN, complaint, detection_flags, training_flags, weights_of
+from tests.running import WRITTEN, detection_flags, error_line, training_flags, weights_of
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_run_that_failed_after_its_training_is_resumed_without_training_again(
         patch.setattr(calibration, "calibrate", lambda *_: 1 / 0)
         assert train.main(training_flags(tmp_path / "cut", "--quiet")) == 1
     assert "ZeroDivisionError" in capfd.readouterr().err
-    assert "received epochs 3 where it has 2" in complaint(
+    assert "received epochs 3 where it has 2" in error_line(
         train.main, training_flags(tmp_path / "cut", "--resume", "--epochs", "3"), capfd
     )
     assert train.main(training_flags(tmp_path / "cut", "--resume")) == 0

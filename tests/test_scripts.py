@@ -17,9 +17,9 @@ from pyimagesearch.storage import files, model_files
 from tests.conftest import ROOT
 from tests.running import (
     WRITTEN,
-    complaint,
     data_of,
     detection_flags,
+    error_line,
     report_of,
     table_of,
     training_flags,
@@ -40,7 +40,7 @@ def test_default_run_finds_the_threes_among_the_ones(trained):
     assert report["metrics"]["auroc"] > 0.95
 
 
-def test_pickle_is_a_bare_array_as_the_tutorials_forks_expect(trained):
+def test_pickle_is_a_bare_array_as_in_the_tutorial(trained):
     images = dataset_files.load_images(trained / "images.pickle")
     assert images.shape == (191, 28, 28, 1)
     assert images.dtype == np.float32
@@ -48,7 +48,7 @@ def test_pickle_is_a_bare_array_as_the_tutorials_forks_expect(trained):
     assert images.max() == 1
 
 
-def test_manifest_labels_are_those_of_the_images(trained):
+def test_manifest_has_the_labels_of_the_images(trained):
     images = dataset_files.load_images(trained / "images.pickle")
     names, labels = dataset_files.load_manifest(trained / "images.csv", len(images))
     digits = datasets.load("digits")
@@ -117,7 +117,7 @@ def test_page_shows_the_images_themselves_highest_score_first(trained):
         np.testing.assert_array_equal(shown, np.rint(images[int(row["index"]), ..., 0] * 255))
 
 
-def test_json_beside_the_model_says_how_to_get_it_again(trained):
+def test_json_beside_the_model_has_all_settings_of_the_training(trained):
     about = json.loads((trained / "autoencoder.json").read_text(), parse_constant=pytest.fail)
     images = dataset_files.load_images(trained / "images.pickle")
     assert about["command"]["seed"] == 42
@@ -181,7 +181,7 @@ def test_pickle_without_a_manifest_has_no_metrics(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_source_with_classes_is_judged_by_what_the_model_took_for_normal(trained, tmp_path):
+def test_source_with_classes_is_labeled_by_the_normal_classes_of_the_model(trained, tmp_path):
     flags = ["-d", "digits", "-m", str(trained / "autoencoder.model"), "--output", str(tmp_path)]
     assert find_anomalies.main(flags) == 0
     report = report_of(tmp_path)
@@ -191,7 +191,7 @@ def test_source_with_classes_is_judged_by_what_the_model_took_for_normal(trained
 
 
 @pytest.mark.slow
-def test_pixels_from_0_to_255_are_converted_and_told(trained, tmp_path, capsys):
+def test_pickle_of_pixels_to_255_is_converted_and_says_so(trained, tmp_path, capsys):
     images = dataset_files.load_images(trained / "images.pickle")
     dataset_files.save_images(tmp_path / "images.pickle", np.rint(images * 255).astype(np.uint8))
     flags = ["-d", str(tmp_path / "images.pickle"), "-m", str(trained / "autoencoder.model")]
@@ -216,52 +216,54 @@ def test_pixels_from_0_to_255_are_converted_and_told(trained, tmp_path, capsys):
 )
 def test_wrong_training_input_is_one_line_and_nothing_is_written(tmp_path, capfd, more, message):
     flags = training_flags(tmp_path, "--quiet", *more)
-    assert message in complaint(train.main, flags, capfd)
+    assert message in error_line(train.main, flags, capfd)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp_path, capfd, rng):
-    def told(dataset, model, *more):
+    def error(dataset, model, *more):
         flags = ["-d", str(dataset), "-m", str(model), "--output", str(tmp_path / "out"), *more]
-        return complaint(find_anomalies.main, [*flags, "--quiet"], capfd)
+        return error_line(find_anomalies.main, [*flags, "--quiet"], capfd)
 
     images, model = trained / "images.pickle", trained / "autoencoder.model"
     (tmp_path / "out").mkdir()
     files.save_json(tmp_path / "out" / "report.json", {"earlier": True})
     earlier = (tmp_path / "out" / "report.json").read_bytes()
     dataset_files.save_images(tmp_path / "wide.pickle", np.zeros((2, 28, 32, 1), np.float32))
-    dataset_files.save_images(tmp_path / "colour.pickle", np.zeros((2, 28, 28, 3), np.float32))
+    dataset_files.save_images(tmp_path / "color.pickle", np.zeros((2, 28, 28, 3), np.float32))
     dataset_files.save_images(tmp_path / "nan.pickle", np.full((2, 28, 28), np.nan))
     dataset_files.save_images(tmp_path / "none.pickle", np.zeros((0, 28, 28, 1)))
     dataset_files.save_images(tmp_path / "unfit.pickle", np.zeros((2, 28, 28, 1)))
     (tmp_path / "unfit.csv").write_text("index,name,label\n0,a,0\n")
     (tmp_path / "evil.pickle").write_bytes(b"cos\nsystem\n(Vtouch executed\ntR.")
 
-    assert "found no file or folder at" in told(tmp_path / "missing.pickle", model)
-    assert "there is no file" in told(images, tmp_path / "missing.model")
+    assert "found no file or folder at" in error(tmp_path / "missing.pickle", model)
+    assert "there is no file" in error(images, tmp_path / "missing.model")
     (tmp_path / "empty").mkdir()
-    assert "files in" in told(tmp_path / "empty", model)
-    assert "not a whole .keras archive" in told(images, images)
-    assert "(28, 28, 1) and these are of shape (28, 32, 1)" in told(tmp_path / "wide.pickle", model)
-    assert "these are of shape (28, 28, 3)" in told(tmp_path / "colour.pickle", model)
-    assert "NaN or infinity" in told(tmp_path / "nan.pickle", model)
-    assert "at least one image" in told(tmp_path / "none.pickle", model)
-    assert "does not belong to the pickle" in told(tmp_path / "unfit.pickle", model)
-    assert "it asks for os.system" in told(tmp_path / "evil.pickle", model)
-    assert "--quantile: expected a number, at least 0, at most 1" in told(images, model, "-q", "2")
+    assert "files in" in error(tmp_path / "empty", model)
+    assert "not a whole .keras archive" in error(images, images)
+    assert "(28, 28, 1) and these are of shape (28, 32, 1)" in error(
+        tmp_path / "wide.pickle", model
+    )
+    assert "these are of shape (28, 28, 3)" in error(tmp_path / "color.pickle", model)
+    assert "NaN or infinity" in error(tmp_path / "nan.pickle", model)
+    assert "at least one image" in error(tmp_path / "none.pickle", model)
+    assert "does not belong to the pickle" in error(tmp_path / "unfit.pickle", model)
+    assert "it asks for os.system" in error(tmp_path / "evil.pickle", model)
+    assert "--quantile: expected a number, at least 0, at most 1" in error(images, model, "-q", "2")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json"]
     assert (tmp_path / "out" / "report.json").read_bytes() == earlier
 
 
 @pytest.mark.slow
-def test_scripts_as_a_stranger_runs_them(tmp_path):
-    """True processes, an empty home, no network: what reaches the screen, and where files go."""
+def test_scripts_in_processes_with_an_empty_home_run_offline(tmp_path):
+    """What is printed and where files go, in real processes without a network."""
     (tmp_path / "home").mkdir()
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path / "home"),
-        # A proxy that nobody listens at, so that no download can succeed.
+        # A proxy that does not exist, so that no download can succeed.
         "https_proxy": "http://127.0.0.1:9",
         "PYTHONWARNINGS": "error::DeprecationWarning:__main__",
     }
@@ -289,7 +291,7 @@ def test_scripts_as_a_stranger_runs_them(tmp_path):
 
 
 @pytest.mark.slow
-def test_denoiser_is_compared_with_what_it_was_given(tmp_path, capsys):
+def test_restoration_is_compared_with_the_corrupted_images(tmp_path, capsys):
     flags = [*training_flags(tmp_path), "--corrupt", "blur:2", "--contam", "0", "--epochs", "150"]
     assert train.main(flags) == 0
     restoration = json.loads((tmp_path / "autoencoder.json").read_text())["restoration"]
@@ -301,13 +303,13 @@ def test_denoiser_is_compared_with_what_it_was_given(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_planted_anomalies_are_labelled_and_found(trained, tmp_path):
+def test_injected_anomalies_are_labeled_and_found(trained, tmp_path):
     flags = ["--corrupt", "noise:0.5", "--corrupt-fraction", "0.1", "--std", "3", "--quiet"]
     assert find_anomalies.main(detection_flags(trained, tmp_path, *flags)) == 0
     report = report_of(tmp_path)
-    planted_or_three = [row for row in table_of(tmp_path) if row["label"] == "1"]
-    assert report["metrics"]["n_anomalies"] == len(planted_or_three)
-    assert 19 <= len(planted_or_three) <= 19 + 9
+    anomalous = [row for row in table_of(tmp_path) if row["label"] == "1"]
+    assert report["metrics"]["n_anomalies"] == len(anomalous)
+    assert 19 <= len(anomalous) <= 19 + 9
     assert report["metrics"]["auroc"] > 0.99
     assert report["threshold_rule"] == "std 3"
 
@@ -320,7 +322,7 @@ def test_threshold_of_standard_deviations_is_a_z_score(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_trained_threshold_judges_new_images(trained, tmp_path):
+def test_trained_threshold_flags_new_images(trained, tmp_path):
     flags = ["-d", "digits", "-m", str(trained / "autoencoder.model"), "--threshold", "trained"]
     assert find_anomalies.main([*flags, "--output", str(tmp_path), "--quiet"]) == 0
     about = json.loads((trained / "autoencoder.json").read_text())
@@ -329,7 +331,7 @@ def test_trained_threshold_judges_new_images(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_automatic_threshold_tells_its_share(trained, tmp_path, capsys):
+def test_automatic_threshold_prints_its_share(trained, tmp_path, capsys):
     assert find_anomalies.main(detection_flags(trained, tmp_path, "--auto")) == 0
     report = report_of(tmp_path)
     assert 5 <= report["n_flagged"] <= 18  # of 9 true ones
@@ -339,7 +341,7 @@ def test_automatic_threshold_tells_its_share(trained, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_model_from_elsewhere_without_notes_can_be_used_and_says_what_is_missing(
+def test_model_without_a_calibration_can_be_used_and_errors_say_what_is_missing(
     trained, tmp_path, capfd
 ):
     model = tmp_path / "bare.keras"
@@ -347,8 +349,8 @@ def test_model_from_elsewhere_without_notes_can_be_used_and_says_what_is_missing
     flags = ["-d", str(trained / "images.pickle"), "-m", str(model), "--quiet"]
     assert find_anomalies.main([*flags, "--output", str(tmp_path)]) == 0
     assert {row["z_score"] for row in table_of(tmp_path)} == {""}
-    assert "--std needs" in complaint(find_anomalies.main, [*flags, "--std", "3"], capfd)
-    assert "the score local needs" in complaint(
+    assert "--std needs" in error_line(find_anomalies.main, [*flags, "--std", "3"], capfd)
+    assert "the score local needs" in error_line(
         find_anomalies.main, [*flags, "--score", "local"], capfd
     )
 

@@ -168,10 +168,10 @@ def show(browser, tmp_path):
         browser.open(file, **settings)
         return browser
 
-    browser.complaints.clear()
+    browser.messages.clear()
     browser.requested.clear()
     yield shown
-    assert browser.complaints == []
+    assert browser.messages == []
     outside = [url for url in browser.requested if not url.startswith("data:")]
     assert set(outside) == {file.as_uri()}
 

@@ -25,7 +25,7 @@ from pyimagesearch.storage import model_files, ownership
 from pyimagesearch.torture import __main__ as torture
 from pyimagesearch.torture import trials
 from pyimagesearch.training import checkpoint
-from tests.running import WRITTEN, complaint, detection_flags, training_flags
+from tests.running import WRITTEN, detection_flags, error_line, training_flags
 
 CHECKPOINT = ".autoencoder.model.resume"
 TRAINED = [CHECKPOINT, *(name for name in WRITTEN if name not in results.FILES)]
@@ -210,7 +210,7 @@ def test_training_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkey
     monkeypatch.setattr(datasets, "load", too_late)
     (tmp_path / name).write_bytes(MINE)
     flags = training_flags(tmp_path, "--logdir", str(tmp_path / "new" / "log"))
-    told = complaint(train.main, flags, capfd)
+    told = error_line(train.main, flags, capfd)
     assert f"{STRANGERS} {tmp_path / name}, which it has not written" in told
     assert contents(tmp_path) == {tmp_path / name: MINE}
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -222,7 +222,7 @@ def test_detection_does_not_write_over_a_file_of_a_person(
 ):
     monkeypatch.setattr(trained_model.TrainedModel, "load", too_late)
     (tmp_path / name).write_bytes(MINE)
-    told = complaint(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
+    told = error_line(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
     assert f"{STRANGERS} {tmp_path / name}, which it has not written" in told
     assert contents(tmp_path) == {tmp_path / name: MINE}
 
@@ -230,7 +230,7 @@ def test_detection_does_not_write_over_a_file_of_a_person(
 def test_several_files_of_a_person_are_told_in_one_line(trained, tmp_path, capfd):
     for name in results.FILES:
         (tmp_path / name).write_bytes(MINE)
-    told = complaint(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
+    told = error_line(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
     listed = ", ".join(str(tmp_path / name) for name in results.FILES[:3])
     assert f"found {listed} and 3 more, which it has not written" in told
     assert "move them away" in told
@@ -250,14 +250,14 @@ def test_benchmark_does_not_write_over_a_file_of_a_person(
     monkeypatch.setattr(benchmark.TABLES[table], "table", too_late)
     (tmp_path / name).write_bytes(MINE)
     flags = [table, "--source", "digits", "--output", str(tmp_path)]
-    assert f"{STRANGERS} {tmp_path / name}" in complaint(benchmark.main, flags, capfd)
+    assert f"{STRANGERS} {tmp_path / name}" in error_line(benchmark.main, flags, capfd)
     assert contents(tmp_path) == {tmp_path / name: MINE}
 
 
 def test_torture_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(torture, "prepare", too_late)
     (tmp_path / "torture.csv").write_bytes(MINE)
-    told = complaint(torture.main, ["--output", str(tmp_path)], capfd)
+    told = error_line(torture.main, ["--output", str(tmp_path)], capfd)
     assert f"{STRANGERS} {tmp_path / 'torture.csv'}" in told
     assert contents(tmp_path) == {tmp_path / "torture.csv": MINE}
 
@@ -277,7 +277,7 @@ def test_reference_of_a_model_does_not_replace_the_source(tmp_path, capfd):
     before = contents(tmp_path)
     flags = [*training_flags(tmp_path), "-m", str(tmp_path / "mnist.model")]
     flags += ["--source", str(tmp_path / "mnist.npz")]
-    told = complaint(train.main, flags, capfd)
+    told = error_line(train.main, flags, capfd)
     assert f"over nothing that is read, found {tmp_path / 'mnist.npz'} among" in told
     assert contents(tmp_path) == before
 
@@ -301,7 +301,7 @@ def test_detection_does_not_write_over_what_it_reads(
         shutil.copy(trained / name, tmp_path / copy)
     before = contents(tmp_path)
     flags = ["-d", str(tmp_path / dataset), "-m", str(tmp_path / model), "--output", str(tmp_path)]
-    told = complaint(find_anomalies.main, flags, capfd)
+    told = error_line(find_anomalies.main, flags, capfd)
     assert f"over nothing that is read, found {tmp_path / read} among" in told
     assert contents(tmp_path) == before
 
@@ -319,7 +319,7 @@ def test_link_to_a_file_of_a_person_is_not_replaced(tmp_path, capfd):
     of_a_person(tmp_path / "mine" / "a.pickle")
     (tmp_path / "images.pickle").symlink_to(tmp_path / "mine" / "a.pickle")
     before = contents(tmp_path)
-    told = complaint(train.main, training_flags(tmp_path), capfd)
+    told = error_line(train.main, training_flags(tmp_path), capfd)
     assert f"{STRANGERS} {tmp_path / 'images.pickle'}" in told
     assert contents(tmp_path) == before
 
@@ -350,7 +350,7 @@ def test_file_that_appears_during_a_detection_stays_and_so_do_earlier_results(
         return page(*args, **kwargs)
 
     monkeypatch.setattr(results, "html_report", meanwhile)
-    told = complaint(find_anomalies.main, detection_flags(trained, tmp_path, "--quiet"), capfd)
+    told = error_line(find_anomalies.main, detection_flags(trained, tmp_path, "--quiet"), capfd)
     assert f"{STRANGERS} {tmp_path / 'anomalies.csv'}" in told
     assert contents(tmp_path) == {**before, tmp_path / "anomalies.csv": MINE}
 
