@@ -6,7 +6,6 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from pyimagesearch.detection import neighbors
-from pyimagesearch.training import sample_weights
 
 
 def test_knn_distance_is_the_squared_mean_distance_to_the_second_to_eleventh_nearest():
@@ -60,28 +59,6 @@ def test_embedding_of_twice_the_brightness_is_longer_by_the_root_of_two(rng):
     image = (0.4 * rng.random((1, 8, 8, 1)) + 0.1).astype(np.float32)
     faint, bright = neighbors.embed(np.concatenate([image, 2 * image])).numpy()
     np.testing.assert_allclose(bright, np.sqrt(2) * faint, rtol=0.01)
-
-
-def test_trimmed_memory_bank_with_a_group_of_outliers_leaves_them_out(rng):
-    points = rng.standard_normal((500, 4)).astype(np.float32)
-    points[:8] = 20 + 0.01 * rng.standard_normal((8, 4))
-    bank = sample_weights.trimmed_memory_bank(points, 0.05, 0)
-    assert len(bank) == 475
-    assert bank.max() < 10
-    # With nothing to trim, it has all of them.
-    assert len(sample_weights.trimmed_memory_bank(points, 0.0, 0)) == 500
-
-
-def test_trimmed_memory_bank_is_bounded_and_the_same_with_the_same_seed(rng, monkeypatch):
-    monkeypatch.setattr(neighbors, "MAX_BANK", 500)
-    monkeypatch.setattr(neighbors, "MAX_BANK_NUMBERS", 40_000)
-    points = rng.random((1200, 2)).astype(np.float32)
-    one, same, other = (sample_weights.trimmed_memory_bank(points, 0.1, seed) for seed in (0, 0, 1))
-    assert one.shape == (500, 2)
-    np.testing.assert_array_equal(one, same)
-    assert (one != other).any()
-    many_numbers = rng.random((600, 400)).astype(np.float32)
-    assert sample_weights.trimmed_memory_bank(many_numbers, 0.1, 0).shape == (100, 400)
 
 
 def grouped(rng, n=1000):
@@ -167,39 +144,3 @@ def test_memory_bank_of_many_images_is_sampled_from_all_of_them(rng):
     assert len(bank) == neighbors.MAX_BANK
     assert bank[0, 0] < 0.2
     assert bank[-1, 0] > 0.99
-
-
-def chained(rng):
-    """Inliers, a rare kind of these, and a chain of outliers, of which the first are known."""
-    inliers = rng.standard_normal((400, 2))
-    rare = rng.standard_normal((20, 2)) + [5, 0]
-    chain = np.stack([np.zeros(60), np.linspace(16, 5, 60)], axis=1)
-    points = np.concatenate([inliers, rare, chain]).astype(np.float32)
-    return points, np.arange(400, 480), np.arange(420, 432)
-
-
-def test_propagation_finds_a_chain_of_outliers_and_keeps_a_rare_kind_of_inliers(rng):
-    points, candidates, outliers = chained(rng)
-    found, _ = sample_weights.propagate_outliers(points, candidates, outliers, points[:0])
-    assert found[:20].min() > 0.5
-    # Twelve are known, and at least one more is found in each of eight steps.
-    assert found[20:40].max() == 0
-
-
-def test_propagation_beyond_the_sample_agrees_with_that_in_it(rng, monkeypatch):
-    monkeypatch.setattr(sample_weights, "CHUNK", 30)
-    points, candidates, outliers = chained(rng)
-    others = points[candidates] + np.float32(0.01)
-    inside, outside = sample_weights.propagate_outliers(points, candidates, outliers, others)
-    # Each of these has one neighbor more, the one that it is a copy of.
-    assert np.abs(outside - inside).mean() < 0.05
-    assert inside.tolist() != outside.tolist()
-
-
-def test_propagation_does_not_count_a_point_as_its_own_neighbor(monkeypatch):
-    monkeypatch.setattr(sample_weights, "PROPAGATION_NEIGHBORS", 1)
-    points = np.array([[0], [1], [5], [9], [10]], np.float32)
-    found, _ = sample_weights.propagate_outliers(
-        points, np.array([2]), np.array([3, 4]), points[:0]
-    )
-    assert found.tolist() == [0]  # as far from inliers, 4, as from outliers

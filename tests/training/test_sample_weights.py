@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch.data import batches
+from pyimagesearch.detection import neighbors
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.training import sample_weights
 from pyimagesearch.training.recipes import make_recipe
@@ -108,3 +109,61 @@ def test_neighbors_are_not_looked_at_where_nothing_is_trimmed_or_outliers_may_be
         assert type(weighting) is TrimmedWeighting
         assert weighting.initial_outlier_scores is None
         assert weighting.trim == recipe.trim
+
+
+def test_trimmed_memory_bank_with_a_group_of_outliers_leaves_them_out(rng):
+    points = rng.standard_normal((500, 4)).astype(np.float32)
+    points[:8] = 20 + 0.01 * rng.standard_normal((8, 4))
+    bank = sample_weights.trimmed_memory_bank(points, 0.05, 0)
+    assert len(bank) == 475
+    assert bank.max() < 10
+    # With nothing to trim, it has all of them.
+    assert len(sample_weights.trimmed_memory_bank(points, 0.0, 0)) == 500
+
+
+def test_trimmed_memory_bank_is_bounded_and_the_same_with_the_same_seed(rng, monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_BANK", 500)
+    monkeypatch.setattr(neighbors, "MAX_BANK_NUMBERS", 40_000)
+    points = rng.random((1200, 2)).astype(np.float32)
+    one, same, other = (sample_weights.trimmed_memory_bank(points, 0.1, seed) for seed in (0, 0, 1))
+    assert one.shape == (500, 2)
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    many_numbers = rng.random((600, 400)).astype(np.float32)
+    assert sample_weights.trimmed_memory_bank(many_numbers, 0.1, 0).shape == (100, 400)
+
+
+def chained(rng):
+    """Inliers, a rare kind of these, and a chain of outliers, of which the first are known."""
+    inliers = rng.standard_normal((400, 2))
+    rare = rng.standard_normal((20, 2)) + [5, 0]
+    chain = np.stack([np.zeros(60), np.linspace(16, 5, 60)], axis=1)
+    points = np.concatenate([inliers, rare, chain]).astype(np.float32)
+    return points, np.arange(400, 480), np.arange(420, 432)
+
+
+def test_propagation_finds_a_chain_of_outliers_and_keeps_a_rare_kind_of_inliers(rng):
+    points, candidates, outliers = chained(rng)
+    found, _ = sample_weights.propagate_outliers(points, candidates, outliers, points[:0])
+    assert found[:20].min() > 0.5
+    # Twelve are known, and at least one more is found in each of eight steps.
+    assert found[20:40].max() == 0
+
+
+def test_propagation_beyond_the_sample_agrees_with_that_in_it(rng, monkeypatch):
+    monkeypatch.setattr(sample_weights, "CHUNK", 30)
+    points, candidates, outliers = chained(rng)
+    others = points[candidates] + np.float32(0.01)
+    inside, outside = sample_weights.propagate_outliers(points, candidates, outliers, others)
+    # Each of these has one neighbor more, the one that it is a copy of.
+    assert np.abs(outside - inside).mean() < 0.05
+    assert inside.tolist() != outside.tolist()
+
+
+def test_propagation_does_not_count_a_point_as_its_own_neighbor(monkeypatch):
+    monkeypatch.setattr(sample_weights, "PROPAGATION_NEIGHBORS", 1)
+    points = np.array([[0], [1], [5], [9], [10]], np.float32)
+    found, _ = sample_weights.propagate_outliers(
+        points, np.array([2]), np.array([3, 4]), points[:0]
+    )
+    assert found.tolist() == [0]  # as far from inliers, 4, as from outliers
