@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import traceback
-from pathlib import Path
 
 from pyimagesearch import InputError
 
@@ -233,39 +232,6 @@ class Narrator:
         self.progress("files checked", done, total)
 
 
-def tensorboard_writer(folder):
-    """Write the figures of each epoch where TensorBoard finds them.
-
-    Args:
-        folder: Where to; it is made if it is missing.
-
-    Returns:
-        A function `(epoch, **figures)`; a figure that is `None` is left out.
-
-    Raises:
-        InputError: If the folder can't be written to.
-    """
-    import tensorflow as tf
-
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        writer = tf.summary.create_file_writer(str(folder))
-    except (OSError, tf.errors.OpError) as fault:
-        raise InputError(f"cannot write to the folder {folder}: {fault}") from None
-
-    # `tf.summary.scalar` does just this, but only where TensorBoard itself is installed.
-    kind = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class=1)
-
-    def write(epoch, **figures):
-        with writer.as_default(step=epoch):
-            for name, value in figures.items():
-                if value is not None:
-                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=kind)
-        writer.flush()
-
-    return write
-
-
 def warn_of_own_pictures(paths):
     """Warn of pictures in a folder of images that the suite itself has written, if there are any.
 
@@ -308,6 +274,8 @@ def epoch_progress(logdir=None):
     Returns:
         A function `(epoch, epochs, **figures)`, as `train.train` calls it.
     """
+    from pyimagesearch.training.tensorboard import tensorboard_writer
+
     progress = Progress("epoch")
     write = tensorboard_writer(logdir) if logdir else None
 

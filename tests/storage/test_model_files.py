@@ -6,10 +6,8 @@ import cv2
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from pyimagesearch import InputError
-from pyimagesearch.cli import console
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.data import dataset_files
 from pyimagesearch.reporting import drawing
@@ -236,23 +234,3 @@ def test_paths_beside_others_take_their_stem(tmp_path):
 
 def test_versions_can_be_written_down():
     assert json.loads(json.dumps(model_files.versions()))["keras"] == keras.__version__
-
-
-def test_summaries_are_what_tensorboard_reads(tmp_path):
-    write = console.tensorboard_writer(tmp_path / "new" / "log")
-    write(1, loss=0.5, val_loss=None)
-    write(2, loss=0.25, val_loss=0.125)
-    (path,) = (tmp_path / "new" / "log").iterdir()
-    events = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    found = [
-        (event.step, value.tag, tf.make_ndarray(value.tensor).item())
-        for event in map(tf.compat.v1.Event.FromString, events)
-        for value in event.summary.value
-    ]
-    assert found == [(1, "loss", 0.5), (2, "loss", 0.25), (2, "val_loss", 0.125)]
-
-
-def test_summaries_in_a_file_are_refused(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot write to the folder"):
-        console.tensorboard_writer(tmp_path / "file")
