@@ -136,7 +136,7 @@ def multiscale_knn_distances(points, memory_bank):
     """Logarithms of the mean distances to the nearest neighbors, at three scales.
 
     An outlier is as far from its second neighbor as from its hundredth, and an inlier is not: the
-    distances at several scales together tell them apart. (The same distances give estimates of the
+    distances at several scales together separate them. (The same distances give estimates of the
     local intrinsic dimensionality: Amsaleg et al., "Estimating local intrinsic dimensionality",
     KDD 2015.)
 
