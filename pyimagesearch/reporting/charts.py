@@ -15,21 +15,18 @@ def loss_curves(loss, val_loss, trim=0.0, name="mse"):
         val_loss: The same of the held-out images; may be empty.
         trim: Share of the images that both leave out, to be written beside the curves.
         name: The loss: `mse`, `bce`, or any other name.
+
+    Returns:
+        A picture, uint8 array `(H, W, 3)`, RGB.
     """
     figure, axes = chart("Training and validation loss")
     epochs = np.arange(1, len(loss) + 1)
     marker = "o" if len(loss) <= 40 else ""  # dots, unless they would hide the lines
-    settings = {"linewidth": 2, "markersize": 5}
-    axes.plot(epochs, loss, marker + "-", color=BLUE, label="training", **settings)
+    settings = {"linewidth": 2, "markersize": 5, "label": "training"}
+    axes.plot(epochs, loss, marker + "-", color=BLUE, **settings)
     if len(val_loss):
-        axes.plot(
-            epochs,
-            val_loss,
-            marker + "--",
-            color=VERMILLION,
-            label="validation (held out)",
-            **settings,
-        )
+        settings["label"] = "validation (held out)"
+        axes.plot(epochs, val_loss, marker + "--", color=VERMILLION, **settings)
     losses = np.concatenate([loss, val_loss])
     # On a linear axis, high losses of the first epochs would press all others to the floor.
     if losses.min() > 0 and losses.max() > 3 * losses.min():
@@ -130,6 +127,9 @@ def score_histogram(scores, threshold, score="mse", injected=None):
         injected: bool array `(N,)`, true for synthetic anomalies: these and the others are then
             shown in two colors, with their means. `None` shows the flagged images and the
             others in two colors instead.
+
+    Returns:
+        A picture, uint8 array `(H, W, 3)`, RGB.
     """
     bins, logarithmic = bar_edges(scores, threshold)
     figure, axes = chart(f"Anomaly scores of {len(scores):,} images")

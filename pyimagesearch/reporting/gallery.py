@@ -1,4 +1,4 @@
-"""Galleries of images with captions. Every function returns a picture, uint8 `(H, W, 3)` in RGB."""
+"""Galleries of images with captions."""
 
 import cv2
 import imutils
@@ -41,6 +41,9 @@ def reconstructions(images, reconstructed, corrupted=None):
         reconstructed: The same of their reconstructions.
         corrupted: The same of the corrupted images that the network restored; they are shown
             between the two. `None` where it reconstructed the originals.
+
+    Returns:
+        A picture, uint8 array `(H, W, 3)`, RGB.
     """
     if corrupted is None:
         title = "Each pair: original | reconstruction"
@@ -83,6 +86,9 @@ def anomalies(images, reconstructed, anomaly_maps, captions, flagged, names, tit
         names: N names.
         title: The title of the picture.
         scale: The map value that is shown brightest; `None` takes the brightest of these maps.
+
+    Returns:
+        A picture, uint8 array `(H, W, 3)`, RGB.
     """
     if scale is None:
         # One scale for the whole picture, so that maps of normal images stay dark.
@@ -113,6 +119,9 @@ def heatmaps(images, anomaly_maps, masks, predicted, captions, names, title, *, 
         title: The title of the picture.
         scale: The map value that is shown brightest: one for the whole dataset, so that maps of
             normal images stay dark.
+
+    Returns:
+        A picture, uint8 array `(H, W, 3)`, RGB.
     """
     true, predicted = (
         to_rgb(np.asarray(mask, float)[..., np.newaxis]) for mask in (masks, predicted)
@@ -170,6 +179,9 @@ def gallery(cells, captions, marked, names, titles, scale):
             room, shortened at their beginning.
         titles: A pair of the title, and of a line below that says what the parts of a cell are.
         scale: The map value that is shown brightest.
+
+    Returns:
+        A picture, uint8 array `(H, W, 3)`, RGB.
     """
     weights = ["bold" if is_marked else "normal" for is_marked in marked]
     widths = [
