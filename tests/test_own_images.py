@@ -1,4 +1,4 @@
-"""Both scripts from end to end, on images of one's own."""
+"""Both scripts from end to end, on folders of images."""
 
 import cv2
 import numpy as np
@@ -28,12 +28,12 @@ def single(folder):
         pytest.param(["--std", "3"], marks=pytest.mark.slow),
     ],
 )
-def test_images_that_are_all_alike_or_just_one_are_judged(trained, tmp_path, make, rule):
+def test_images_that_are_all_equal_or_just_one_are_scored(trained, tmp_path, make, rule):
     make(tmp_path)
     flags = ["-d", str(tmp_path / "x.pickle"), "-m", str(trained / "autoencoder.model"), *rule]
     assert find_anomalies.main([*flags, "--output", str(tmp_path), "--quiet"]) == 0
     report = report_of(tmp_path)
-    # A grey image is odd among digits, a black one is not; neither is odd among its like.
+    # Gray images are outliers among digits, a black one is not; none is among images like itself.
     assert report["n_flagged"] == (5 if make is constant and rule == ["--std", "3"] else 0)
 
 
@@ -52,15 +52,15 @@ def test_one_image_or_images_of_1x1_can_be_trained_on(tmp_path, rng, n, side):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A made-up category in the layout of MVTec AD: grey plates, some with a bright spot."""
+    """A made-up category in the layout of MVTec AD: gray plates, some with a bright spot."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("photos") / "plate"
-    for part, n, odd in (("train/good", 40, 0), ("test/good", 12, 0), ("test/spot", 6, 1)):
+    for part, n, anomalous in (("train/good", 40, 0), ("test/good", 12, 0), ("test/spot", 6, 1)):
         (folder / part).mkdir(parents=True)
         (folder / "ground_truth" / part.split("/")[1]).mkdir(parents=True, exist_ok=True)
         for i in range(n):
             image = rng.normal(120, 3, (40, 30, 3)) + rng.normal(0, 4)
-            if odd:
+            if anomalous:
                 row, column = rng.integers(4, 20, 2)
                 image[row : row + 8, column : column + 6] += 90
                 mask = np.zeros((40, 30), np.uint8)
@@ -97,7 +97,7 @@ def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
 
 @pytest.fixture
 def pile(tmp_path, rng):
-    """An unlabelled folder of images of all kinds, one file of which is broken."""
+    """An unlabeled folder of images of all kinds, one file of which is broken."""
     folder = tmp_path / "my photos"
     (folder / "below").mkdir(parents=True)
     for i in range(30):
@@ -105,28 +105,28 @@ def pile(tmp_path, rng):
         shade += rng.integers(0, 9, shade.shape, np.uint8)
         path = folder / ("below" if i % 2 else ".") / f"{i:02}.{'jpg' if i % 5 else 'png'}"
         cv2.imwrite(str(path), shade if i % 7 else shade[..., 0])
-    odd = np.zeros((12, 12, 3), np.uint8)
-    odd[::2] = 255
-    cv2.imwrite(str(folder / "odd, one.png"), odd)
+    outlier = np.zeros((12, 12, 3), np.uint8)
+    outlier[::2] = 255
+    cv2.imwrite(str(folder / "an, outlier.png"), outlier)
     (folder / "broken.png").write_bytes(b"\x89PNG but no more")
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grayscale", [False, True])
-def test_ones_own_folder_is_trained_on_and_its_odd_file_named(pile, tmp_path, capsys, grayscale):
+def test_folder_is_trained_on_and_its_outlier_flagged(pile, tmp_path, capsys, grayscale):
     flags = [*training_flags(tmp_path), "--image-size", "12"] + ["--grayscale"] * grayscale
     flags[flags.index("digits")] = str(pile)
     assert train.main(flags) == 0
-    told = capsys.readouterr()
-    assert told.err == f"[WARNING] 1 file can't be read: {pile / 'broken.png'}\n"
+    printed = capsys.readouterr()
+    assert printed.err == f"[WARNING] 1 file can't be read: {pile / 'broken.png'}\n"
     images = dataset_files.load_images(tmp_path / "images.pickle")
     assert images.shape == (31, 12, 12, 1 if grayscale else 3)
     model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
     for dataset in (pile, tmp_path / "images.csv", tmp_path / "images.pickle"):
         assert find_anomalies.main(["-d", str(dataset), *model, "--contamination", "0.03"]) == 0
         report = report_of(tmp_path)
-        assert [item["name"] for item in report["flagged"]] == [str(pile / "odd, one.png")]
+        assert [item["name"] for item in report["flagged"]] == [str(pile / "an, outlier.png")]
         assert report["metrics"] is None
         assert report["skipped"] == ([str(pile / "broken.png")] if dataset == pile else [])
 

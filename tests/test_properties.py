@@ -1,4 +1,4 @@
-"""What holds whatever goes in: tried on examples that are made up, the same ones every time."""
+"""Properties that hold for any input, tried on generated examples that are always the same."""
 
 import contextlib
 import io
@@ -23,14 +23,14 @@ from pyimagesearch.storage.safe_pickle import load_array
 from pyimagesearch.torture import file_trials, malicious_files
 
 settings.register_profile(
-    "ours",
+    "pyimagesearch",
     max_examples=40,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-settings.load_profile("ours")
+settings.load_profile("pyimagesearch")
 
 SCORES = npst.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1, width=32))
 NUMERIC = npst.boolean_dtypes() | npst.integer_dtypes() | npst.floating_dtypes()
@@ -84,13 +84,13 @@ def test_any_names_come_back_from_a_manifest(tmp_path, names, rng):
 
 
 @given(NAMES, st.sampled_from(["ascii", "latin1", "utf-8"]))
-def test_any_name_is_told_in_one_line_that_steers_no_terminal(name, encoding):
+def test_any_name_is_printed_in_one_line_without_control_characters(name, encoding):
     stream = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
     console.print_line(f"error: {name}", stream)
     stream.seek(0)
-    told = stream.read()
-    assert told.count("\n") == 1
-    assert told.removesuffix("\n").isprintable()
+    printed = stream.read()
+    assert printed.count("\n") == 1
+    assert printed.removesuffix("\n").isprintable()
 
 
 @given(
@@ -103,7 +103,7 @@ def test_any_names_lie_in_a_page_as_data_and_never_as_tags(content, tag):
 
 
 @given(JSON)
-def test_any_json_is_notes_or_refused(content):
+def test_any_json_is_a_calibration_or_refused(content):
     about = content if isinstance(content, dict) else {"scores": {"mse": content}}
     try:
         calibration, labels = trained_model.parse_calibration(about, "mse", "it")
@@ -117,7 +117,7 @@ def test_any_json_is_notes_or_refused(content):
 
 
 @given(SCORES, st.floats(0, 1))
-def test_quantile_flags_no_more_than_its_share(scores, q):
+def test_quantile_flags_no_more_than_its_fraction(scores, q):
     flagged = thresholds.flag(scores, thresholds.quantile(q, scores))
     assert flagged.sum() <= np.ceil((1 - q) * (len(scores) - 1) + 1e-6)
     if flagged.any() and not flagged.all():
@@ -125,7 +125,7 @@ def test_quantile_flags_no_more_than_its_share(scores, q):
 
 
 @given(SCORES, st.floats(0.001, 0.999))
-def test_share_flags_no_more_than_it_says(scores, share):
+def test_contamination_flags_no_more_than_its_fraction(scores, share):
     flagged = thresholds.flag(scores, thresholds.contamination(share, scores))
     assert flagged.sum() <= round(share * len(scores))
 
@@ -138,22 +138,24 @@ def test_ranking_has_every_image_once_and_the_highest_first(scores):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.integers(0, 20), st.floats(0, 1))
-def test_contamination_is_what_was_asked_for_and_the_seed_decides(seed, normal, odd, contam):
-    labels = np.repeat([1, 3], [normal, odd])
-    wanted = int(normal * contam + 1e-9)
+def test_contaminated_set_has_its_fraction_of_anomalies_and_depends_on_the_seed_alone(
+    seed, normal, anomalous, contam
+):
+    labels = np.repeat([1, 3], [normal, anomalous])
+    expected = int(normal * contam + 1e-9)
 
     def picked():
         return datasets.build_unsupervised_dataset(
             np.arange(len(labels)), labels, contam=contam, seed=seed
         )
 
-    if wanted > odd or (contam and not odd):
+    if expected > anomalous or (contam and not anomalous):
         with pytest.raises(InputError):
             picked()
         return
     np.testing.assert_array_equal(picked(), picked())
     assert (labels[picked()] == 1).sum() == normal
-    assert (labels[picked()] == 3).sum() == wanted
+    assert (labels[picked()] == 3).sum() == expected
 
 
 @pytest.mark.slow
@@ -164,7 +166,7 @@ def test_contamination_is_what_was_asked_for_and_the_seed_decides(seed, normal, 
     st.integers(1, 4),
     st.sampled_from(["conv", "cnn", "dense"]),
 )
-def test_networks_give_back_the_size_they_take(height, width, depth, arch):
+def test_networks_return_images_of_the_size_of_their_inputs(height, width, depth, arch):
     from pyimagesearch.models import architectures
     from pyimagesearch.training.recipes import make_recipe
 

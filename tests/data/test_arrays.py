@@ -18,7 +18,7 @@ from pyimagesearch.data.arrays import as_images
         (np.zeros((2, 3, 4), np.uint8), 0),
     ],
 )
-def test_images_of_any_numeric_kind_come_out_in_the_common_form(array, largest):
+def test_images_of_any_numeric_dtype_are_converted_to_the_common_form(array, largest):
     images, _ = as_images(array, "these")
     assert images.dtype == np.float32
     assert images.ndim == 4
@@ -26,7 +26,7 @@ def test_images_of_any_numeric_kind_come_out_in_the_common_form(array, largest):
     assert images.max() == pytest.approx(largest)
 
 
-def test_rescaling_is_told():
+def test_rescaling_is_reported():
     assert "0 to 255" in as_images(np.full((1, 2, 2), 200.0), "these")[1]
     assert as_images(np.full((1, 2, 2), 0.7), "these")[1] is None
 
@@ -46,12 +46,12 @@ def test_rescaling_is_told():
         (np.full((1, 2, 2), "a"), "<U1"),
     ],
 )
-def test_arrays_that_are_no_images_are_refused(array, message):
+def test_array_that_is_not_of_images_is_refused(array, message):
     with pytest.raises(InputError, match=message):
         as_images(array, "these")
 
 
-def test_array_on_disk_is_let_go_of_and_read_again(tmp_path, rng):
+def test_memmap_is_read_again_after_its_pages_are_released(tmp_path, rng):
     array = rng.integers(0, 256, (50, 4, 4, 1), np.uint8)
     np.save(tmp_path / "a.npy", array)
     mapped = arrays.MemmapImages(np.load(tmp_path / "a.npy", mmap_mode="r"), 255)

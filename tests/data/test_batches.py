@@ -30,18 +30,18 @@ def test_batches_come_in_order_whole_and_with_the_right_pixels(wrap, batch_size,
     np.testing.assert_array_equal(np.concatenate([p for _, p in parts]), images[order])
 
 
-def test_error_while_reading_comes_out_as_it_was():
+def test_error_while_reading_is_raised_unchanged():
     images = Lazy(np.zeros((20, 2, 2, 1), np.float32))
     with pytest.raises(InputError, match="^the image 13 has gone$"):
         list(iterate_batches(images, np.arange(20), 5))
 
 
 def test_several_batches_are_read_at_once():
-    together = threading.Barrier(2)
+    barrier = threading.Barrier(2)
 
     class Slow(Lazy):
         def __getitem__(self, indices):
-            together.wait(timeout=10)  # for another reader
+            barrier.wait(timeout=10)  # for another reader
             return super().__getitem__(indices)
 
     assert (
@@ -49,7 +49,7 @@ def test_several_batches_are_read_at_once():
     )
 
 
-def test_images_are_read_into_memory_once_each(rng):
+def test_load_into_memory_reads_each_image_once(rng):
     images, read = rng.random((150, 2, 3, 1), np.float32), []
 
     class Counted(Lazy):

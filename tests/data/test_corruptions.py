@@ -14,16 +14,16 @@ def images(request, rng):
 
 
 @pytest.mark.parametrize("name", corruptions.CORRUPTIONS)
-def test_spoilt_images_keep_shape_type_and_range_and_the_originals_stay(name, images):
+def test_corrupted_images_keep_shape_dtype_and_range_and_the_inputs_are_unchanged(name, images):
     before = images.copy()
-    spoilt = corruptions.corrupt(images, (name, AMOUNTS[name]), seed=1)
-    assert spoilt.shape == images.shape
-    assert spoilt.dtype == np.float32
-    assert spoilt.min() >= 0
-    assert spoilt.max() <= 1
+    corrupted = corruptions.corrupt(images, (name, AMOUNTS[name]), seed=1)
+    assert corrupted.shape == images.shape
+    assert corrupted.dtype == np.float32
+    assert corrupted.min() >= 0
+    assert corrupted.max() <= 1
     np.testing.assert_array_equal(images, before)
     if images.shape[1] > 1:
-        assert not np.allclose(spoilt, images)
+        assert not np.allclose(corrupted, images)
 
 
 @pytest.mark.parametrize("name", corruptions.CORRUPTIONS)
@@ -36,13 +36,13 @@ def test_corruptions_work_in_tf_data(name, rng):
             lambda b: corruptions.corrupt(b, spec, 7), [batch], tf.float32
         )
     )
-    (spoilt,) = stream.as_numpy_iterator()
-    np.testing.assert_array_equal(spoilt, corruptions.corrupt(images, spec, 7))
+    (corrupted,) = stream.as_numpy_iterator()
+    np.testing.assert_array_equal(corrupted, corruptions.corrupt(images, spec, 7))
 
 
 def test_noise_depends_on_the_seed_alone_and_has_its_strength(rng):
-    grey = np.full((1, 300, 300, 1), 0.5, np.float32)
-    one, same, other = (corruptions.corrupt(grey, ("noise", 0.1), seed) for seed in (1, 1, 2))
+    gray = np.full((1, 300, 300, 1), 0.5, np.float32)
+    one, same, other = (corruptions.corrupt(gray, ("noise", 0.1), seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     assert one.std() == pytest.approx(0.1, rel=0.02)
@@ -52,13 +52,13 @@ def test_noise_depends_on_the_seed_alone_and_has_its_strength(rng):
 def test_blur_spreads_a_point_into_a_gaussian():
     image = np.zeros((1, 41, 41, 1), np.float32)
     image[0, 20, 20] = 1
-    spoilt = corruptions.blur(image, 3)[0, :, :, 0]
-    assert spoilt.sum() == pytest.approx(1, abs=1e-4)
+    corrupted = corruptions.blur(image, 3)[0, :, :, 0]
+    assert corrupted.sum() == pytest.approx(1, abs=1e-4)
     offsets = np.arange(41) - 20
-    assert (spoilt.sum(axis=0) * offsets**2).sum() == pytest.approx(9, rel=0.02)
+    assert (corrupted.sum(axis=0) * offsets**2).sum() == pytest.approx(9, rel=0.02)
 
 
-def test_four_quarter_turns_are_none_and_one_is_numpys(rng):
+def test_four_quarter_turns_are_the_identity_and_one_is_rot90(rng):
     square = rng.random((2, 7, 7, 3), np.float32)
     turned = corruptions.rotate(square, 90)
     np.testing.assert_allclose(turned, np.rot90(square, axes=(1, 2)), atol=1e-6)
@@ -67,23 +67,23 @@ def test_four_quarter_turns_are_none_and_one_is_numpys(rng):
     np.testing.assert_allclose(turned, square, atol=1e-6)
 
 
-def test_what_turns_in_from_beyond_the_edge_has_its_colour():
+def test_rotation_fills_corners_with_the_color_of_the_edge():
     white = np.ones((1, 9, 9, 1), np.float32)
     np.testing.assert_allclose(corruptions.rotate(white, 45), white, atol=1e-6)
 
 
-def test_planted_images_alone_are_spoilt_and_alike_in_any_batch(rng):
+def test_only_synthetic_anomalies_are_corrupted_and_alike_in_every_batch(rng):
     images = rng.random((10, 8, 8, 1), np.float32)
-    planted = np.isin(np.arange(10), [2, 5])
-    spoilt = corruptions.CorruptedImages(images, planted, ("noise", 0.3), seed=4)
-    together = spoilt[np.arange(10)]
-    assert spoilt.shape == images.shape
-    assert len(spoilt) == 10
-    np.testing.assert_array_equal(together[~planted], images[~planted])
-    assert (np.abs(together - images).mean(axis=(1, 2, 3)) > 0.05).tolist() == planted.tolist()
-    np.testing.assert_array_equal(spoilt[np.array([5, 0])], together[[5, 0]])
-    assert not np.allclose(together[2] - images[2], together[5] - images[5])
+    synthetic = np.isin(np.arange(10), [2, 5])
+    corrupted = corruptions.CorruptedImages(images, synthetic, ("noise", 0.3), seed=4)
+    batch = corrupted[np.arange(10)]
+    assert corrupted.shape == images.shape
+    assert len(corrupted) == 10
+    np.testing.assert_array_equal(batch[~synthetic], images[~synthetic])
+    assert (np.abs(batch - images).mean(axis=(1, 2, 3)) > 0.05).tolist() == synthetic.tolist()
+    np.testing.assert_array_equal(corrupted[np.array([5, 0])], batch[[5, 0]])
+    assert not np.allclose(batch[2] - images[2], batch[5] - images[5])
 
 
-def test_command_line_knows_every_corruption_and_no_other():
+def test_command_line_has_the_same_corruptions():
     assert set(argument_types.CORRUPTIONS) == set(corruptions.CORRUPTIONS)

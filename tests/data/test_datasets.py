@@ -21,7 +21,7 @@ def pick(**settings):
     return build_unsupervised_dataset(np.arange(len(LABELS)), LABELS, **settings)
 
 
-def test_contaminated_set_has_all_normal_images_and_the_share_of_anomalies():
+def test_contaminated_set_has_all_normal_images_and_the_fraction_of_anomalies():
     picked = pick(contam=0.05)
     assert np.bincount(LABELS[picked]).tolist() == [0, 100, 0, 5]
     assert len(set(picked.tolist())) == 105
@@ -37,12 +37,12 @@ def test_contaminated_set_depends_on_the_seed_alone():
     assert one != other
 
 
-def test_contamination_is_rounded_down_but_not_below_what_was_meant():
+def test_number_of_anomalies_is_rounded_down_but_for_floating_point_error():
     assert (LABELS[pick(contam=0.29)] == 3).sum() == 29  # 100 * 0.29 is 28.999999999999996
     assert (LABELS[pick(contam=0.059)] == 3).sum() == 5
 
 
-def test_several_labels_and_others_are_taken_together():
+def test_several_labels_and_others_are_combined():
     picked = pick(validLabel=[0, 1], anomalyLabel=[3, 7], contam=0.5)
     assert np.isin(LABELS[picked], [0, 1]).sum() == 150
     assert np.isin(LABELS[picked], [3, 7]).sum() == 75
@@ -66,12 +66,12 @@ def test_without_contamination_the_anomalies_label_does_not_matter():
         ({"contam": float("nan")}, "received nan"),
     ],
 )
-def test_contaminating_in_an_impossible_way_says_why(settings, message):
+def test_impossible_contamination_is_refused_with_the_reason(settings, message):
     with pytest.raises(InputError, match=message):
         pick(**settings)
 
 
-def test_contaminated_source_keeps_images_names_and_labels_together():
+def test_contaminated_source_keeps_images_names_and_labels_in_step():
     source = datasets.load("digits")
     dataset = datasets.contaminate(source, contam=0.05, seed=1)
     assert dataset.labels.sum() == 9
@@ -88,7 +88,7 @@ def test_default_contamination_is_the_tutorials_and_more_for_the_few_digits():
     assert datasets.contaminate(other).labels.sum() == int(0.01 * (digits.classes == 1).sum())
 
 
-def test_images_judged_without_known_classes_have_unknown_labels():
+def test_labels_are_unknown_without_normal_classes():
     assert set(datasets.label_by_class(datasets.load("digits"), None).labels.tolist()) == {-1}
 
 
@@ -113,7 +113,7 @@ def npz(tmp_path, rng):
     return str(tmp_path / "small.npz"), arrays
 
 
-def test_npz_gives_the_split_that_was_asked_for(npz):
+def test_npz_is_loaded_by_split(npz):
     path, arrays = npz
     test = datasets.load(path, "test")
     np.testing.assert_allclose(test.images[..., 0], arrays["x_test"] / 255, atol=1e-7)
@@ -194,7 +194,7 @@ def photos(tmp_path, monkeypatch):
     return "photos"
 
 
-def test_folder_of_ones_own_is_unlabelled_and_in_order(photos):
+def test_folder_without_layout_is_unlabeled_and_sorted(photos):
     source = datasets.load(photos)
     assert source.name == "photos"
     assert source.names == ["photos/a/z.png", "photos/a/é.bmp", "photos/b.png"]
@@ -206,11 +206,11 @@ def test_folder_of_ones_own_is_unlabelled_and_in_order(photos):
     np.testing.assert_allclose(source.images[:].mean((1, 2, 3)), [0.4, 0.6, 0.2], atol=1e-6)
 
 
-def test_folder_is_read_in_the_size_and_the_channels_asked_for(photos):
+def test_folder_is_read_in_size_and_grayscale(photos):
     assert datasets.load(photos, size=(8, 10), grayscale=True).images[:].shape == (3, 8, 10, 1)
 
 
-def test_folder_with_classes_unknown_is_taken_as_it_is(photos):
+def test_folder_without_classes_is_taken_as_it_is(photos):
     source = datasets.load(photos)
     for dataset in (
         datasets.contaminate(source, valid_label=5, anomaly_label=5),
@@ -228,10 +228,10 @@ def test_contamination_of_a_folder_is_refused_and_not_ignored(photos):
         datasets.contaminate(datasets.load(photos), contam=0.1)
 
 
-def test_folder_tells_how_far_its_check_has_got(photos):
-    told = []
-    datasets.load(photos, on_progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 4), (4, 4)]
+def test_folder_reports_the_progress_of_its_check(photos):
+    reported = []
+    datasets.load(photos, on_progress=lambda done, total: reported.append((done, total)))
+    assert reported == [(0, 4), (4, 4)]
 
 
 def test_sources_are_known_by_name_or_as_folders(photos):
@@ -253,7 +253,7 @@ def test_size_and_grayscale_are_refused_where_they_would_do_nothing(npz):
 
 @pytest.fixture
 def screws(tmp_path):
-    """A made-up category in the layout of MVTec AD; the brightness tells the images apart."""
+    """A made-up category in the layout of MVTec AD; each image has another brightness."""
     folder = tmp_path / "screws"
     for name, value in {
         "train/good/000.png": 10,
@@ -270,7 +270,7 @@ def screws(tmp_path):
     return folder
 
 
-def test_mvtec_is_labelled_by_folder_and_split(screws):
+def test_mvtec_is_labeled_by_folder_and_split(screws):
     train = datasets.load(str(screws))
     assert [str(screws / "train" / "good" / f"00{i}.png") for i in (0, 1)] == train.names
     assert (train.labels.tolist(), train.masks, train.classes) == ([0, 0], None, None)
@@ -337,7 +337,7 @@ def test_mvtec_of_defects_in_nested_folders_is_paired_too(screws):
     assert screws / "ground_truth" / "bent" / "left" / "7_mask.png" in masks
 
 
-def test_half_of_the_mvtec_layout_is_a_folder_of_ones_own(screws):
+def test_half_of_the_mvtec_layout_is_an_unlabeled_folder(screws):
     shutil.rmtree(screws / "test")
     assert set(datasets.load(screws).labels.tolist()) == {-1}
 
@@ -372,7 +372,7 @@ def test_files_of_a_manifest_that_are_missing_or_broken_are_named(photos):
     ],
     ids=lambda array: f"{array.dtype}-{array.ndim}d",
 )
-def test_npy_gives_batch_by_batch_what_the_array_is_in_the_common_form(tmp_path, array):
+def test_npy_is_indexed_as_its_array_in_the_common_form(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     source = sources.load_npy(tmp_path / "a.npy")
     expected, _ = as_images(array, "these")
@@ -400,7 +400,9 @@ def test_npy_gives_batch_by_batch_what_the_array_is_in_the_common_form(tmp_path,
         (np.concatenate([np.full((1, 2, 2), -1), np.zeros((8, 2, 2))]), "found -1 to 0"),
     ],
 )
-def test_npy_of_no_images_is_refused_wherever_the_fault_lies(tmp_path, monkeypatch, array, message):
+def test_npy_that_is_not_of_images_is_refused_in_whatever_chunk(
+    tmp_path, monkeypatch, array, message
+):
     monkeypatch.setattr(arrays, "CHUNK_BYTES", 64)
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(InputError, match=message):
@@ -441,7 +443,7 @@ def test_proxy_is_left_to_keras(monkeypatch):
     assert sources.is_reachable(("nowhere.invalid", 443), 0.2)
 
 
-def test_auto_without_an_answer_is_the_digits_and_mnist_says_how_to_get_it(monkeypatch, tmp_path):
+def test_auto_is_the_digits_and_mnist_a_hint_when_the_server_does_not_answer(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(sources, "DOWNLOAD_TIMEOUT", 0.2)
     # A server that accepts connections and never answers.
@@ -466,7 +468,7 @@ def test_damaged_mnist_in_the_cache_does_not_stop_auto(monkeypatch, tmp_path):
     assert datasets.load("auto").name == "digits"
 
 
-def test_mnist_of_kerass_cache_is_taken_as_it_is(monkeypatch, tmp_path):
+def test_mnist_is_loaded_from_the_cache_of_keras(monkeypatch, tmp_path):
     import keras
 
     train = np.full((3, 28, 28), 255, np.uint8), np.array([1, 2, 3])

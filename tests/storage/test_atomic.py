@@ -89,7 +89,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path):
+def test_leftovers_of_a_killed_process_are_removed_by_the_next_write(tmp_path):
     (tmp_path / "result").write_text(OLD)
     kill_meanwhile(
         tmp_path,
@@ -104,8 +104,8 @@ def test_leftovers_of_a_killed_process_are_taken_away_by_the_next_write(tmp_path
     assert files_in(tmp_path) == ["other", "result"]
 
 
-def test_files_whose_names_only_look_like_leftovers_are_left_alone(tmp_path):
-    theirs = [
+def test_files_with_names_similar_to_leftovers_are_kept(tmp_path):
+    others = [
         ".result.0123456789abcdef.tmp.txt",
         ".result.0123456789abcdef0.tmp",
         ".result.0123456789abcdeg.tmp",
@@ -113,13 +113,13 @@ def test_files_whose_names_only_look_like_leftovers_are_left_alone(tmp_path):
         ".result.of the user.tmp.txt",
         ".result.tmp",
     ]
-    for name in (*theirs, ".result.0123456789abcdef.tmp"):
+    for name in (*others, ".result.0123456789abcdef.tmp"):
         (tmp_path / name).touch()
     save(tmp_path / "result", b"new")
-    assert files_in(tmp_path) == [*theirs, "result"]
+    assert files_in(tmp_path) == [*others, "result"]
 
 
-def test_temporary_file_in_use_is_left_alone_by_another_write(tmp_path):
+def test_temporary_file_in_use_is_kept_by_another_write(tmp_path):
     with atomic.Transaction() as transaction:
         transaction.stage(tmp_path / "result").write_text("slow")
         save(tmp_path / "result", b"quick, " + ownership.MARK)
@@ -160,15 +160,15 @@ def test_file_removed_and_staged_in_one_transaction_is_the_new_one(tmp_path):
     assert (tmp_path / "one").read_text() == "new"
 
 
-def test_longest_name_there_can_be_is_written(tmp_path):
+def test_file_with_the_longest_possible_name_is_written(tmp_path):
     save(tmp_path / ("a" * 255), b"")
     assert files_in(tmp_path) == ["a" * 255]
 
 
-def test_written_files_are_as_readable_as_any_others(tmp_path):
-    save(tmp_path / "ours", b"")
-    (tmp_path / "theirs").touch()
-    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+def test_staged_file_has_the_mode_of_a_plain_one(tmp_path):
+    save(tmp_path / "staged", b"")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "staged").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_full_disk_is_reported_with_the_path_that_was_to_be_written(tmp_path):
@@ -206,7 +206,7 @@ def test_targets_that_can_not_be_written_are_refused(tmp_path):
         atomic.check_writable(tmp_path / "file" / "below")
 
 
-def test_target_that_is_read_is_refused_by_whatever_name(tmp_path):
+def test_target_that_is_an_input_by_any_name_is_refused(tmp_path):
     (tmp_path / "read").write_text(OLD)
     (tmp_path / "below").mkdir()
     (tmp_path / "soft").symlink_to("read")
@@ -226,9 +226,9 @@ def remove(path):
         transaction.remove(path)
 
 
-def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_made(tmp_path):
+def test_target_of_unknown_origin_is_refused_and_no_folder_is_made(tmp_path):
     for name in "abcde":
-        (tmp_path / name).write_text("mine")
+        (tmp_path / name).write_text("unmarked")
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "pipe")
@@ -242,7 +242,7 @@ def test_target_at_which_something_of_somebody_lies_is_refused_and_no_folder_is_
     with pytest.raises(InputError, match="found .*a, .*b, .*c and 2 more, which"):
         atomic.check_writable(*(tmp_path / name for name in "abcde"))
     assert files_in(tmp_path) == ["a", "b", "c", "d", "dangling", "e", "loop", "pipe"]
-    assert (tmp_path / "a").read_text() == "mine"
+    assert (tmp_path / "a").read_text() == "unmarked"
 
 
 @pytest.mark.parametrize("step", ["written", "removed"])
@@ -259,10 +259,10 @@ def test_file_that_appears_between_check_and_commit_stays_and_nothing_is_changed
                 transaction.stage(targets[2]).write_bytes(b"2")
             else:
                 transaction.remove(targets[2])
-            targets[2].write_text("mine")
+            targets[2].write_text("unmarked")
 
     with pytest.raises(InputError, match="earlier results .*two, which it has not written"):
         write()
     assert files_in(tmp_path) == ["gone", "two"]
     assert targets[0].read_text() == OLD
-    assert targets[2].read_text() == "mine"
+    assert targets[2].read_text() == "unmarked"

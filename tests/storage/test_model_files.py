@@ -27,12 +27,12 @@ def test_images_come_back_to_the_bit_and_any_python_reads_them(tmp_path, rng):
 def test_pickle_of_the_same_images_is_the_same_file(tmp_path, rng):
     images = rng.random((3, 4, 5, 1), np.float32)
     dataset_files.save_images(tmp_path / "one", images)
-    # The layout in memory is not to be seen in the file.
+    # The memory layout does not change the file.
     dataset_files.save_images(tmp_path / "two", np.asfortranarray(images))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_files_that_can_not_be_opened_are_told_in_one_line(tmp_path):
+def test_file_that_can_not_be_opened_is_reported(tmp_path):
     for load in (dataset_files.load_images, model_files.load_model):
         with pytest.raises(InputError, match="there is no file"):
             load(tmp_path / "none")
@@ -45,7 +45,7 @@ def test_files_that_can_not_be_opened_are_told_in_one_line(tmp_path):
         model_files.load_model(tmp_path / "empty")
 
 
-def test_fingerprint_tells_values_and_shapes_apart_and_nothing_else():
+def test_fingerprint_depends_on_values_and_shape_alone():
     images = np.arange(2400, dtype=np.float32).reshape(600, 2, 2, 1)
     altered = images.copy()
     altered[-1] += 1
@@ -101,7 +101,7 @@ def test_manifest_comes_back_whatever_the_names(tmp_path):
     assert (tmp_path / "images.csv").read_bytes().startswith(b"index,name,label\r\n0,plain,0\n")
 
 
-def test_without_a_manifest_nothing_is_known(tmp_path):
+def test_names_are_indices_and_labels_unknown_without_a_manifest(tmp_path):
     names, labels = dataset_files.load_manifest(tmp_path / "none.csv", 2)
     assert names == ["0", "1"]
     assert labels.tolist() == [-1, -1]
@@ -121,13 +121,13 @@ def test_without_a_manifest_nothing_is_known(tmp_path):
         'index,name,label\n0,a,0\n1,"b,0\n',
     ],
 )
-def test_manifest_that_does_not_fit_its_pickle_is_refused(tmp_path, text):
+def test_manifest_that_does_not_match_its_pickle_is_refused(tmp_path, text):
     (tmp_path / "images.csv").write_text(text)
     with pytest.raises(InputError, match="does not belong to the pickle"):
         dataset_files.load_manifest(tmp_path / "images.csv", 2)
 
 
-def test_json_has_no_nan(tmp_path):
+def test_nan_is_refused_in_json(tmp_path):
     with pytest.raises(ValueError, match="Out of range"):
         files.save_json(tmp_path / "a.json", {"auroc": float("nan")})
     files.save_json(tmp_path / "a.json", {"auroc": None})
@@ -136,7 +136,7 @@ def test_json_has_no_nan(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\xff", "[" * 100_000])
-def test_json_that_is_no_object_is_refused(tmp_path, text):
+def test_json_that_is_not_an_object_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text, "latin1")
     with pytest.raises(InputError, match="not a JSON object"):
         files.load_json(tmp_path / "a.json")
@@ -176,7 +176,7 @@ def test_model_that_can_not_be_saved_leaves_the_old_one(tmp_path, autoencoder):
     assert (tmp_path / "a.model").read_text().startswith("old")
 
 
-def test_model_cut_short_or_altered_is_refused(tmp_path, autoencoder):
+def test_truncated_or_altered_model_is_refused(tmp_path, autoencoder):
     save_model(tmp_path / "whole", autoencoder)
     data = (tmp_path / "whole").read_bytes()
     # Whole but for its last bytes, which are the mark of the suite, it would still be a model.
@@ -208,7 +208,7 @@ def test_model_with_code_in_it_is_refused_and_not_run(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_model_that_is_no_autoencoder_is_refused_with_its_shapes(tmp_path):
+def test_model_that_is_not_an_autoencoder_is_refused_with_its_shapes(tmp_path):
     image = keras.Input((4, 4, 1))
     classifier = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
     save_model(tmp_path / "a.model", classifier)
@@ -216,7 +216,7 @@ def test_model_that_is_no_autoencoder_is_refused_with_its_shapes(tmp_path):
         model_files.load_model(tmp_path / "a.model")
 
 
-def test_picture_keeps_its_colours(tmp_path):
+def test_picture_keeps_its_colors(tmp_path):
     picture = np.zeros((4, 6, 3), np.uint8)
     picture[..., 0] = 255  # red
     drawing.save_picture(tmp_path / "red.anything", picture)
@@ -224,7 +224,7 @@ def test_picture_keeps_its_colours(tmp_path):
     assert (tmp_path / "red.anything").read_bytes().startswith(b"\x89PNG")
 
 
-def test_paths_beside_others_take_their_stem(tmp_path):
+def test_files_beside_a_dataset_or_model_have_its_stem(tmp_path):
     assert dataset_files.manifest_path("output/images.pickle").as_posix() == "output/images.csv"
     assert (
         model_files.settings_path("output/autoencoder.model").as_posix()
@@ -232,5 +232,5 @@ def test_paths_beside_others_take_their_stem(tmp_path):
     )
 
 
-def test_versions_can_be_written_down():
+def test_versions_are_json():
     assert json.loads(json.dumps(model_files.versions()))["keras"] == keras.__version__

@@ -29,8 +29,8 @@ from tests.running import WRITTEN, detection_flags, error_line, training_flags
 
 CHECKPOINT = ".autoencoder.model.resume"
 TRAINED = [CHECKPOINT, *(name for name in WRITTEN if name not in results.FILES)]
-STRANGERS = "earlier results of this suite, found"
-MINE = b"of a person, and of nobody else"
+REFUSAL = "earlier results of this suite, found"
+UNMARKED = b"a file of unknown origin"
 
 
 def contents(folder):
@@ -68,14 +68,14 @@ def test_large_file_is_recognized_by_its_head_or_its_tail_alone(tmp_path):
     assert not with_mark_at(2 * ownership.SEARCHED_BYTES)
 
 
-def of_a_person(path):
+def write_unmarked(path):
     """Write a file as others' programs do, of the kind that its suffix says."""
     kind, array = path.suffix, np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     if kind == ".npz":
         np.savez(path, x_train=array)
     elif kind == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("a.txt", MINE)
+            archive.writestr("a.txt", UNMARKED)
             archive.comment = b"my holidays"
     elif kind == ".keras":
         image = keras.Input((2, 2, 3))
@@ -89,16 +89,16 @@ def of_a_person(path):
     elif kind == ".html":
         path.write_text('<!doctype html>\n<meta name="generator" content="Hugo">\n')
     else:
-        path.write_bytes(MINE)
+        path.write_bytes(UNMARKED)
 
 
 @pytest.mark.parametrize(
     "suffix", [".npz", ".zip", ".keras", ".json", ".png", ".pickle", ".html", ".txt"]
 )
-def test_file_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, suffix):
-    of_a_person(tmp_path / f"mine{suffix}")
-    assert not ownership.is_own_file(tmp_path / f"mine{suffix}")
-    assert not ownership.is_own_picture(tmp_path / f"mine{suffix}")
+def test_unmarked_file_is_not_recognized(tmp_path, suffix):
+    write_unmarked(tmp_path / f"unmarked{suffix}")
+    assert not ownership.is_own_file(tmp_path / f"unmarked{suffix}")
+    assert not ownership.is_own_picture(tmp_path / f"unmarked{suffix}")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_file_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, suffix):
         b'"' * 1000 + b"index\r0",
     ],
 )
-def test_table_of_a_person_is_not_taken_for_one_of_the_suite(tmp_path, table):
+def test_unmarked_table_is_not_recognized(tmp_path, table):
     (tmp_path / "a.csv").write_bytes(table)
     assert not ownership.is_own_file(tmp_path / "a.csv")
 
@@ -146,7 +146,7 @@ def test_list_as_json_is_recognized_and_read(tmp_path):
     assert json.loads((tmp_path / "b.json").read_bytes()) == json.loads(text)
 
 
-def test_what_is_no_regular_file_is_not_the_suites(trained, tmp_path):
+def test_path_that_is_not_a_regular_file_is_not_recognized(trained, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
@@ -157,7 +157,7 @@ def test_what_is_no_regular_file_is_not_the_suites(trained, tmp_path):
     assert ownership.is_own_file(tmp_path / "link")
 
 
-def test_marked_archives_are_whole_for_others(trained, tmp_path):
+def test_marked_archives_are_valid_for_keras_and_zipfile(trained, tmp_path):
     shutil.copy(trained / "autoencoder.model", tmp_path / "a.keras")
     images = dataset_files.load_images(trained / "images.pickle")[:3]
     expected = model_files.load_model(trained / "autoencoder.model")(images)
@@ -201,39 +201,39 @@ def test_same_results_are_the_same_bytes(tmp_path):
 
 
 def too_late(*args, **kwargs):
-    """Stands for work that must not even begin."""
-    raise AssertionError("it was not said before the work began")
+    """Replaces work that must not begin."""
+    raise AssertionError("expected the error before the work began")
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_training_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkeypatch, name):
+def test_training_does_not_write_over_an_unmarked_file(tmp_path, capfd, monkeypatch, name):
     monkeypatch.setattr(datasets, "load", too_late)
-    (tmp_path / name).write_bytes(MINE)
+    (tmp_path / name).write_bytes(UNMARKED)
     flags = training_flags(tmp_path, "--logdir", str(tmp_path / "new" / "log"))
-    told = error_line(train.main, flags, capfd)
-    assert f"{STRANGERS} {tmp_path / name}, which it has not written" in told
-    assert contents(tmp_path) == {tmp_path / name: MINE}
+    error = error_line(train.main, flags, capfd)
+    assert f"{REFUSAL} {tmp_path / name}, which it has not written" in error
+    assert contents(tmp_path) == {tmp_path / name: UNMARKED}
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", results.FILES)
-def test_detection_does_not_write_over_a_file_of_a_person(
+def test_detection_does_not_write_over_an_unmarked_file(
     trained, tmp_path, capfd, monkeypatch, name
 ):
     monkeypatch.setattr(trained_model.TrainedModel, "load", too_late)
-    (tmp_path / name).write_bytes(MINE)
-    told = error_line(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
-    assert f"{STRANGERS} {tmp_path / name}, which it has not written" in told
-    assert contents(tmp_path) == {tmp_path / name: MINE}
+    (tmp_path / name).write_bytes(UNMARKED)
+    error = error_line(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
+    assert f"{REFUSAL} {tmp_path / name}, which it has not written" in error
+    assert contents(tmp_path) == {tmp_path / name: UNMARKED}
 
 
-def test_several_files_of_a_person_are_told_in_one_line(trained, tmp_path, capfd):
+def test_several_unmarked_files_are_reported_in_one_line(trained, tmp_path, capfd):
     for name in results.FILES:
-        (tmp_path / name).write_bytes(MINE)
-    told = error_line(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
+        (tmp_path / name).write_bytes(UNMARKED)
+    error = error_line(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
     listed = ", ".join(str(tmp_path / name) for name in results.FILES[:3])
-    assert f"found {listed} and 3 more, which it has not written" in told
-    assert "move them away" in told
+    assert f"found {listed} and 3 more, which it has not written" in error
+    assert "move them away" in error
 
 
 @pytest.mark.parametrize(
@@ -244,32 +244,30 @@ def test_several_files_of_a_person_are_told_in_one_line(trained, tmp_path, capfd
         *(("detection", name) for name in detection.FILES),
     ],
 )
-def test_benchmark_does_not_write_over_a_file_of_a_person(
-    tmp_path, capfd, monkeypatch, table, name
-):
+def test_benchmark_does_not_write_over_an_unmarked_file(tmp_path, capfd, monkeypatch, table, name):
     monkeypatch.setattr(benchmark.TABLES[table], "table", too_late)
-    (tmp_path / name).write_bytes(MINE)
+    (tmp_path / name).write_bytes(UNMARKED)
     flags = [table, "--source", "digits", "--output", str(tmp_path)]
-    assert f"{STRANGERS} {tmp_path / name}" in error_line(benchmark.main, flags, capfd)
-    assert contents(tmp_path) == {tmp_path / name: MINE}
+    assert f"{REFUSAL} {tmp_path / name}" in error_line(benchmark.main, flags, capfd)
+    assert contents(tmp_path) == {tmp_path / name: UNMARKED}
 
 
-def test_torture_does_not_write_over_a_file_of_a_person(tmp_path, capfd, monkeypatch):
+def test_torture_does_not_write_over_an_unmarked_file(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(torture, "prepare", too_late)
-    (tmp_path / "torture.csv").write_bytes(MINE)
-    told = error_line(torture.main, ["--output", str(tmp_path)], capfd)
-    assert f"{STRANGERS} {tmp_path / 'torture.csv'}" in told
-    assert contents(tmp_path) == {tmp_path / "torture.csv": MINE}
+    (tmp_path / "torture.csv").write_bytes(UNMARKED)
+    error = error_line(torture.main, ["--output", str(tmp_path)], capfd)
+    assert f"{REFUSAL} {tmp_path / 'torture.csv'}" in error
+    assert contents(tmp_path) == {tmp_path / "torture.csv": UNMARKED}
 
 
 def test_files_that_torture_keeps_take_free_names(tmp_path):
-    (tmp_path / "0-arrays.npy").write_bytes(MINE)
+    (tmp_path / "0-arrays.npy").write_bytes(UNMARKED)
     (tmp_path / "harm.npy").write_bytes(b"harm")
     trials.keep_copy(tmp_path / "harm.npy", tmp_path, "arrays")
     trials.keep_copy(tmp_path / "harm.npy", tmp_path, "arrays")
     found = {path.name: data for path, data in contents(tmp_path).items()}
     del found["harm.npy"]
-    assert found == {"0-arrays.npy": MINE, "1-arrays.npy": b"harm", "2-arrays.npy": b"harm"}
+    assert found == {"0-arrays.npy": UNMARKED, "1-arrays.npy": b"harm", "2-arrays.npy": b"harm"}
 
 
 def test_reference_of_a_model_does_not_replace_the_source(tmp_path, capfd):
@@ -277,8 +275,8 @@ def test_reference_of_a_model_does_not_replace_the_source(tmp_path, capfd):
     before = contents(tmp_path)
     flags = [*training_flags(tmp_path), "-m", str(tmp_path / "mnist.model")]
     flags += ["--source", str(tmp_path / "mnist.npz")]
-    told = error_line(train.main, flags, capfd)
-    assert f"over nothing that is read, found {tmp_path / 'mnist.npz'} among" in told
+    error = error_line(train.main, flags, capfd)
+    assert f"over nothing that is read, found {tmp_path / 'mnist.npz'} among" in error
     assert contents(tmp_path) == before
 
 
@@ -301,12 +299,12 @@ def test_detection_does_not_write_over_what_it_reads(
         shutil.copy(trained / name, tmp_path / copy)
     before = contents(tmp_path)
     flags = ["-d", str(tmp_path / dataset), "-m", str(tmp_path / model), "--output", str(tmp_path)]
-    told = error_line(find_anomalies.main, flags, capfd)
-    assert f"over nothing that is read, found {tmp_path / read} among" in told
+    error = error_line(find_anomalies.main, flags, capfd)
+    assert f"over nothing that is read, found {tmp_path / read} among" in error
     assert contents(tmp_path) == before
 
 
-def test_name_that_only_looks_like_an_input_is_none(trained, tmp_path):
+def test_array_has_no_manifest_among_the_inputs(trained, tmp_path):
     """An array has no manifest: the table may have the name that it would have."""
     images = dataset_files.load_images(trained / "images.pickle")
     np.save(tmp_path / "anomalies.npy", images[:9])
@@ -314,13 +312,13 @@ def test_name_that_only_looks_like_an_input_is_none(trained, tmp_path):
     assert find_anomalies.main([*files, "--output", str(tmp_path), "--quiet"]) == 0
 
 
-def test_link_to_a_file_of_a_person_is_not_replaced(tmp_path, capfd):
-    (tmp_path / "mine").mkdir()
-    of_a_person(tmp_path / "mine" / "a.pickle")
-    (tmp_path / "images.pickle").symlink_to(tmp_path / "mine" / "a.pickle")
+def test_link_to_an_unmarked_file_is_not_replaced(tmp_path, capfd):
+    (tmp_path / "unmarked").mkdir()
+    write_unmarked(tmp_path / "unmarked" / "a.pickle")
+    (tmp_path / "images.pickle").symlink_to(tmp_path / "unmarked" / "a.pickle")
     before = contents(tmp_path)
-    told = error_line(train.main, training_flags(tmp_path), capfd)
-    assert f"{STRANGERS} {tmp_path / 'images.pickle'}" in told
+    error = error_line(train.main, training_flags(tmp_path), capfd)
+    assert f"{REFUSAL} {tmp_path / 'images.pickle'}" in error
     assert contents(tmp_path) == before
 
 
@@ -346,16 +344,16 @@ def test_file_that_appears_during_a_detection_stays_and_so_do_earlier_results(
     before, page = contents(tmp_path), results.html_report
 
     def meanwhile(*args, **kwargs):
-        (tmp_path / "anomalies.csv").write_bytes(MINE)
+        (tmp_path / "anomalies.csv").write_bytes(UNMARKED)
         return page(*args, **kwargs)
 
     monkeypatch.setattr(results, "html_report", meanwhile)
-    told = error_line(find_anomalies.main, detection_flags(trained, tmp_path, "--quiet"), capfd)
-    assert f"{STRANGERS} {tmp_path / 'anomalies.csv'}" in told
-    assert contents(tmp_path) == {**before, tmp_path / "anomalies.csv": MINE}
+    error = error_line(find_anomalies.main, detection_flags(trained, tmp_path, "--quiet"), capfd)
+    assert f"{REFUSAL} {tmp_path / 'anomalies.csv'}" in error
+    assert contents(tmp_path) == {**before, tmp_path / "anomalies.csv": UNMARKED}
 
 
-# Pictures of the suite among somebody's images.
+# Pictures of the suite among other images.
 
 
 @pytest.fixture
@@ -378,25 +376,25 @@ def test_own_pictures_are_not_listed_as_images(photos):
         image_files.list_images(photos / "below")
 
 
-def test_picture_that_a_person_has_saved_anew_is_an_image(photos):
+def test_own_picture_that_another_program_saved_is_an_image(photos):
     path = str(photos / "plot.png")
     cv2.imwrite(path, cv2.imread(path))
     assert photos / "plot.png" in image_files.list_images(photos)[0]
 
 
-def test_both_scripts_write_into_the_folder_that_they_read_and_tell_what_they_skip(photos, capfd):
+def test_both_scripts_write_into_the_folder_that_they_read_and_report_what_they_skip(photos, capfd):
     own = "pictures that this suite has written are not read as images, such as"
     flags = training_flags(photos, "--source", str(photos), "--batch-size", "2", "--grayscale")
     assert train.main(flags) == 0
-    told = capfd.readouterr().err
-    assert told == f"[WARNING] 2 {own} {photos / 'below' / 'HOLIDAY.PNG'}\n"
+    error = capfd.readouterr().err
+    assert error == f"[WARNING] 2 {own} {photos / 'below' / 'HOLIDAY.PNG'}\n"
     assert json.loads((photos / "autoencoder.json").read_text())["n_images"] == 3
 
     flags = ["-d", str(photos), "-m", str(photos / "autoencoder.model"), "--output", str(photos)]
     for n in (3, 5):
         assert find_anomalies.main(flags) == 0
-        told = capfd.readouterr().err
-        assert told == f"[WARNING] {n} {own} {photos / 'anomalies.png'}\n".replace(
+        error = capfd.readouterr().err
+        assert error == f"[WARNING] {n} {own} {photos / 'anomalies.png'}\n".replace(
             "anomalies.png", "anomalies.png" if n == 5 else "below/HOLIDAY.PNG"
         )
         assert json.loads((photos / "report.json").read_text())["n_images"] == 3

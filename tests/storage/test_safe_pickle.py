@@ -1,4 +1,4 @@
-"""Hostile pickles here would leave a file behind if anything in them were run."""
+"""Safe loading of pickles; the malicious ones would create a file if any code in them ran."""
 
 import copyreg
 import io
@@ -12,7 +12,7 @@ import pytest
 
 from pyimagesearch import InputError
 from pyimagesearch.storage.safe_pickle import ALLOWED, load_array
-from pyimagesearch.torture.malicious_files import MALICIOUS_PICKLES as HOSTILE
+from pyimagesearch.torture.malicious_files import MALICIOUS_PICKLES
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -43,7 +43,7 @@ def test_arrays_of_every_protocol_come_back(array, protocol):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_spelling_of_numpy_1_is_read_too(protocol):
+def test_pickle_of_numpy_1_is_read(protocol):
     data = pickle.dumps(np.arange(3), protocol)
     # The older name is two bytes shorter, and protocol 4 and up write down the lengths.
     for module in (b"numpy._core.multiarray", b"numpy._core.numeric"):
@@ -66,22 +66,22 @@ def test_pickle_of_python_2_is_read():
     np.testing.assert_array_equal(load(data), np.array([1, 2], np.uint8))
 
 
-@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_pickle_is_refused_and_not_run(hostile, tmp_path):
+@pytest.mark.parametrize("malicious", MALICIOUS_PICKLES.values(), ids=MALICIOUS_PICKLES)
+def test_malicious_pickle_is_refused_and_not_run(malicious, tmp_path):
     mark = tmp_path / "executed"
     copyreg.add_extension("os", "system", 0x7B)
     try:
         with pytest.raises(InputError, match=r"^some\.pickle ") as refusal:
-            load(hostile(f"touch {mark}"))
+            load(malicious(f"touch {mark}"))
     finally:
         copyreg.remove_extension("os", "system", 0x7B)
     assert not mark.exists()
     assert "\n" not in str(refusal.value)
 
 
-def test_payloads_of_these_tests_would_do_harm_if_they_were_run(tmp_path):
+def test_malicious_pickle_runs_code_in_pickle_loads(tmp_path):
     mark = tmp_path / "executed"
-    pickle.loads(HOSTILE["os.system"](f"touch {mark}"))  # noqa: S301
+    pickle.loads(MALICIOUS_PICKLES["os.system"](f"touch {mark}"))  # noqa: S301
     assert mark.exists()
 
 
@@ -93,31 +93,33 @@ def test_payloads_of_these_tests_would_do_harm_if_they_were_run(tmp_path):
         ("builtins.eval", "builtins.eval"),
     ],
 )
-def test_refusal_names_what_was_asked_for(name, module_and_function):
+def test_refusal_names_the_function_in_the_pickle(name, module_and_function):
     with pytest.raises(InputError, match=module_and_function.replace(".", r"\.")):
-        load(HOSTILE[name]("true"))
+        load(MALICIOUS_PICKLES[name]("true"))
 
 
-def test_refused_pickle_leaves_the_reader_as_it_was():
-    for hostile in HOSTILE.values():
+def test_array_is_read_after_refused_pickles():
+    for malicious in MALICIOUS_PICKLES.values():
         with pytest.raises(InputError):
-            load(hostile("true"))
+            load(malicious("true"))
     np.testing.assert_array_equal(load(pickle.dumps(np.arange(3))), np.arange(3))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_pickle_cut_short_anywhere_is_refused(protocol):
+def test_pickle_truncated_anywhere_is_refused(protocol):
     data = pickle.dumps(np.arange(6, dtype=np.float32).reshape(2, 3), protocol)
     for length in range(len(data) - 1):
         with pytest.raises(InputError):
             load(data[:length])
 
 
-CLAIMS = {name: make for name, make in HOSTILE.items() if "claim" in name or "copies" in name}
+CLAIMS = {
+    name: make for name, make in MALICIOUS_PICKLES.items() if "claim" in name or "copies" in name
+}
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
-def test_huge_claim_of_a_small_file_takes_no_memory(claim):
+def test_huge_size_declared_in_a_small_file_takes_no_memory(claim):
     import tracemalloc
 
     tracemalloc.start()
