@@ -1,4 +1,4 @@
-"""How do the networks compare, and how fast are they? Tables, printed and saved as CSV.
+"""Tables of detection quality and speed, printed and saved as CSV.
 
 python -m pyimagesearch.benchmark architectures --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark detection --source PATH/TO/mnist.npz
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from pyimagesearch.benchmark import architectures, detection, rotation, speed
 from pyimagesearch.cli.argument_types import Parser, add_output
-from pyimagesearch.cli.console import Narrator, configure_logging, exit_status, save_and_print
+from pyimagesearch.cli.console import configure_logging, exit_status, save_and_print
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 from pyimagesearch.storage import atomic
 
-# Name -> module with `HELP`, `add_arguments(parser)`, and `table(args, narrator)`, which returns a
-# list of tuples of text, the names of the columns first. `FILES`, if it has it, are the names of
-# what it writes beside its table.
+# Name -> module with `HELP`, `add_arguments(parser)`, and `table(args)`, which returns a list of
+# tuples of text, the names of the columns first. Some have `FILES`, the names of the files that
+# they write beside the table.
 TABLES = {
     "architectures": architectures,
     "detection": detection,
@@ -29,7 +29,8 @@ TABLES = {
 def parser():
     """The flags of `python -m pyimagesearch.benchmark`."""
     root = Parser(
-        prog="python -m pyimagesearch.benchmark", description="Compare the networks in a table."
+        prog="python -m pyimagesearch.benchmark",
+        description="Measure detection quality and speed, as a table.",
     )
     tables = root.add_subparsers(dest="table", required=True, metavar="TABLE")
     for name, module in TABLES.items():
@@ -41,21 +42,20 @@ def parser():
 
 @exit_status
 def main(argv=None):
-    """Make the table that the flags ask for, save it and print it."""
+    """Make the table that the flags name, save it and print it."""
     args = parser().parse_args(argv)
     configure_logging()
-    narrator = Narrator()
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
         import tensorflow as tf
 
-    # Every network has functions of its own to be compiled; TensorFlow would warn of so many.
+    # Every network has functions of its own to compile, which TensorFlow would warn of.
     tf.get_logger().setLevel("ERROR")
-    path = Path(args.output, f"{args.table}.csv")
-    beside = [path.with_name(name) for name in getattr(TABLES[args.table], "FILES", ())]
+    module, path = TABLES[args.table], Path(args.output, f"{args.table}.csv")
+    beside = [path.with_name(name) for name in getattr(module, "FILES", ())]
     atomic.check_writable(path, *beside, inputs=[args.source])
-    save_and_print(path, TABLES[args.table].table(args, narrator))
+    save_and_print(path, module.table(args))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,25 @@
-"""How well does each network tell noisy images from clean ones, by its error?
+"""Detection of noisy images among clean ones by the error of each network, as a table.
 
-All images are normal here, and those that are judged were never learnt from. The anomalies are
-made of them, so that the truth is known.
+All images are normal, and the networks are tested on images that they were not trained on. The
+anomalies are made from these by adding noise, so that the labels are known.
 """
 
-from pyimagesearch.benchmark.common import add_flags, load_train_and_test, recipe_from_args, train
+import logging
+
+from pyimagesearch.benchmark.common import (
+    add_training_flags,
+    load_train_and_test,
+    recipe_from_args,
+    train_network,
+)
 from pyimagesearch.cli import argument_types
 from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES
 
-HELP = "find images with noise, by each network"
+logger = logging.getLogger(__name__)
+
+HELP = "detect images with noise, by each network"
 STRENGTHS = (0.1, 0.2, 0.3, 0.5)
+COLUMNS = ("architecture", "noise", "normal", "noisy", "ratio", "auroc", "parameters", "seconds")
 
 
 def add_arguments(parser):
@@ -32,15 +42,14 @@ def add_arguments(parser):
         help="standard deviations of the noise on the [0, 1] scale (default: "
         f"{' '.join(map(str, STRENGTHS))})",
     )
-    add_flags(parser, RECIPES["robust"].epochs)
+    add_training_flags(parser, RECIPES["robust"].epochs)
 
 
-def table(args, narrator):
-    """Tell images with Gaussian noise from the same images without, by each network's error.
+def table(args):
+    """Train each network, and rank noisy and clean test images by its error.
 
     Args:
         args: The parsed flags.
-        narrator: A `console.Narrator`.
 
     Returns:
         A list of tuples of text, the names of the columns first. A row for each architecture and
@@ -53,35 +62,30 @@ def table(args, narrator):
     from pyimagesearch.data import corruptions
     from pyimagesearch.detection import metrics, scoring
 
-    learnt, judged = load_train_and_test(args.source, args.seed)
-    clean = judged.images
-    # 0 for the clean images, 1 for the noisy ones that follow them.
-    truth = np.repeat([0, 1], len(clean))
-    rows = [
-        ("architecture", "noise", "normal", "noisy", "ratio", "auroc", "parameters", "seconds"),
-    ]
+    train, test = load_train_and_test(args.source, args.seed)
+    labels = np.repeat([0, 1], len(test.images))  # the clean images, then the noisy ones
+    rows = [COLUMNS]
     for arch in args.archs:
-        fitted, _ = train(arch, learnt.images, recipe_from_args(args, arch), args, narrator)
-        autoencoder = fitted.autoencoder
-        narrator.say(f"{arch}: scoring {len(clean):,} images, clean and noisy...")
-        of_clean = scoring.score_images(autoencoder, clean)
+        result, _ = train_network(arch, train.images, recipe_from_args(args, arch), args)
+        logger.info("%s: scoring %s images, clean and noisy...", arch, f"{len(test.images):,}")
+        clean_scores = scoring.score_images(result.autoencoder, test.images)
         for strength in args.strengths:
-            noisy = corruptions.corrupt(clean, ("noise", strength), args.seed)
-            of_noisy = scoring.score_images(autoencoder, noisy)
-            scores = np.concatenate([of_clean, of_noisy])
+            noisy = corruptions.corrupt(test.images, ("noise", strength), args.seed)
+            noisy_scores = scoring.score_images(result.autoencoder, noisy)
+            scores = np.concatenate([clean_scores, noisy_scores])
             # Only the ranking counts: nothing is flagged.
-            verdict = metrics.evaluate(scores, np.zeros(len(scores), bool), truth)
-            normal, spoilt = of_clean.mean(dtype=float), of_noisy.mean(dtype=float)
+            evaluation = metrics.evaluate(scores, np.zeros(len(scores), bool), labels)
+            clean_mean, noisy_mean = clean_scores.mean(dtype=float), noisy_scores.mean(dtype=float)
             rows.append(
                 (
                     arch,
                     f"{strength:g}",
-                    f"{normal:.5f}",
-                    f"{spoilt:.5f}",
-                    f"{spoilt / normal:.2f}",
-                    f"{verdict['auroc']:.5f}",
-                    str(autoencoder.count_params()),
-                    f"{fitted.history.seconds:.1f}",
+                    f"{clean_mean:.5f}",
+                    f"{noisy_mean:.5f}",
+                    f"{noisy_mean / clean_mean:.2f}",
+                    f"{evaluation['auroc']:.5f}",
+                    str(result.autoencoder.count_params()),
+                    f"{result.history.seconds:.1f}",
                 )
             )
     return rows

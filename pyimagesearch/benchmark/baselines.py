@@ -1,9 +1,9 @@
-"""What would somebody use who trains no network? The usual methods, to be compared with.
+"""Baselines: the usual outlier detectors, which train no network.
 
-Each takes the images as they are and gives a score an image; a higher one is more anomalous. The
-settings are one for all data: those that are usual, or that did best for the method in trials.
-Those that leave suspects out are told the true share of anomalies, which nobody knows in earnest:
-the comparison errs in their favour.
+Each takes the images as they are and returns a score for each; a higher score is more anomalous.
+The settings are the same for all data: the usual ones, or those that did best for the method in
+trials. The trimmed methods are given the true share of anomalies, which is unknown in practice: the
+comparison errs in their favor.
 """
 
 import cv2
@@ -15,148 +15,148 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-# For every anomaly, the images that the trimmed methods leave out as suspects; and how often they
-# judge anew which these are.
-OUTLIER_SHARE = 2
+# The images that the trimmed methods leave out, for every anomaly that there is, and how often they
+# choose anew which these are.
+TRIMMED_PER_ANOMALY = 2
 ROUNDS = 4
 
 
-def flat(images):
-    """`(N, H, W, C)` to `(N, H W C)`."""
-    return images.reshape(len(images), -1)
+def flatten(images):
+    """`(N, H, W, C)` to `(N, H * W * C)`; `None` stays `None`."""
+    return None if images is None else images.reshape(len(images), -1)
 
 
-def trim_repeatedly(learnt, judged, contamination, score):
-    """Score again and again by what remains of the learnt images without their worst.
+def trim_repeatedly(train, test, contamination, score_fn):
+    """Score by a model of the train rows without their highest scores, refitted a few times.
 
     (The reweighting of the minimum covariance determinant: Rousseeuw and van Driessen, "A fast
     algorithm for the minimum covariance determinant estimator", Technometrics 1999.)
 
     Args:
-        learnt: float array `(N, F)`.
-        judged: float array `(M, F)`; `None`: the learnt ones themselves.
-        contamination: Share of anomalies among the learnt.
-        score: Function from the indices of those to learn from and from rows to be judged (`None`:
-            all the learnt ones) to scores.
+        train: float array `(N, F)`.
+        test: float array `(M, F)`; `None`: the train rows themselves.
+        contamination: Share of anomalies among the train rows, in [0, 1).
+        score_fn: Function `(kept, rows)` that fits a model to the train rows at the int array of
+            indices `kept`, and returns the scores of `rows`; `None`: of all train rows.
 
     Returns:
-        float array of scores of the judged.
+        float array `(M,)`, the scores of the test rows.
     """
-    kept = np.arange(len(learnt))
-    n_suspects = round(OUTLIER_SHARE * contamination * len(learnt))
-    for _ in range(ROUNDS if n_suspects else 0):
-        kept = np.argsort(score(kept, None), kind="stable")[: len(learnt) - n_suspects]
-    return score(kept, judged)
+    kept = np.arange(len(train))
+    n_trimmed = round(TRIMMED_PER_ANOMALY * contamination * len(train))
+    for _ in range(ROUNDS if n_trimmed else 0):
+        kept = np.argsort(score_fn(kept, None), kind="stable")[: len(train) - n_trimmed]
+    return score_fn(kept, test)
 
 
-def mean_distance(learnt, kept, judged, neighbours, metric="euclidean"):
-    """Mean distance to the nearest of the kept learnt rows, of which no row is its own.
+def mean_distance(train, kept, test, n_neighbors, metric="euclidean"):
+    """Mean distance to the nearest of the kept train rows; no row is a neighbor of itself.
 
     Args:
-        learnt: float array `(N, F)`.
-        kept: int array of the indices of rows that count as neighbours.
-        judged: float array `(M, F)`; `None`: the learnt rows.
-        neighbours: How many.
-        metric: As scikit-learn names it.
+        train: float array `(N, F)`.
+        kept: int array of the indices of the train rows that count as neighbors.
+        test: float array `(M, F)`; `None`: the train rows themselves.
+        n_neighbors: How many neighbors.
+        metric: A name of scikit-learn's.
+
+    Returns:
+        float array `(M,)`.
     """
-    index = NearestNeighbors(algorithm="brute", metric=metric).fit(learnt[kept])
-    neighbours = min(neighbours, len(kept) - 1)
-    if judged is not None:
-        return index.kneighbors(judged, neighbours)[0].mean(axis=1)
-    distances, found = index.kneighbors(learnt, neighbours + 1)
-    own = kept[found] == np.arange(len(learnt))[:, np.newaxis]
-    # Whoever isn't among their own neighbours has one too many: the farthest.
-    own[~own.any(axis=1), -1] = True
-    return distances[~own].reshape(len(learnt), neighbours).mean(axis=1)
+    index = NearestNeighbors(algorithm="brute", metric=metric).fit(train[kept])
+    n_neighbors = min(n_neighbors, len(kept) - 1)
+    if test is not None:
+        return index.kneighbors(test, n_neighbors)[0].mean(axis=1)
+    distances, found = index.kneighbors(train, n_neighbors + 1)  # two (N, n_neighbors + 1)
+    is_itself = kept[found] == np.arange(len(train))[:, np.newaxis]
+    # A row that isn't among its own neighbors has one neighbor too many: the farthest.
+    is_itself[~is_itself.any(axis=1), -1] = True
+    return distances[~is_itself].reshape(len(train), n_neighbors).mean(axis=1)
 
 
-def pca(learnt, judged, seed, contamination=None, components=16):
-    """Squared error of what some principal components make of an image."""
-    learnt = flat(learnt)
-    judged = learnt if judged is None else flat(judged)
-    components = min(components, *learnt.shape)
-    fitted = PCA(components, svd_solver="randomized", random_state=seed).fit(learnt)
-    restored = fitted.inverse_transform(fitted.transform(judged))
-    return np.mean(np.square(judged - restored), axis=1)
+def pca(train, test, seed, contamination=None, n_components=16):
+    """Squared error of the reconstruction by some principal components."""
+    train = flatten(train)
+    test = train if test is None else flatten(test)
+    n_components = min(n_components, *train.shape)
+    fitted = PCA(n_components, svd_solver="randomized", random_state=seed).fit(train)
+    restored = fitted.inverse_transform(fitted.transform(test))
+    return np.mean(np.square(test - restored), axis=1)
 
 
-def pca_4(learnt, judged, seed, contamination=None):
+def pca_4(train, test, seed, contamination=None):
     """The same with four components, which suit images that look much alike."""
-    return pca(learnt, judged, seed, components=4)
+    return pca(train, test, seed, n_components=4)
 
 
-def isolation_forest(learnt, judged, seed, contamination=None):
+def isolation_forest(train, test, seed, contamination=None):
     """Liu, Ting and Zhou, "Isolation forest", ICDM 2008."""
-    forest = IsolationForest(n_estimators=200, random_state=seed).fit(flat(learnt))
-    return -forest.score_samples(flat(learnt if judged is None else judged))
+    forest = IsolationForest(n_estimators=200, random_state=seed).fit(flatten(train))
+    return -forest.score_samples(flatten(train if test is None else test))
 
 
-def one_class_svm(learnt, judged, seed, contamination=None):
+def one_class_svm(train, test, seed, contamination=None):
     """Schölkopf et al., "Estimating the support of a high-dimensional distribution", 2001."""
     machine = make_pipeline(StandardScaler(with_std=False), OneClassSVM(nu=0.05, gamma="scale"))
-    machine.fit(flat(learnt))
-    return -machine.score_samples(flat(learnt if judged is None else judged))
+    machine.fit(flatten(train))
+    return -machine.score_samples(flatten(train if test is None else test))
 
 
-def nearest_neighbors(learnt, judged, seed, contamination=None):
+def nearest_neighbors(train, test, seed, contamination=None):
     """Mean distance to the 100 nearest: Ramaswamy, Rastogi and Shim, SIGMOD 2000, averaged."""
-    everything = np.arange(len(learnt))
-    return mean_distance(
-        flat(learnt), everything, None if judged is None else flat(judged), neighbours=100
-    )
+    return mean_distance(flatten(train), np.arange(len(train)), flatten(test), n_neighbors=100)
 
 
-def trimmed_neighbors(learnt, judged, seed, contamination):
-    """Mean distance to the 10 nearest, suspects left out, strokes of any thickness made alike."""
+def trimmed_neighbors(train, test, seed, contamination):
+    """Mean distance to the 10 nearest, trimmed; strokes of any thickness are scaled alike."""
 
-    def prepared(images):
-        rows = flat(images)
+    def preprocess(images):
+        rows = flatten(images)
         energy = np.sum(np.square(rows), axis=1, keepdims=True)
         return rows / np.maximum(energy, 1e-12) ** 0.25
 
-    rows = prepared(learnt)
+    rows = preprocess(train)
     return trim_repeatedly(
         rows,
-        None if judged is None else prepared(judged),
+        None if test is None else preprocess(test),
         contamination,
-        lambda kept, others: mean_distance(rows, kept, others, neighbours=10),
+        lambda kept, others: mean_distance(rows, kept, others, n_neighbors=10),
     )
 
 
-def trimmed_cosine_neighbors(learnt, judged, seed, contamination):
-    """Mean cosine distance to the 100 nearest, images slightly blurred, suspects left out."""
+def trimmed_cosine_neighbors(train, test, seed, contamination):
+    """Mean cosine distance to the 100 nearest of slightly blurred images, trimmed."""
 
-    def prepared(images):
+    def preprocess(images):
         blurred = [cv2.GaussianBlur(image, (0, 0), 1) for image in images]
         return np.reshape(blurred, (len(images), -1))
 
-    rows = prepared(learnt)
+    rows = preprocess(train)
     return trim_repeatedly(
         rows,
-        None if judged is None else prepared(judged),
+        None if test is None else preprocess(test),
         contamination,
         lambda kept, others: mean_distance(rows, kept, others, 100, metric="cosine"),
     )
 
 
-def trimmed_probabilistic_pca(learnt, judged, seed, contamination):
-    """Negative log-likelihood of a probabilistic PCA, suspects left out.
+def trimmed_probabilistic_pca(train, test, seed, contamination):
+    """Negative log-likelihood of a probabilistic PCA, trimmed.
 
     (Tipping and Bishop, "Probabilistic principal component analysis", 1999.)
     """
-    rows = flat(learnt)
+    rows = flatten(train)
 
     def score(kept, others):
-        components = min(32, len(kept) - 1, rows.shape[1] - 1)
-        fitted = PCA(components, svd_solver="randomized", random_state=seed).fit(rows[kept])
+        n_components = min(32, len(kept) - 1, rows.shape[1] - 1)
+        fitted = PCA(n_components, svd_solver="randomized", random_state=seed).fit(rows[kept])
         return -fitted.score_samples(rows if others is None else others)
 
-    return trim_repeatedly(rows, None if judged is None else flat(judged), contamination, score)
+    return trim_repeatedly(rows, flatten(test), contamination, score)
 
 
-# Name -> function from the learnt images, float32 `(N, H, W, C)` in [0, 1], the images to be
-# judged (`None`: the learnt ones themselves), a seed and the true share of anomalies among the
-# learnt to scores, float `(N,)`.
+# Name -> function `(train, test, seed, contamination)` to float scores `(M,)`: train images, float32
+# `(N, H, W, C)` in [0, 1]; test images `(M, H, W, C)`, or `None` for the train images themselves; a
+# seed; and the true share of anomalies among the train images.
 BASELINES = {
     "pca-4": pca_4,
     "pca-16": pca,

@@ -1,28 +1,31 @@
-"""What do the tables of the benchmark share? Their images, their training, their flags.
+"""Images, training and command-line flags that the tables of the benchmark share.
 
 Like the tables themselves, this is imported before --help is answered: what is slow to import is
 imported inside the functions.
 """
 
-import dataclasses
+import logging
 
 from pyimagesearch import InputError
 from pyimagesearch.cli import argument_types
+from pyimagesearch.cli.console import Progress
 from pyimagesearch.training.recipes import make_recipe
+
+logger = logging.getLogger(__name__)
 
 
 def load_train_and_test(source, seed):
-    """The images to learn from and the images to judge.
+    """Load the images to train on and the images to test on.
 
     Args:
         source: `mnist`, `digits` or the path of a `.npz` file, as `datasets.load` takes them.
         seed: Of the halving of the digits, which have no splits.
 
     Returns:
-        Two `sources.Source`, with classes.
+        A tuple of two `sources.Source`, train and test, with classes.
 
     Raises:
-        InputError: If it can't be had, or has no classes.
+        InputError: If the source can't be loaded, or has no classes.
     """
     import dataclasses
 
@@ -34,60 +37,57 @@ def load_train_and_test(source, seed):
             f"expected mnist, digits or a .npz file as source of images with classes, received "
             f"the folder {source}: name another source"
         )
-    learnt = datasets.load(source, "train")
-    if learnt.name != "digits":
-        return learnt, datasets.load(source, "test")
+    loaded = datasets.load(source, "train")
+    if loaded.name != "digits":
+        return loaded, datasets.load(source, "test")
 
-    def half(indices):
+    def subset(indices):
         return dataclasses.replace(
-            learnt,
-            images=learnt.images[indices],
-            classes=learnt.classes[indices],
-            names=[learnt.names[i] for i in indices],
+            loaded,
+            images=loaded.images[indices],
+            classes=loaded.classes[indices],
+            names=[loaded.names[i] for i in indices],
         )
 
-    return tuple(map(half, split(len(learnt.images), 0.5, seed)))
+    return tuple(map(subset, split(len(loaded.images), 0.5, seed)))
 
 
 def recipe_from_args(args, arch, **changes):
-    """The recipe of an architecture, with changes; `--epochs`, where given, means just so many."""
+    """The recipe of an architecture with changes; `--epochs` N means exactly N epochs."""
     if args.epochs is not None:
         changes |= {"epochs": args.epochs, "min_steps": 0}
     return make_recipe("robust", arch, **changes)
 
 
-def train(what, images, chosen, args, narrator, loss="mse"):
+def train_network(name, images, recipe, args):
     """Train a network on four fifths of the images, as the training script does.
 
     Args:
-        what: What to call the network as it is told how far it is.
+        name: What to call the network in messages.
         images: float32 array `(N, H, W, C)` in [0, 1]; no more than `--limit` are taken.
-        chosen: A `recipes.Recipe`.
+        recipe: A `recipes.Recipe`.
         args: The parsed flags.
-        narrator: A `console.Narrator`.
-        loss: A key of `losses.LOSSES`.
 
     Returns:
-        A tuple of a `train.TrainingResult` and the images that it was fitted to.
+        A tuple of a `train.TrainingResult` and the images that it was trained on or held out.
     """
     import numpy as np
 
-    from pyimagesearch.training import train as training_of
+    from pyimagesearch.training.train import train
 
     if args.limit is not None:
         images = np.random.default_rng(args.seed).permutation(images)[: args.limit]
-    narrator.say(f"{what}: training on four fifths of {len(images):,} images...")
-    chosen = dataclasses.replace(chosen, loss=loss)
-    fitted = training_of.train(images, chosen, seed=args.seed, on_epoch=narrator.epoch)
-    return fitted, images
+    logger.info("%s: training on four fifths of %s images...", name, f"{len(images):,}")
+    result = train(images, recipe, seed=args.seed, on_epoch=Progress("epoch"))
+    return result, images
 
 
-def add_flags(parser, epochs):
-    """Add the flags that every table has which trains networks on images with classes.
+def add_training_flags(parser, epochs):
+    """Add the flags of the tables that train networks on images with classes.
 
     Args:
         parser: The parser of the table.
-        epochs: What to say of the number of epochs if no flag says it, for --help.
+        epochs: The default number of epochs, for --help.
     """
     add = parser.add_argument
     count = argument_types.bounded_number(int, at_least=1)
@@ -106,7 +106,7 @@ def add_flags(parser, epochs):
         "--limit",
         type=count,
         metavar="N",
-        help="learn from no more than N images a network (default: all)",
+        help="train each network on no more than N images (default: all)",
     )
     add(
         "--seed",

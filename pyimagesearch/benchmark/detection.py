@@ -1,12 +1,13 @@
-"""Does the autoencoder find anomalies better than what one would use instead?
+"""Detection of anomalies by the autoencoder beside the baselines, on the same images, as a table.
 
-Every method gets the same images in the same run. No label is seen by any of them before its
-ranking is judged. Each result is kept in detection_runs.csv as soon as it is there, and is not
-made again by a later run: take the file away to measure anew.
+No method receives a label before its ranking is evaluated. Each result is saved in
+detection_runs.csv as soon as it is known, and a later run reuses it: remove the file to measure
+again.
 """
 
 import functools
 import json
+import logging
 import time
 from collections import defaultdict
 from dataclasses import astuple, dataclass
@@ -14,21 +15,24 @@ from pathlib import Path
 
 from pyimagesearch import InputError
 from pyimagesearch.cli import argument_types
+from pyimagesearch.cli.console import Progress
 from pyimagesearch.storage import atomic, ownership
 from pyimagesearch.training.recipes import RECIPES, make_recipe
 
-HELP = "find images of other classes, beside methods without a network"
+logger = logging.getLogger(__name__)
+
+HELP = "detect images of other classes, beside methods without a network"
 # Pairs of digits that settings were chosen on, the normal one first; no pair below is among them,
 # nor is 1 against 2 or against 8, by which the length of the code was chosen.
 DEVELOPMENT_PAIRS = ((0, 6), (6, 3), (7, 3), (4, 8), (9, 2), (8, 5), (5, 9), (1, 7))
-# One of the train split's parts in the files of the robust deep autoencoder (Zhou and Paffenroth,
-# "Anomaly detection with robust deep autoencoders", KDD 2017): the first so many images.
-FIRST_IMAGES = 50_000
-OTHERS_AMONG_FOURS = 265
+# The first images of the train split, as in the files of the robust deep autoencoder (Zhou and
+# Paffenroth, "Anomaly detection with robust deep autoencoders", KDD 2017).
+N_IMAGES_OF_FOURS = 50_000
+OTHERS_PER_FOUR = 265 / 4859
 N_PAIRS = 20
-# The share of the ranking that is looked at for a normal image at the very top.
-TOP = 0.001
-# Names of the alternatives in `baselines.BASELINES`, which --help can't wait for.
+# The top share of the ranking in which `clean_top` looks for a normal image.
+TOP_SHARE = 0.001
+# Names of `baselines.BASELINES`, whose libraries --help does not wait for.
 BASELINES = (
     "pca-4",
     "pca-16",
@@ -39,7 +43,7 @@ BASELINES = (
     "knn-cosine-trimmed",
     "ppca-trimmed",
 )
-# Beside them each recipe, by each score.
+# A recipe and a score each, then the baselines.
 METHODS = (
     "robust mse",
     "robust neighbours",
@@ -54,13 +58,13 @@ MEASURES = ("auroc", "average_precision", "precision_at_k", "clean_top", "auto_s
 
 @dataclass(frozen=True)
 class Task:
-    """A set of images to find anomalies in.
+    """A set of images in which to find anomalies.
 
     Attributes:
         protocol: A key of `PROTOCOLS`.
         normal: The class that is normal.
         anomalous: The class that is not, or `others`.
-        contam: Anomalies per normal image among those that are learnt from.
+        contam: Anomalies per normal image among the images to train on.
         seed: Of the choice of anomalies, and of everything random in the methods.
     """
 
@@ -84,14 +88,14 @@ def outlier_tasks(classes, seeds, share, name):
     return [Task(name, label, "others", contam, seed) for label in classes for seed in seeds]
 
 
-def tasks_of_fours(classes, seeds):
+def fours_tasks(classes, seeds):
     """4,859 fours and 265 others (Zhou and Paffenroth, KDD 2017)."""
-    return [Task("fours", 4, "others", OTHERS_AMONG_FOURS / 4859, seed) for seed in seeds]
+    return [Task("fours", 4, "others", OTHERS_PER_FOUR, seed) for seed in seeds]
 
 
 def one_against_rest_tasks(classes, seeds):
-    """Learn a class of the train split, judge all of the test split (Ruff et al., "Deep one-class
-    classification", ICML 2018).
+    """Train on a class of the train split, test on all of the test split (Ruff et al., "Deep
+    one-class classification", ICML 2018).
     """
     return [
         Task("one-against-rest", label, "others", 0, seed) for label in classes for seed in seeds
@@ -99,132 +103,131 @@ def one_against_rest_tasks(classes, seeds):
 
 
 def pair_tasks(classes, seeds):
-    """One class for every hundred of another: a sample of the ordered pairs of digits."""
+    """One image of a class for every hundred of another: a sample of the ordered pairs of digits."""
     import numpy as np
 
     ordered = [(a, b) for a in range(10) for b in range(10) if a != b]
-    left = [pair for pair in ordered if pair not in DEVELOPMENT_PAIRS]
-    chosen = np.random.default_rng(0).choice(len(left), N_PAIRS, replace=False)
+    pairs = [pair for pair in ordered if pair not in DEVELOPMENT_PAIRS]
+    chosen = np.random.default_rng(0).choice(len(pairs), N_PAIRS, replace=False)
     return [
-        Task("pairs", *left[i], 0.01, seed)
+        Task("pairs", *pairs[i], 0.01, seed)
         for i in sorted(chosen)
-        if left[i][0] in classes
+        if pairs[i][0] in classes
         for seed in seeds
     ]
 
 
-# Name -> function from the classes and seeds asked for to tasks; and the seeds if none are.
+# Name -> function from classes and seeds to tasks, and the default seeds.
 PROTOCOLS = {
     "contaminated": (contaminated_tasks, range(10)),
     "outliers-10": (functools.partial(outlier_tasks, share=0.1, name="outliers-10"), (0,)),
     "outliers-20": (functools.partial(outlier_tasks, share=0.2, name="outliers-20"), (0,)),
-    "fours": (tasks_of_fours, (0,)),
+    "fours": (fours_tasks, (0,)),
     "one-against-rest": (one_against_rest_tasks, (0,)),
     "pairs": (pair_tasks, (0,)),
 }
 
 
-def images_of(task, source):
-    """The images of a task.
+def load_task(task, source):
+    """Load the images of a task.
 
     Args:
         task: A `Task`.
         source: What `datasets.load` takes, with classes.
 
     Returns:
-        A tuple: the images to learn from, float32 `(N, H, W, C)` in [0, 1]; the images to judge
-        in the same form, or `None` where they are the same; and of those that are judged the
-        int array of labels, 0 normal and 1 anomaly.
+        A tuple: the images to train on, float32 `(N, H, W, C)` in [0, 1]; the images to test on in
+        the same form, or `None` where they are the same; and the int array `(M,)` of the labels of
+        the images to test on, 0 normal and 1 anomaly.
     """
     from dataclasses import replace
 
     from pyimagesearch.data import datasets
 
     split = "all" if task.protocol.startswith("outliers") else "train"
-    found = datasets.load(source, split)
+    loaded = datasets.load(source, split)
     if task.protocol == "fours":
-        found = replace(
-            found,
-            images=found.images[:FIRST_IMAGES],
-            classes=found.classes[:FIRST_IMAGES],
-            names=found.names[:FIRST_IMAGES],
+        first = slice(N_IMAGES_OF_FOURS)
+        loaded = replace(
+            loaded,
+            images=loaded.images[first],
+            classes=loaded.classes[first],
+            names=loaded.names[first],
         )
-    learnt = datasets.contaminate(found, [task.normal], [task.anomalous], task.contam, task.seed)
+    train = datasets.contaminate(loaded, [task.normal], [task.anomalous], task.contam, task.seed)
     if task.protocol != "one-against-rest":
-        return learnt.images, None, learnt.labels
-    judged = datasets.label_by_class(datasets.load(source, "test"), [task.normal])
-    return learnt.images, judged.images, judged.labels
+        return train.images, None, train.labels
+    test = datasets.label_by_class(datasets.load(source, "test"), [task.normal])
+    return train.images, test.images, test.labels
 
 
-def scores_by(methods, task, learnt, judged, narrator):
-    """Scores by each of the methods.
+def score_by_methods(methods, task, train_images, test_images):
+    """Score the images of a task by each of the methods.
 
     Args:
         methods: Names out of `METHODS`.
-        task: A `Task`; of it, networks get to know the seed, and whether the images are known to be
-            clean: then nobody is suspected.
-        learnt, judged: As `images_of` gives them.
-        narrator: A `console.Narrator`.
+        task: A `Task`. Networks receive its seed, and whether the images to train on are known to
+            be clean, in which case nothing is trimmed; baselines its share of anomalies too.
+        train_images, test_images: As from `load_task`.
 
     Yields:
-        Tuples of a method, its scores, float array, and the seconds that learning and scoring took.
+        Tuples of a method, its scores, float array `(M,)`, and the seconds that training and
+        scoring took.
     """
     from pyimagesearch.benchmark import baselines
     from pyimagesearch.detection import calibration, scoring
     from pyimagesearch.training.train import train
 
     for name in RECIPES:
-        wanted = [method.split()[1] for method in methods if method.split()[0] == name]
-        if not wanted:
+        scores_of_recipe = [method.split()[1] for method in methods if method.split()[0] == name]
+        if not scores_of_recipe:
             continue
         started = time.monotonic()
-        fitted = train(
-            learnt,
-            make_recipe(name, trim=None if task.contam else 0.0),
-            seed=task.seed,
-            on_epoch=functools.partial(narrator.progress, f"{name}: epoch"),
-        )
-        training = time.monotonic() - started
-        for score in wanted:
-            reference = calibration.fit_reference(fitted, learnt, score, task.seed)
+        recipe = make_recipe(name, trim=None if task.contam else 0.0)
+        on_epoch = Progress(f"{name}: epoch")
+        result = train(train_images, recipe, seed=task.seed, on_epoch=on_epoch)
+        training_seconds = time.monotonic() - started
+        for score in scores_of_recipe:
+            reference = calibration.fit_reference(result, train_images, score, task.seed)
             started = time.monotonic()
-            scores = scoring.score_images(
-                fitted.autoencoder,
-                learnt if judged is None else judged,
-                score,
-                reference,
-            )
-            yield f"{name} {score}", scores, training + time.monotonic() - started
+            images = train_images if test_images is None else test_images
+            scores = scoring.score_images(result.autoencoder, images, score, reference)
+            yield f"{name} {score}", scores, training_seconds + time.monotonic() - started
     share = task.contam / (1 + task.contam)
     for name in (method for method in methods if method in baselines.BASELINES):
         started = time.monotonic()
-        scores = baselines.BASELINES[name](learnt, judged, task.seed, share)
+        scores = baselines.BASELINES[name](train_images, test_images, task.seed, share)
         yield name, scores, time.monotonic() - started
 
 
 def evaluate_scores(scores, labels):
-    """Measures of a ranking, by the names in `MEASURES`."""
+    """Measures of a ranking: a dict by the names in `MEASURES`.
+
+    Args:
+        scores: float array `(N,)`, a higher one being more anomalous.
+        labels: int array `(N,)`, 0 normal and 1 anomaly.
+    """
     import numpy as np
 
     from pyimagesearch.detection import metrics, scoring, thresholds
 
     flagged = thresholds.flag(scores, thresholds.fdr_controlled(True, scores))
-    verdict = metrics.evaluate(scores, flagged, labels)
-    top = scoring.rank(scores)[: max(1, round(TOP * len(scores)))]
+    evaluation = metrics.evaluate(scores, flagged, labels)
+    top = scoring.rank(scores)[: max(1, round(TOP_SHARE * len(scores)))]
     return {
-        "auroc": verdict["auroc"],
-        "average_precision": verdict["average_precision"],
-        "precision_at_k": verdict["precision_at_k"],
+        "auroc": evaluation["auroc"],
+        "average_precision": evaluation["average_precision"],
+        "precision_at_k": evaluation["precision_at_k"],
         "clean_top": float(labels[top].all()),
         "auto_share": float(np.mean(flagged)),
-        "auto_f1": verdict["f1"] or 0.0,
+        "auto_f1": evaluation["f1"] or 0.0,
     }
 
 
 # The columns of the file of single results.
 KEY = ("source", "protocol", "normal", "anomalous", "contam", "seed", "method")
 COLUMNS = (*KEY, *MEASURES, "seconds")
-# What is written beside the table: single results, to go on from, and the table for programs.
+# The files beside the table: single results, which a later run reuses, and the table as JSON.
 RUNS, TABLE = FILES = ("detection_runs.csv", "detection.json")
 
 
@@ -269,68 +272,76 @@ def add_arguments(parser):
     )
 
 
-def table(args, narrator):
-    """Measure what has not been measured, and sum up.
+def table(args):
+    """Measure what has not been measured yet, and summarize.
 
     Args:
         args: The parsed flags.
-        narrator: A `console.Narrator`.
 
     Returns:
         A list of tuples of text, the names of the columns first. A row for each protocol and
         method: the number of tasks, and the means over them of `MEASURES` and of the seconds.
+
+    Raises:
+        InputError: If the source has no classes, or the file of single results is broken.
     """
     from pyimagesearch.data import datasets
-    from pyimagesearch.storage import files
 
     if datasets.is_folder(args.source):
         raise InputError(f"expected mnist or a .npz file as source, received {args.source}")
-    kept = Path(args.output, RUNS)
-    known = load_runs(kept)
-    name = Path(args.source).stem
     tasks = [
         task
         for protocol in args.protocols
-        for make, seeds in [PROTOCOLS[protocol]]
-        for task in make(args.classes, args.seeds or seeds)
+        for make_tasks, default_seeds in [PROTOCOLS[protocol]]
+        for task in make_tasks(args.classes, args.seeds or default_seeds)
     ]
+    runs_path = Path(args.output, RUNS)
+    runs = load_runs(runs_path)
     for number, task in enumerate(tasks):
-        missing = [
-            method
-            for method in args.methods
-            if (name, *map(str, astuple(task)), method) not in known
-        ]
-        narrator.say(
+        missing = [name for name in args.methods if run_key(args.source, task, name) not in runs]
+        logger.info(
             f"{number + 1}/{len(tasks)}: {task.protocol}, {task.normal} against {task.anomalous}, "
             f"seed {task.seed}: {len(missing)} of {len(args.methods)} methods to go"
         )
-        if not missing:
-            continue
-        learnt, judged, labels = images_of(task, args.source)
-        for method, scores, seconds in scores_by(missing, task, learnt, judged, narrator):
-            measures = evaluate_scores(scores, labels)
-            key = (name, *map(str, astuple(task)), method)
-            known[key] = {**measures, "seconds": seconds}
-            rows = [
-                (*key, *(f"{value:.6g}" for value in row.values())) for key, row in known.items()
-            ]
-            with atomic.Transaction() as transaction:
-                files.save_csv(transaction.stage(kept), COLUMNS, rows)
-            narrator.say(
-                f"{method}: auroc {measures['auroc']:.4f}, average precision "
-                f"{measures['average_precision']:.4f}, {seconds:.1f} s"
-            )
-    asked = {(name, *map(str, astuple(task)), method) for task in tasks for method in args.methods}
-    rows = summarize({key: row for key, row in known.items() if key in asked})
-    text = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    marked = ownership.mark_line_ends(json.dumps(text, indent=2) + "\n")
+        if missing:
+            measure_task(task, missing, args.source, runs, runs_path)
+    asked = {run_key(args.source, task, name) for task in tasks for name in args.methods}
+    rows = summarize({key: run for key, run in runs.items() if key in asked})
+    dicts = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+    marked = ownership.mark_line_ends(json.dumps(dicts, indent=2) + "\n")
     with atomic.Transaction() as transaction:
         transaction.stage(Path(args.output, TABLE)).write_bytes(marked.encode())
     return rows
 
 
+def run_key(source, task, method):
+    """The values of `KEY`, as text, of a method on a task."""
+    return Path(source).stem, *map(str, astuple(task)), method
+
+
+def measure_task(task, methods, source, runs, runs_path):
+    """Add the results of some methods on a task to `runs`, and save all of them after each."""
+    from pyimagesearch.storage import files
+
+    train_images, test_images, labels = load_task(task, source)
+    for method, scores, seconds in score_by_methods(methods, task, train_images, test_images):
+        measures = evaluate_scores(scores, labels)
+        runs[run_key(source, task, method)] = {**measures, "seconds": seconds}
+        rows = [(*key, *(f"{value:.6g}" for value in run.values())) for key, run in runs.items()]
+        with atomic.Transaction() as transaction:
+            files.save_csv(transaction.stage(runs_path), COLUMNS, rows)
+        logger.info(
+            f"{method}: auroc {measures['auroc']:.4f}, average precision "
+            f"{measures['average_precision']:.4f}, {seconds:.1f} s"
+        )
+
+
 def load_runs(path):
-    """What earlier runs have found: a dict by the values of `KEY`, as text, of dicts of numbers."""
+    """Load the results of earlier runs: a dict by the values of `KEY`, as text, of dicts of numbers.
+
+    Raises:
+        InputError: If the file is broken.
+    """
     import csv
     import io
 
@@ -340,27 +351,27 @@ def load_runs(path):
         return {}
     with files.open_for_reading(path) as file:
         try:
-            found = list(csv.DictReader(io.StringIO(file.read().decode()), strict=True))
+            rows = list(csv.DictReader(io.StringIO(file.read().decode()), strict=True))
             return {
                 tuple(row[name] for name in KEY): {
                     name: float(row[name]) for name in (*MEASURES, "seconds")
                 }
-                for row in found
+                for row in rows
             }
-        except (ValueError, KeyError, TypeError, csv.Error) as fault:
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise InputError(
-                f"{path} is not a table of earlier results ({fault}): take it away to measure anew"
+                f"{path} is not a table of earlier results ({error}): move it away to measure again"
             ) from None
 
 
 def summarize(runs):
-    """Means of single results over the tasks of each protocol."""
+    """Means of single results over the tasks of each protocol, as rows of a table."""
     groups = defaultdict(list)
-    for key, row in runs.items():
+    for key, run in runs.items():
         named = dict(zip(KEY, key, strict=True))
-        groups[named["source"], named["protocol"], named["method"]].append(row)
+        groups[named["source"], named["protocol"], named["method"]].append(run)
     rows = [("source", "protocol", "method", "tasks", *MEASURES, "seconds")]
     for group, found in groups.items():
-        means = [sum(row[name] for row in found) / len(found) for name in (*MEASURES, "seconds")]
+        means = [sum(run[name] for run in found) / len(found) for name in (*MEASURES, "seconds")]
         rows.append((*group, f"{len(found)}", *(f"{mean:.4f}" for mean in means)))
     return rows

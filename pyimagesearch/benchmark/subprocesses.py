@@ -9,10 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 
-# What a process of its own does, so that its memory is its alone: score the images of a .npy file
-# or a folder some times, and say how long it took on average, how much of all processors' time that
-# was, and the most memory that it had, start-up included. The compiling does not count: each time is
-# less that of a single batch, taken just then.
+# Scores the images of a .npy file or of a folder some times. Prints the seconds that one time took,
+# the seconds that all processors worked for it, and the peak memory of the process in MiB, start-up
+# included. Compiling does not count: each time is less that of a single batch, taken just then.
 SCORE_PROGRAM = """
 import json, resource, sys, time
 import numpy as np
@@ -23,26 +22,27 @@ from pyimagesearch.training.recipes import make_recipe
 
 path, repetitions = json.loads(sys.argv[1])
 images = datasets.open_dataset(path, image_shape=(28, 28, 1))[0].images
-network = architectures.build(recipe(), images.shape[1:], seed=0)
+network = architectures.build(make_recipe(), images.shape[1:], seed=0)
 
 def seconds(order=None):
-    began = np.array([time.monotonic(), time.process_time()])
+    started = np.array([time.monotonic(), time.process_time()])
     scoring.score_images(network, images, order=order)
-    return [time.monotonic(), time.process_time()] - began
+    return [time.monotonic(), time.process_time()] - started
 
 seconds([0])  # starts TensorFlow up
-took, worked = np.mean([seconds() - seconds([0]) for _ in range(repetitions)], axis=0)
-try:  # Linux's other figure for it has what the parent had as its least
+elapsed, worked = np.mean([seconds() - seconds([0]) for _ in range(repetitions)], axis=0)
+try:  # `ru_maxrss` of Linux is never below that of the parent
     lines = open("/proc/self/status").read().splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 except OSError:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([took, worked, peak]))
+print(json.dumps([elapsed, worked, peak]))
 """
 
-# What each of some workers does: train for some epochs. The first compiles, and does not count.
+# Trains for three epochs, as one of some workers, and prints the seconds of an epoch. The first
+# epoch compiles, and does not count.
 TRAIN_PROGRAM = """
-import json, sys
+import json, sys, time
 from pyimagesearch.data import datasets
 from pyimagesearch.runtime import distribution
 from pyimagesearch.training.recipes import make_recipe
@@ -52,15 +52,27 @@ source, limit, strategy = json.loads(sys.argv[1])
 cluster = distribution.connect(strategy)
 images = datasets.load(source).images[:limit]
 ends = []
-chosen = make_recipe(epochs=3, batch_size=256)
-train(images, chosen, cluster=cluster, on_checkpoint=lambda state: ends.append(float(state["seconds"])))
+recipe = make_recipe(epochs=3, batch_size=256)
+train(images, recipe, cluster=cluster, on_epoch=lambda *_, **figures: ends.append(time.monotonic()))
 if cluster.is_chief:
-    print(json.dumps([(ends[-1] - ends[0]) / 2]))
+    print(json.dumps((ends[-1] - ends[1]) / 2))
 """
 
 
-def run_in_subprocess(code, argument, workers=1):
-    """Run Python code in processes of their own; return what the first has printed, as JSON."""
+def run_in_subprocess(program, argument, workers=1):
+    """Run a Python program as one or several workers that know each other.
+
+    Args:
+        program: The source of the program; it finds its argument, as JSON, in `sys.argv[1]`.
+        argument: What to give it.
+        workers: How many processes run it. Each finds the others in `TF_CONFIG`.
+
+    Returns:
+        What the first worker has printed, from JSON.
+
+    Raises:
+        RuntimeError: If a worker fails; with what it printed on standard error.
+    """
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
     for one in sockets:
@@ -69,19 +81,18 @@ def run_in_subprocess(code, argument, workers=1):
     for index in range(workers):
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config}
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-c", code, argument],
+                [sys.executable, "-c", program, json.dumps(argument)],
                 cwd=ROOT,
-                env=environment,
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
         )
-    told = [process.communicate() for process in processes]
-    for process, (_, errors) in zip(processes, told, strict=True):
+    printed = [process.communicate() for process in processes]
+    for process, (_, errors) in zip(processes, printed, strict=True):
         if process.returncode:
             raise RuntimeError(errors)
-    return json.loads(told[0][0])
+    return json.loads(printed[0][0])

@@ -9,7 +9,7 @@ from pyimagesearch.benchmark import common, detection, rotation
 from pyimagesearch.benchmark import speed as benchmark_speed
 from pyimagesearch.data.corruptions import CORRUPTIONS
 from pyimagesearch.detection import metrics
-from pyimagesearch.training.recipes import ARCHITECTURES
+from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe
 from tests.conftest import ROOT, answers_without_packages
 
 QUICK = ["--source", "digits", "--epochs", "2", "--limit", "120"]
@@ -24,8 +24,7 @@ def run(table, folder, *flags):
 
 @pytest.mark.parametrize("table", benchmark.TABLES)
 @pytest.mark.parametrize("flags", [["--help"], ["--no-such-flag"], ["--seed", "x"]])
-def test_help_and_wrong_flags_need_nothing_but_python_itself(table, flags):
-    """-S and -I: no installed package is in reach, so that nothing slow can be imported."""
+def test_command_line_when_no_package_is_installed_answers(table, flags):
     run = "runpy.run_module('pyimagesearch.benchmark', run_name='__main__')"
     answers_without_packages(run, ["", table, *flags], f"python -m pyimagesearch.benchmark {table}")
 
@@ -49,18 +48,20 @@ def test_help_and_wrong_flags_need_nothing_but_python_itself(table, flags):
         ["detection", "--source", str(ROOT)],
     ],
 )
-def test_wrong_flags_and_sources_are_one_line_and_status_2(flags, tmp_path, capsys):
+def test_main_when_flags_or_sources_are_invalid_prints_one_line_and_returns_2(
+    flags, tmp_path, capsys
+):
     output = ["--output", str(tmp_path)] if flags else []
     assert benchmark.main([*flags, *output]) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith("error: ")
-    assert told.err.count("\n") == 1
-    assert "[INFO]" not in told.out
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert "[INFO]" not in printed.out
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_table_of_architectures_has_a_row_for_each_and_each_strength(tmp_path, capsys):
+def test_architectures_when_made_has_a_row_for_each_network_and_noise(tmp_path, capsys):
     rows = run("architectures", tmp_path, "--strengths", "0.2", "0.4")
     assert [(row["architecture"], row["noise"]) for row in rows] == [
         (arch, noise) for arch in ARCHITECTURES for noise in ("0.2", "0.4")
@@ -71,7 +72,7 @@ def test_table_of_architectures_has_a_row_for_each_and_each_strength(tmp_path, c
 
 
 @pytest.mark.slow
-def test_stronger_noise_has_a_higher_loss_and_is_found_more_surely(tmp_path):
+def test_architectures_when_the_noise_is_stronger_has_a_higher_error_and_auroc(tmp_path):
     rows = run("architectures", tmp_path, "--archs", "dense", "--strengths", "0.2", "0.4", "0.6")
     for column in ("noisy", "ratio", "auroc"):
         values = [float(row[column]) for row in rows]
@@ -81,7 +82,7 @@ def test_stronger_noise_has_a_higher_loss_and_is_found_more_surely(tmp_path):
 
 
 @pytest.mark.slow
-def test_same_seed_gives_the_same_table(tmp_path):
+def test_architectures_when_the_seed_is_equal_is_equal(tmp_path):
     flags = ["--archs", "dense", "--strengths", "0.3"]
     first, second = (run("architectures", tmp_path, *flags) for _ in range(2))
     for row in first + second:
@@ -90,7 +91,7 @@ def test_same_seed_gives_the_same_table(tmp_path):
 
 
 @pytest.mark.slow
-def test_table_of_rotation_has_each_class_alone_and_all_together(tmp_path, capsys):
+def test_rotation_when_made_has_each_class_alone_and_all_together(tmp_path, capsys):
     rows = run("rotation", tmp_path, "--classes", "2", "7")
     assert [(row["learnt"], row["judged"]) for row in rows] == [
         ("2", "2"),
@@ -109,11 +110,11 @@ def test_table_of_rotation_has_each_class_alone_and_all_together(tmp_path, capsy
     assert printed[1:] == [list(row.values()) for row in rows]
 
 
-def test_digits_are_halved_and_no_image_is_in_both_halves():
-    learnt, judged = common.load_train_and_test("digits", seed=42)
-    assert len(learnt.images) == len(learnt.classes) == len(learnt.names) == 899
-    assert len(judged.images) == 898
-    assert not set(learnt.names) & set(judged.names)
+def test_load_train_and_test_when_digits_halves_them():
+    train, test = common.load_train_and_test("digits", seed=42)
+    assert len(train.images) == len(train.classes) == len(train.names) == 899
+    assert len(test.images) == 898
+    assert not set(train.names) & set(test.names)
 
 
 def test_quarter_turn_is_among_the_corruptions():
@@ -131,25 +132,25 @@ def detect(folder, *flags):
     return rows
 
 
-def test_detection_sums_up_single_results_and_goes_on_where_it_was(tmp_path, capsys):
+def test_detection_when_run_again_reuses_single_results_and_summarizes(tmp_path, capsys):
     rows, runs = detect(tmp_path, "--methods", "pca-4")
     assert [(run["seed"], run["method"]) for run in runs] == [("0", "pca-4"), ("1", "pca-4")]
     mean = (float(runs[0]["average_precision"]) + float(runs[1]["average_precision"])) / 2
     assert [row["tasks"] for row in rows] == ["2"]
     assert float(rows[0]["average_precision"]) == pytest.approx(mean, abs=1e-4)
-    # A result that is there is not made again, whatever it says; a new method is.
+    # A result that is there is not measured again, whatever it says; a new method is.
     path = tmp_path / "detection_runs.csv"
     path.write_bytes(path.read_bytes().replace(runs[0]["seconds"].encode(), b"1234.5"))
     rows, runs = detect(tmp_path, "--methods", "pca-4", "pca-16")
     assert [run["seconds"] for run in runs][0] == "1234.5"
     assert [(row["method"], row["tasks"]) for row in rows] == [("pca-4", "2"), ("pca-16", "2")]
-    told = capsys.readouterr().out
-    assert "1 of 1 methods to go" in told
-    assert "1 of 2 methods to go" in told
+    printed = capsys.readouterr().out
+    assert "1 of 1 methods to go" in printed
+    assert "1 of 2 methods to go" in printed
     assert json.loads((tmp_path / "detection.json").read_text()) == rows
 
 
-def test_detection_given_a_broken_file_of_results_says_so(tmp_path, capsys):
+def test_detection_when_earlier_results_are_broken_is_an_error(tmp_path, capsys):
     (tmp_path / "detection_runs.csv").write_bytes(b"source,protocol\r\ndigits,few\n")
     flags = ["--source", "digits", "--methods", "pca-4", "--output", str(tmp_path)]
     assert benchmark.main(["detection", *flags]) == 2
@@ -157,13 +158,13 @@ def test_detection_given_a_broken_file_of_results_says_so(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_detection_trains_each_network_of_ours_as_well(tmp_path):
+def test_detection_when_a_recipe_is_a_method_trains_it(tmp_path):
     _, runs = detect(tmp_path, "--methods", "robust mse", "tutorial mse")
     found = {(run["method"], run["seed"]): float(run["average_precision"]) for run in runs}
     assert found["robust mse", "0"] > found["tutorial mse", "0"]
 
 
-def test_pairs_are_none_that_settings_were_chosen_on():
+def test_pair_tasks_when_made_contain_no_development_pair():
     tasks = detection.pair_tasks(range(10), [0])
     pairs = {(task.normal, task.anomalous) for task in tasks}
     assert len(pairs) == detection.N_PAIRS
@@ -171,19 +172,19 @@ def test_pairs_are_none_that_settings_were_chosen_on():
 
 
 @pytest.mark.parametrize("name", detection.PROTOCOLS)
-def test_protocol_given_the_digits_has_the_share_of_anomalies_that_it_names(name):
-    make, seeds = detection.PROTOCOLS[name]
-    task = make([4], seeds)[0]
-    learnt, judged, labels = detection.images_of(task, "digits")
-    assert len(labels) == len(learnt if judged is None else judged)
+def test_load_task_when_from_digits_has_the_share_of_anomalies(name):
+    make_tasks, seeds = detection.PROTOCOLS[name]
+    task = make_tasks([4], seeds)[0]
+    train_images, test_images, labels = detection.load_task(task, "digits")
+    assert len(labels) == len(train_images if test_images is None else test_images)
     n_normal = (labels == 0).sum()
-    if judged is None:
+    if test_images is None:
         assert (labels == 1).sum() == pytest.approx(task.contam * n_normal, abs=1)
     else:
-        assert len(learnt) == n_normal  # of the digits, which have no splits
+        assert len(train_images) == n_normal  # of the digits, which have no splits
 
 
-def test_measures_of_a_ranking_given_by_hand():
+def test_evaluate_scores_when_one_score_stands_out_measures_it():
     scores = np.append(np.linspace(1, 2, 99), 30)
     measures = detection.evaluate_scores(scores, np.arange(100) == 99)
     assert set(measures) == set(detection.MEASURES)
@@ -195,8 +196,8 @@ def test_measures_of_a_ranking_given_by_hand():
 
 
 @pytest.mark.slow
-def test_mnist_noise_stands_out_of_what_convolutions_give_back(mnist, tmp_path):
-    """A quality floor: the ratio that an earlier project had reached with 60,000 images."""
+def test_architectures_when_cnn_on_mnist_separates_noise(mnist, tmp_path):
+    """A quality floor: the ratio that an earlier project reached with 60,000 images."""
     flags = ["--source", mnist, "--limit", "8000", "--archs", "cnn", "--strengths", "0.3"]
     (row,) = run("architectures", tmp_path, *flags)
     assert float(row["ratio"]) > 3.5
@@ -213,7 +214,8 @@ def speed(folder, *parts):
 
 
 @pytest.mark.slow
-def test_speed_has_the_ratio_of_here_to_there_and_equal_scores(tmp_path):
+def test_speed_when_scoring_has_ratios_and_equal_scores(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark_speed, "RECIPES", {"robust": RECIPES["robust"]})
     rows = speed(tmp_path, "machine", "scoring")
     for row in rows:
         if row["unit"] == "images/s":
@@ -226,29 +228,29 @@ def test_speed_has_the_ratio_of_here_to_there_and_equal_scores(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_part_of_speed_can_be_measured(tmp_path, monkeypatch):
+def test_speed_when_other_parts_are_measured_has_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark_speed, "TURNS", 1)
-    rows = speed(tmp_path, *benchmark_speed.PARTS)
-    assert {row["part"] for row in rows} == set(benchmark_speed.PARTS)
-    # Of so few images the times are noise, and less the start-up even below 0.
+    parts = set(benchmark_speed.PARTS) - {"machine", "scoring", "growth"}  # see the other tests
+    rows = speed(tmp_path, *sorted(parts))
+    assert {row["part"] for row in rows} == parts
+    # Of so few images the times are noise, and without the start-up even below 0.
     assert all(np.isfinite(float(row["here"])) for row in rows)
 
 
-def test_operations_are_counted_from_the_layers():
+def test_count_operations_when_known_on_paper_is_equal():
     from pyimagesearch.models.architectures import build
-    from pyimagesearch.training.recipes import make_recipe
 
     # 784-4-2 and back, on paper.
     network = build(make_recipe(arch="dense", filters=(4,), latent_dim=2), (28, 28, 1))
-    assert benchmark_speed.operations(network) == 2 * 2 * (784 * 4 + 4 * 2)
+    assert benchmark_speed.count_operations(network) == 2 * 2 * (784 * 4 + 4 * 2)
     # A convolution of 5 filters at 4x4 places, and back to as many channels from as many places,
     # then at 8x8 places to a single one.
     network = build(make_recipe(arch="cnn", filters=(5,), batch_norm=False), (8, 8, 1))
-    assert benchmark_speed.operations(network) == 2 * 9 * (16 * 5 + 16 * 25 + 64 * 5)
+    assert benchmark_speed.count_operations(network) == 2 * 9 * (16 * 5 + 16 * 25 + 64 * 5)
 
 
 @pytest.mark.slow
-def test_memory_of_scoring_does_not_grow_with_the_images(tmp_path, monkeypatch):
+def test_speed_when_there_are_more_images_needs_no_more_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark_speed, "TURNS", 1)
     rows = speed(tmp_path, "growth", "--counts", "20000", "200000")
     small, large = (float(row["here"]) for row in rows if row["unit"] == "MiB")
