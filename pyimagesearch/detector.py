@@ -275,8 +275,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             recipe = dataclasses.replace(recipe, latent_dim=latent_dim)
         return recipe
 
-    def _images(self, X, fitting=False):
-        """Check `X` and bring it into the common form: float32 `(N, H, W, C)`."""
+    def _rows(self, X, fitting):
+        """Check `X`, and set the attributes of its form in `fit`; return one row for each image."""
         shape = self.image_shape
         # A table is left as it is: its columns may have names.
         if (X if hasattr(X, "ndim") else np.asarray(X)).ndim in (3, 4):
@@ -301,9 +301,14 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
                     f"expected rows of {math.prod(self.image_shape_)} numbers, for image_shape="
                     f"{self.image_shape}, received rows of {X.shape[1]}"
                 )
+        return X
+
+    def _images(self, X, fitting=False):
+        """Check `X` and bring it into the common form: float32 `(N, H, W, C)`."""
+        rows = self._rows(X, fitting)
         if self.scaler_ is not None:
-            return arrays.to_unit(self.scaler_.transform(X).reshape(-1, *self.image_shape_), 1)
-        images = X.reshape(-1, *self.image_shape_)
+            return arrays.to_unit(self.scaler_.transform(rows).reshape(-1, *self.image_shape_), 1)
+        images = rows.reshape(-1, *self.image_shape_)
         maximum = arrays.pixel_maximum(images, "X")
         if fitting:
             if maximum == 255 and images.dtype != np.uint8 and images.max() < MIN_BRIGHTEST_PIXEL:
@@ -325,7 +330,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return tags
 
     def __getstate__(self):
-        # The network as the bytes of a .keras file, which any version of Keras reads.
+        # The network as the bytes of a .keras file, which is read without running code.
         state = dict(super().__getstate__())
         if "model_" in state:
             with tempfile.TemporaryDirectory() as folder:
