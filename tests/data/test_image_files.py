@@ -1,7 +1,6 @@
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -14,25 +13,8 @@ from pyimagesearch.data.image_files import (
     list_images,
     read_image,
 )
-from pyimagesearch.data.image_folders import load_masks
 
 RED, GRAY = (255, 0, 0), 100
-
-
-@pytest.fixture
-def write(tmp_path):
-    """A function that writes pixels, in RGB, to a file in a folder and returns its path."""
-
-    def write(name, pixels):
-        pixels = np.asarray(pixels)
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if pixels.ndim == 3:
-            pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-        path.write_bytes(cv2.imencode(path.suffix.lower(), pixels)[1].tobytes())
-        return path
-
-    return write
 
 
 def uniform(color, height=6, width=4, dtype=np.uint8):
@@ -307,36 +289,6 @@ def test_file_that_is_lost_after_find_readable_is_named(files, fate):
     assert len(files[:4]) == 4
     with pytest.raises(InputError, match=r"04\.png.*missing or broken"):
         files[:]
-
-
-def test_masks_are_true_where_not_black_and_none_is_false_everywhere(write):
-    pixels = np.zeros((4, 4), np.uint8)
-    pixels[0, 0], pixels[3, 3] = 255, 1
-    masks = load_masks([None, write("a.png", pixels)], (4, 4))
-    assert masks.dtype == bool
-    assert not masks[0].any()
-    np.testing.assert_array_equal(masks[1], pixels > 0)
-
-
-def test_masks_of_16_bits_keep_their_low_values(write):
-    path = write("a.png", np.array([[0, 1]], np.uint16))
-    assert load_masks([path], (1, 2)).ravel().tolist() == [False, True]
-
-
-def test_masks_are_resized_to_the_nearest_pixel_and_to_height_and_width(write):
-    middle = np.zeros((3, 3), np.uint8)
-    middle[1, 1] = 255
-    path = write("a.png", middle)
-    assert load_masks([path], (1, 1)).all()
-    larger = load_masks([path], (6, 9))[0]
-    np.testing.assert_array_equal(larger, np.kron(middle > 0, np.ones((2, 3), bool)))
-
-
-def test_mask_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "a_mask.png").write_text("no picture")
-    for name in ("a_mask.png", "none.png"):
-        with pytest.raises(InputError, match=name):
-            load_masks([None, Path(tmp_path, name)], (4, 4))
 
 
 def test_folder_is_listed_the_same_whatever_the_order_of_the_file_system(

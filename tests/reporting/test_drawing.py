@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -78,3 +79,11 @@ def test_fit_name_cuts_a_name_to_its_room():
         assert "a/long/folder/odd.png".endswith(name[1:])
     assert drawing.fit_name("odd.png", 200) == "odd.png"
     assert drawing.fit_name("", 200) == ""
+
+
+def test_picture_keeps_its_colors(tmp_path):
+    picture = np.zeros((4, 6, 3), np.uint8)
+    picture[..., 0] = 255  # red
+    drawing.save_picture(tmp_path / "red.anything", picture)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "red.anything"))[..., ::-1], picture)
+    assert (tmp_path / "red.anything").read_bytes().startswith(b"\x89PNG")
