@@ -117,6 +117,25 @@ def bar_edges(scores, threshold):
     return edges, logarithmic
 
 
+def bar_counts(scores, edges):
+    """Count scores by the bar of a histogram that they are in.
+
+    Args:
+        scores: float array `(N,)`, above the first edge and up to the last.
+        edges: float array `(bars + 1,)`, ascending. A score on an edge counts in the bar below it,
+            as one on the threshold is not flagged.
+
+    Returns:
+        int array `(bars,)`.
+
+    Example:
+        >>> bar_counts(np.array([6.0, 2, 1]), np.array([0.0, 2, 4, 6])).tolist()
+        [2, 0, 1]
+    """
+    places = np.searchsorted(edges, np.asarray(scores, np.float64)) - 1
+    return np.bincount(places, minlength=len(edges) - 1)
+
+
 def score_histogram(scores, threshold, score="mse", injected=None):
     """Histogram of the anomaly scores with the threshold, as `errors.png`.
 
@@ -131,10 +150,10 @@ def score_histogram(scores, threshold, score="mse", injected=None):
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
     """
-    bins, logarithmic = bar_edges(scores, threshold)
+    edges, logarithmic = bar_edges(scores, threshold)
     figure, axes = chart(f"Anomaly scores of {len(scores):,} images")
     if injected is None:
-        flagged = scores > threshold
+        flagged = np.asarray(scores, np.float64) > threshold  # as `thresholds.flag` compares
         groups = {"not flagged": (scores[~flagged], BLUE), "flagged": (scores[flagged], VERMILLION)}
     else:
         groups = {
@@ -145,9 +164,11 @@ def score_histogram(scores, threshold, score="mse", injected=None):
     for name, (values, color) in groups.items():
         # Bars of the two groups may overlap.
         transparency = {} if injected is None else {"alpha": 0.55}
-        counts, *_ = axes.hist(
-            values, bins, color=color, label=f"{name}: {len(values):,}", **transparency
-        )
+        counts = bar_counts(values, edges)
+        label = f"{name}: {len(values):,}"
+        # Matplotlib itself would count a score on the threshold in the bar above it.
+        middles = (edges[:-1] + edges[1:]) / 2
+        axes.hist(middles, edges, weights=counts, color=color, label=label, **transparency)
         tallest = max(tallest, counts.max())
         if injected is not None and len(values):
             mean = float(np.mean(values))
@@ -156,7 +177,7 @@ def score_histogram(scores, threshold, score="mse", injected=None):
             )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:#.5g}")
     if logarithmic:
-        logarithmic_axis(axes.xaxis, bins[-1] / bins[0])
+        logarithmic_axis(axes.xaxis, edges[-1] / edges[0])
     # On a linear axis, a few outliers beside thousands of inliers would not be a pixel high.
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 2 * tallest)

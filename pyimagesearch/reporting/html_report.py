@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pyimagesearch.reporting.charts import bar_edges
+from pyimagesearch.reporting.charts import bar_counts, bar_edges
 
 # Size of the page, at most: the caps below add up to less, whatever the images and their names.
 MAX_MIB = 10
@@ -174,10 +174,8 @@ def bars(scores, edges, logarithmic, anomalous):
         >>> bars(np.array([6.0, 2, 1]), np.array([0.0, 2, 4, 6]), False, anomalous)["images"]
         [2, 0, 1]
     """
-    places = np.searchsorted(edges, np.asarray(scores, np.float64)) - 1
     images, anomalies = (
-        np.bincount(chosen, minlength=len(edges) - 1).tolist()
-        for chosen in (places, places[anomalous])
+        bar_counts(chosen, edges).tolist() for chosen in (scores, scores[anomalous])
     )
     edges = np.asarray(edges).tolist()
     return {"edges": edges, "logarithmic": logarithmic, "images": images, "anomalies": anomalies}

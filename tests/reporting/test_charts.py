@@ -107,6 +107,14 @@ def test_histogram_with_injected_anomalies_shows_them_apart_with_means(monkeypat
     np.testing.assert_allclose(bars[drawing.VERMILLION], scores[injected], atol=width)
 
 
+def test_histogram_with_a_score_on_the_threshold_shows_it_below(monkeypatch):
+    scores, threshold = np.float32([0.1, 0.2, 0.3, 0.4]), float(np.float32(0.3))
+    _, axes = legend_of(monkeypatch, scores, threshold)
+    drawn = [bar for bar in axes.patches if bar.get_height()]
+    below = [bar.get_x() + bar.get_width() <= threshold + 1e-9 for bar in drawn]
+    assert below == [True, True, True, False]
+
+
 def test_histogram_without_injected_anomalies_shows_the_flagged_apart(monkeypatch):
     scores = np.array([1.0, 2, 3, 4, 8])
     labels, axes = legend_of(monkeypatch, scores, 3.5)
