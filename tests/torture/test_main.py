@@ -74,7 +74,7 @@ def test_count_broken_outputs_when_report_and_table_differ_counts_one(trained, t
 @pytest.mark.slow
 def test_torture_when_it_tries_a_few_of_everything_finds_all_as_promised(tmp_path):
     """In a process of its own: this one has used TensorFlow and can't be forked any more."""
-    command = [sys.executable, "-m", "pyimagesearch.torture", "--kills", "2", "--seconds", "5"]
+    command = [sys.executable, "-m", "pyimagesearch.torture", "--kills", "1", "--seconds", "3"]
     ran = subprocess.run(
         [*command, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
