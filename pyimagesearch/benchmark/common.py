@@ -8,7 +8,7 @@ import logging
 
 from pyimagesearch import InputError
 from pyimagesearch.cli import argument_types
-from pyimagesearch.cli.console import Progress
+from pyimagesearch.cli.console import epoch_progress
 from pyimagesearch.training.recipes import make_recipe
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def train_network(name, images, recipe, args):
     if args.limit is not None:
         images = np.random.default_rng(args.seed).permutation(images)[: args.limit]
     logger.info("%s: training on four fifths of %s images...", name, f"{len(images):,}")
-    result = train(images, recipe, seed=args.seed, on_epoch=Progress("epoch"))
+    result = train(images, recipe, seed=args.seed, on_epoch=epoch_progress())
     return result, images
 
 
