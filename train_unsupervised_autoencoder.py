@@ -1,9 +1,8 @@
-"""Train an autoencoder on a set of images of which some few do not belong.
+"""Train an autoencoder on images of which a few are outliers.
 
 python train_unsupervised_autoencoder.py --dataset output/images.pickle --model output/autoencoder.model
 """
 
-import dataclasses
 import functools
 import logging
 import sys
@@ -24,7 +23,7 @@ def main(argv=None):
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
-        from pyimagesearch.data import batches, dataset_files, datasets
+        from pyimagesearch.data import dataset_files, datasets
         from pyimagesearch.detection.calibration import calibrate
         from pyimagesearch.reporting import charts
         from pyimagesearch.runtime import distribution
@@ -35,8 +34,8 @@ def main(argv=None):
     outputs = artifacts.TrainingArtifacts.from_args(args, cluster)
     outputs.check_writable()
 
-    # The images: mostly normal ones, contaminated with a few others. Their labels ride beside
-    # them into the manifest, and nothing below looks at them.
+    # The images: normal ones, contaminated with a few others. Their labels go into the manifest;
+    # training and calibration never read them.
     logger.info(f"loading images from {args.source}...")
     progress = console.Progress("files checked")
     source = datasets.load(args.source, args.split, size, args.grayscale, progress)
@@ -44,15 +43,12 @@ def main(argv=None):
     dataset = datasets.contaminate(
         source, args.valid_label, args.anomaly_label, args.contam, args.seed
     )
-    if outputs.is_pickled(dataset.images) and cluster.workers == 1:
-        # Each file is then read once. Of several workers, each reads its own part.
-        dataset = dataclasses.replace(dataset, images=batches.load_into_memory(dataset.images))
+    dataset = outputs.load_into_memory(dataset)
     images = dataset.images
 
     # The network, and its training on four fifths of the images.
     n, *image_shape = images.shape
-    shape = "x".join(map(str, image_shape))
-    logger.info(f"training on four fifths of {n:,} images of {shape}...")
+    logger.info(f"training on four fifths of {n:,} images of {'x'.join(map(str, image_shape))}...")
     fingerprint = dataset_files.fingerprint(images)
     settings = checkpoint.checkpoint_settings(recipe, fingerprint, args.seed, args.precision)
     result = train(
@@ -72,7 +68,7 @@ def main(argv=None):
     logger.info(f"trained in {history.seconds:.1f} s; calibrating the scores...")
     calibration, references = calibrate(result, images, args.seed)
 
-    # What there is to see and to know, of images that the network was not trained on.
+    # Pictures and a description of the result; then all files at once.
     pictures = (
         reconstructions.draw_reconstructions(result, images, args.seed),
         charts.loss_curves(history.loss, history.val_loss, recipe.trim, recipe.loss),
@@ -88,9 +84,6 @@ def main(argv=None):
         logger.info(reconstructions.format_restoration(about["restoration"]))
     outputs.save(dataset, result, references, about, pictures)
     if history.interrupted:
-        logger.warning(
-            "interrupted; saved the model of the last complete epoch (continue with --resume)"
-        )
         raise KeyboardInterrupt
 
 

@@ -1,7 +1,7 @@
 """Artifacts: every file that a training run writes, and none that it reads."""
 
+import dataclasses
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from pyimagesearch.training import checkpoint
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class TrainingArtifacts:
     """The files of a training run. Only the chief of a cluster touches them.
 
@@ -92,6 +92,15 @@ class TrainingArtifacts:
         small = dataset_files.size_in_mib(images) <= self.max_pickle_mib
         return small or isinstance(images, np.ndarray)
 
+    def load_into_memory(self, dataset):
+        """Read the files of a dataset that is pickled at once, so that each is read only once.
+
+        Of several workers each reads its own slice of a batch, when it is needed.
+        """
+        if self.cluster.workers > 1 or not self.is_pickled(dataset.images):
+            return dataset
+        return dataclasses.replace(dataset, images=load_into_memory(dataset.images))
+
     def load_checkpoint(self, settings):
         """Load the checkpoint if the run is to resume: see `checkpoint.load_checkpoint`."""
         if not self.resume:
@@ -139,6 +148,10 @@ class TrainingArtifacts:
             if not result.history.interrupted:
                 transaction.remove(self.checkpoint)
         logger.info(f"wrote {self.dataset}, {self.model}, {self.vis} and {self.plot}")
+        if result.history.interrupted:
+            logger.warning(
+                "interrupted; saved the model of the last complete epoch (continue with --resume)"
+            )
 
 
 def describe(dataset, result, source, fingerprint):
