@@ -1,4 +1,4 @@
-"""A run can be had again: anew, or from where it was cut off."""
+"""Repeated runs give the same results: from the start, or resumed."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.running import WRITTEN, detection_flags, error_line, training_flags, 
 
 
 @pytest.mark.slow
-def test_same_seed_gives_identical_files_and_another_seed_others(tmp_path):
+def test_files_are_identical_with_the_same_seed_and_differ_with_another(tmp_path):
     for name, seed in (("one", "7"), ("same", "7"), ("other", "8")):
         (tmp_path / name).mkdir()
         assert train.main(training_flags(tmp_path / name, "--seed", seed, "--quiet")) == 0
@@ -36,7 +36,7 @@ def test_same_seed_gives_identical_files_and_another_seed_others(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_network_is_the_same_to_the_bit_if_trained_again(arch, tmp_path):
+def test_every_network_is_the_same_to_the_bit_when_trained_again(arch, tmp_path):
     for name in ("one", "same"):
         (tmp_path / name).mkdir()
         flags = training_flags(tmp_path / name, "--arch", arch, "--seed", "7", "--quiet")
@@ -50,11 +50,12 @@ def test_every_network_is_the_same_to_the_bit_if_trained_again(arch, tmp_path):
 
 @pytest.mark.slow
 def test_command_in_the_json_trains_the_same_model_again(tmp_path):
-    """Also where the source was left to chance and a path has a blank in it."""
+    """Also where a path has a blank in it; the source is named once."""
     folder = tmp_path / "my results"
     folder.mkdir()
     assert train.main(training_flags(folder, "--corrupt", "noise:0.1", "--quiet")) == 0
     command = json.loads((folder / "autoencoder.json").read_text())["run_again"]
+    assert command.count("--source") == 1
     weights, written = weights_of(folder), (folder / "images.pickle").read_bytes()
     (folder / "autoencoder.model").unlink()
     (folder / "images.pickle").unlink()
@@ -67,8 +68,8 @@ def test_command_in_the_json_trains_the_same_model_again(tmp_path):
 
 
 @pytest.mark.slow
-def test_number_of_threads_changes_nothing_that_is_printed_or_written(trained, tmp_path):
-    told = {}
+def test_output_does_not_depend_on_the_number_of_threads(trained, tmp_path):
+    printed = {}
     for threads in ("1", "2"):
         flags = detection_flags(trained, tmp_path / threads, "--score", "local", "--std", "3")
         environment = {
@@ -78,25 +79,25 @@ def test_number_of_threads_changes_nothing_that_is_printed_or_written(trained, t
         }
         command = [sys.executable, str(ROOT / "find_anomalies.py"), *flags]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        told[threads] = ran.stdout.replace(str(tmp_path / threads), "")
-    assert told["1"] == told["2"]
+        printed[threads] = ran.stdout.replace(str(tmp_path / threads), "")
+    assert printed["1"] == printed["2"]
     for name in ("anomalies.csv", "anomalies.png"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
 def assert_trained_alike(one, other):
-    """The two folders hold networks that are equal to the bit, with equal notes."""
+    """The two folders hold networks that are equal to the bit, with equal settings."""
     for a, b in zip(weights_of(one), weights_of(other), strict=True):
         np.testing.assert_array_equal(a, b)
-    abouts = [json.loads((folder / "autoencoder.json").read_text()) for folder in (one, other)]
-    for about in abouts:
+    settings = [json.loads((folder / "autoencoder.json").read_text()) for folder in (one, other)]
+    for about in settings:
         del about["command"], about["run_again"], about["training"]["seconds"]
-    assert abouts[0] == abouts[1]
+    assert settings[0] == settings[1]
     assert not (other / ".autoencoder.model.resume").exists()
 
 
 @pytest.mark.slow
-def test_run_that_failed_after_its_training_is_resumed_without_training_again(
+def test_run_that_failed_after_training_is_resumed_without_training_again(
     tmp_path, monkeypatch, capfd
 ):
     for name in ("whole", "cut"):
@@ -118,7 +119,7 @@ def test_run_that_failed_after_its_training_is_resumed_without_training_again(
 
 
 def start_training(folder, *flags):
-    """A true process that trains on the digits for some seconds, and has finished an epoch."""
+    """A process that trains on the digits for some seconds, and has completed an epoch."""
     folder.mkdir()
     command = [sys.executable, str(ROOT / "train_unsupervised_autoencoder.py")]
     # What a shell starts in the background ignores Ctrl-C, and so would whatever is started here.
@@ -133,7 +134,7 @@ def start_training(folder, *flags):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 0.3])
-def test_run_that_was_killed_is_resumed_to_the_same_result(tmp_path, seconds):
+def test_killed_run_when_resumed_gives_the_same_result(tmp_path, seconds):
     longer = ["--epochs", "40", "--quiet"]
     process = start_training(tmp_path / "cut", *longer)
     time.sleep(seconds)
@@ -148,13 +149,13 @@ def test_run_that_was_killed_is_resumed_to_the_same_result(tmp_path, seconds):
 
 
 @pytest.mark.slow
-def test_run_that_was_interrupted_leaves_a_whole_model_and_can_be_resumed(tmp_path):
+def test_interrupted_run_leaves_a_complete_model_and_can_be_resumed(tmp_path):
     longer = ["--epochs", "300", "--quiet"]
     process = start_training(tmp_path / "cut", *longer)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate()
+    _, printed = process.communicate()
     assert process.returncode == 130
-    assert told.decode().strip() == "interrupted"
+    assert printed.decode().strip() == "interrupted"
     assert sorted(path.name for path in (tmp_path / "cut").iterdir() if path.name[0] != ".") == [
         name for name in WRITTEN if name not in results.FILES
     ]
