@@ -69,6 +69,37 @@ def iterate_batches(images, order, batch_size):
         raise
 
 
+def local_batches(images, order, batch_size, cluster):
+    """Go through images in an order, each process through its own slice of each batch.
+
+    Args:
+        images: As for `iterate_batches`.
+        order: int array of indices, the same in every process.
+        batch_size: Images in each batch of the cluster but the last.
+        cluster: A `distribution.Cluster`.
+
+    Yields:
+        Triples: which part of the order is the batch, and which part of the batch is this
+        process's own, as slices; and the pixels of the latter, float32 `(B, H, W, C)`.
+
+    Example:
+        >>> from pyimagesearch.runtime.distribution import Cluster
+        >>> images = np.zeros((3, 1, 1, 1), np.float32)
+        >>> [pixels.shape for *_, pixels in local_batches(images, np.arange(3), 2, Cluster())]
+        [(2, 1, 1, 1), (1, 1, 1, 1)]
+    """
+    starts = range(0, len(order), batch_size)
+    batches = [slice(start, min(start + batch_size, len(order))) for start in starts]
+    slices = [cluster.local_slice(batch.stop - batch.start) for batch in batches]
+    indices = [order[batch][local] for batch, local in zip(batches, slices, strict=True)]
+    largest = max(map(len, indices), default=1)
+    pixels = iterate_batches(images, np.concatenate([order[:0], *indices]), largest)
+    none = np.zeros((0, *images.shape[1:]), np.float32)
+    for batch, local, some in zip(batches, slices, indices, strict=True):
+        # The last batch may be too small for every process to have a part.
+        yield batch, local, next(pixels)[1] if len(some) else none
+
+
 def load_into_memory(images):
     """Read all images; an array is returned as it is.
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
-from pyimagesearch.data.batches import iterate_batches
+from pyimagesearch.data.batches import local_batches
 from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.training.losses import LOSSES, trimmed_mean
@@ -326,36 +326,6 @@ class Trainer:
                 f"expected {missing} in the checkpoint, found none: it is of another version of "
                 "this project; leave --resume out to start from scratch"
             ) from None
-
-
-def local_batches(images, order, batch_size, cluster):
-    """Go through images in an order, each process through its own slice of each batch.
-
-    Args:
-        images: Anything that `batches.iterate_batches` takes.
-        order: int array of indices, the same in every process.
-        batch_size: Images in each batch of the cluster but the last.
-        cluster: A `distribution.Cluster`.
-
-    Yields:
-        Triples: which part of the order is the batch, and which part of the batch is this
-        process's own, as slices; and the pixels of the latter, float32 `(B, H, W, C)`.
-
-    Example:
-        >>> images = np.zeros((3, 1, 1, 1), np.float32)
-        >>> [pixels.shape for *_, pixels in local_batches(images, np.arange(3), 2, Cluster())]
-        [(2, 1, 1, 1), (1, 1, 1, 1)]
-    """
-    starts = range(0, len(order), batch_size)
-    batches = [slice(start, min(start + batch_size, len(order))) for start in starts]
-    slices = [cluster.local_slice(batch.stop - batch.start) for batch in batches]
-    indices = [order[batch][local] for batch, local in zip(batches, slices, strict=True)]
-    largest = max(map(len, indices), default=1)
-    pixels = iterate_batches(images, np.concatenate([order[:0], *indices]), largest)
-    none = np.zeros((0, *images.shape[1:]), np.float32)
-    for batch, local, some in zip(batches, slices, indices, strict=True):
-        # The last batch may be too small for every process to have a part.
-        yield batch, local, next(pixels)[1] if len(some) else none
 
 
 def synchronize_batch_norm(model, synchronized):
