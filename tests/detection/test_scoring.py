@@ -168,3 +168,18 @@ def test_reference_of_another_network_is_refused(score, rng):
     if scores.SCORES[score].needs_codes:
         with pytest.raises(InputError, match="does not fit it"):
             scoring.score_images(other, images, score, reference)
+
+
+def test_fit_reference_with_a_smaller_last_batch_compiles_once(rng, monkeypatch):
+    compiled = []
+    forward = Autoencoder.forward
+
+    def counted(*arguments):
+        compiled.append(arguments)
+        return forward(*arguments)
+
+    monkeypatch.setattr(Autoencoder, "forward", counted)
+    network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
+    images = rng.random((20, 8, 8, 1), np.float32)
+    scoring.fit_reference(network, images, np.arange(20), "local", batch_size=8)
+    assert len(compiled) == 1
