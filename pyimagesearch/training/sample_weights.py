@@ -200,11 +200,11 @@ def ramp_half_width(n, trim):
 def propagate_outliers(embeddings, candidates, outliers, others):
     """Sample weights of candidates, by whether they are near to outliers or to inliers.
 
-    A candidate near to an outlier becomes an outlier, and so does what is near to that, as long as
-    it is nearer to outliers than to inliers: outliers of one kind are found one by the other. A
-    rare kind of normal images is nearer to itself and to the inliers, and keeps its weight. (Label
-    propagation: Zhu and Ghahramani, "Learning from labeled and unlabeled data with label
-    propagation", 2002, here by the shortest distances alone.)
+    A candidate about as near to outliers as to inliers, or nearer, becomes an outlier, and so does
+    what is near to that: outliers of one kind are found one by the other. A rare kind of normal
+    images is nearer to itself and to the inliers, and keeps its weight. (Label propagation: Zhu and
+    Ghahramani, "Learning from labeled and unlabeled data with label propagation", 2002, here by
+    the shortest distances alone.)
 
     Args:
         embeddings: float32 array `(N, F)`: the images to compare with.
