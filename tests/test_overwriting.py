@@ -111,7 +111,7 @@ def test_reference_of_a_model_does_not_replace_the_source(tmp_path, capfd):
     flags = [*training_flags(tmp_path), "-m", str(tmp_path / "mnist.model")]
     flags += ["--source", str(tmp_path / "mnist.npz")]
     error = error_line(train.main, flags, capfd)
-    assert f"over nothing that is read, found {tmp_path / 'mnist.npz'} among" in error
+    assert f"received {tmp_path / 'mnist.npz'} as both" in error
     assert contents(tmp_path) == before
 
 
@@ -135,7 +135,7 @@ def test_detection_does_not_write_over_what_it_reads(
     before = contents(tmp_path)
     flags = ["-d", str(tmp_path / dataset), "-m", str(tmp_path / model), "--output", str(tmp_path)]
     error = error_line(find_anomalies.main, flags, capfd)
-    assert f"over nothing that is read, found {tmp_path / read} among" in error
+    assert f"received {tmp_path / read} as both" in error
     assert contents(tmp_path) == before
 
 

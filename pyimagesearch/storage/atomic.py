@@ -42,8 +42,8 @@ def check_writable(*paths, inputs=()):
         found.add(real)
     if read := [path for path in paths if any(_is_same(path, other) for other in inputs)]:
         raise InputError(
-            f"expected to write results over nothing that is read, found {_listed(read)} among "
-            "both: name another place for the results"
+            f"expected results at other paths than the files that are read, received "
+            f"{_listed(read)} as both: name another place for the results"
         )
     check_own_files(*paths)
     for folder in dict.fromkeys(Path(path).parent for path in paths):

@@ -212,10 +212,10 @@ def test_target_that_is_an_input_by_any_name_is_refused(tmp_path):
     (tmp_path / "soft").symlink_to("read")
     (tmp_path / "hard").hardlink_to(tmp_path / "read")
     for name in ("read", "below/../read", "soft", "hard"):
-        with pytest.raises(InputError, match=f"over nothing that is read, found .*{name} among"):
+        with pytest.raises(InputError, match=f"files that are read, received .*{name} as both"):
             atomic.check_writable(tmp_path / name, tmp_path / "new", inputs=[tmp_path / "read"])
     # What is not there yet would be read the next time.
-    with pytest.raises(InputError, match="over nothing that is read"):
+    with pytest.raises(InputError, match="files that are read, received"):
         atomic.check_writable(tmp_path / "a.json", inputs=[tmp_path / "other", tmp_path / "a.json"])
     atomic.check_writable(tmp_path / "read", inputs=[tmp_path / "other", tmp_path])
 
