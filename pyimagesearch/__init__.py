@@ -3,7 +3,7 @@
     convautoencoder.py   ConvAutoencoder.build, the network of the PyImageSearch tutorial
     detector.py          AutoencoderDetector, an outlier detector for scikit-learn
 
-    models/      the networks, and the normalization of images around them
+    models/      the networks, pretrained ones too, and the normalization of images around them
     training/    recipes, the training loop, sample weights of outliers, checkpoints
     detection/   anomaly score -> threshold -> metrics
     data/        images from folders, files and datasets

@@ -15,7 +15,8 @@ SCRIPTS = ("train_unsupervised_autoencoder", "find_anomalies")
 FLOORS = (
     {"__init__"},
     {"convautoencoder"},
-    {"models", "storage", "runtime"},
+    {"storage", "runtime"},
+    {"models"},
     {"data"},
     {"detection", "reporting"},
     {"training"},

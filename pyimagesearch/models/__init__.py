@@ -1,1 +1,1 @@
-"""Networks: autoencoders, and the normalization of images around them."""
+"""Networks: autoencoders, pretrained backbones, and the normalization of images around them."""

@@ -1,1 +1,1 @@
-"""Files: atomic writing, and safe reading of models and arrays of unknown origin."""
+"""Files: atomic writing, and safe reading of models, weights and arrays of unknown origin."""
