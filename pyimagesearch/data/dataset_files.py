@@ -1,10 +1,9 @@
 """Files of a dataset: the pickle of its images, its manifest and its fingerprint."""
 
-import csv
 import hashlib
-import io
 import math
 import pickle
+import reprlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.data.batches import iterate_batches
 from pyimagesearch.storage import ownership
-from pyimagesearch.storage.files import open_for_reading, save_csv
+from pyimagesearch.storage.files import open_for_reading, parse_csv, parse_whole_number, save_csv
 from pyimagesearch.storage.safe_pickle import load_array
 
 # Fixed, so that the same images give the same bytes under every version of Python.
@@ -79,13 +78,17 @@ def save_manifest(path, names, labels):
 def load_manifest(path, n=None):
     """Read names and hidden labels, of the images in a pickle or of image files.
 
+    A manifest may have been through a spreadsheet: `files.parse_csv` says what it may look like. Its
+    rows may be in any order, since each belongs to the image of its index.
+
     Args:
         path: Path of the manifest.
         n: Number of images in the pickle beside it; without a manifest, they are named by their
             index and their labels are unknown. `None` for a manifest of image files.
 
     Returns:
-        A tuple of N names and the int8 array `(N,)` of labels: 0 normal, 1 anomaly, -1 unknown.
+        A tuple of N names and the int8 array `(N,)` of labels: 0 normal, 1 anomaly, -1 unknown;
+        both in the order of the indices.
 
     Raises:
         InputError: If it is not a manifest, or does not match the pickle.
@@ -93,25 +96,44 @@ def load_manifest(path, n=None):
     if n is not None and not Path(path).exists():
         return [str(i) for i in range(n)], np.full(n, -1, np.int8)
     with open_for_reading(path) as file:
-        try:
-            text = file.read().decode("utf-8", "surrogateescape")
-            rows = list(csv.DictReader(io.StringIO(text), strict=True))
-            if not rows:
-                raise ValueError("no rows")
-            expected = len(rows) if n is None else n
-            if [int(row["index"]) for row in rows] != list(range(expected)):
-                raise ValueError(f"{len(rows)} rows for {expected} images")
-            labels = np.array([int(row["label"]) for row in rows])
-            if not np.isin(labels, (-1, 0, 1)).all():
-                raise ValueError("a label that is not 0, 1 or -1")
-            return [row["name"] for row in rows], labels.astype(np.int8)
-        except (ValueError, KeyError, TypeError, csv.Error) as fault:
-            if n is None:
-                raise InputError(
-                    f"{path} is not a manifest of image files ({fault}): expected the columns "
-                    f"{', '.join(MANIFEST_FIELDS)}, one row per image"
-                ) from None
+        data = file.read()
+    try:
+        return _parse_manifest(parse_csv(data, MANIFEST_FIELDS), n)
+    except ValueError as fault:
+        if n is None:
             raise InputError(
-                f"the manifest {path} does not belong to the pickle beside it ({fault}): train "
-                "again, or take the manifest away to go without names and labels"
+                f"{path} is not a manifest of image files ({fault}): correct it, so that it has "
+                f"the columns {', '.join(MANIFEST_FIELDS)} and one row per image"
             ) from None
+        raise InputError(
+            f"the manifest {path} does not belong to the pickle beside it ({fault}): correct it, "
+            "train again, or take the manifest away to go without names and labels"
+        ) from None
+
+
+def _parse_manifest(rows, n):
+    """Names and labels by index, of the rows that `parse_csv` has read; `n` as for `load_manifest`.
+
+    Raises:
+        ValueError: If an index is missing, is there twice or is none, or if a label is none.
+    """
+    if not rows:
+        raise ValueError("no rows")
+    n = len(rows) if n is None else n
+    if len(rows) != n:
+        raise ValueError(f"{len(rows):,} rows for {n:,} images")
+    names, labels = [None] * n, np.empty(n, np.int8)
+    # So many different indices in this range are all of them.
+    for line, index, name, label in rows:
+        i, value = parse_whole_number(index), parse_whole_number(label)
+        if i is None or not 0 <= i < n or names[i] is not None:
+            raise ValueError(
+                f"line {line}: expected each index from 0 to {n - 1} once, found "
+                f"{reprlib.repr(index)}"
+            )
+        if value not in (-1, 0, 1):
+            raise ValueError(
+                f"line {line}: expected the label 0, 1 or -1, found {reprlib.repr(label)}"
+            )
+        names[i], labels[i] = name, value
+    return names, labels

@@ -1,7 +1,11 @@
 """Small files: CSV and JSON, and checks of .npz archives."""
 
+import codecs
 import csv
+import io
 import json
+import re
+import reprlib
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +17,10 @@ from pyimagesearch.storage import ownership
 MAX_ARRAY_BYTES = 4_000_000_000
 # Bytes of a JSON file that are read, at most; the settings of a model take a few thousand.
 MAX_JSON_BYTES = 2**26
+# Between the columns of a table: spreadsheets take what their country or the format asks for.
+SEPARATORS = ",;\t"
+# A whole number, which a spreadsheet may pad with zeros behind the point of any country.
+WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,18})(?:[.,]0*)?\s*")
 
 
 def check_unpacked_sizes(archive, names, max_bytes=MAX_ARRAY_BYTES):
@@ -57,6 +65,86 @@ def save_csv(path, fields, rows):
     writer.writerows(rows)
     text = "".join(record.removesuffix("\r\n") + "\n" for record in records)
     Path(path).write_bytes(ownership.mark_line_ends(text).encode("utf-8", "surrogateescape"))
+
+
+def parse_csv(data, columns):
+    """Read columns of a table in CSV, written by `save_csv` or by a spreadsheet.
+
+    It may be in UTF-8 or UTF-16, and its columns in any order, among others, and separated by
+    commas, semicolons or tabs: the header line decides. Empty rows are passed over.
+
+    Args:
+        data: The bytes of the table.
+        columns: Names of the columns to read.
+
+    Returns:
+        A list of one tuple per row: the number of its line in the file, counted from 1, and the
+        text of each of the columns.
+
+    Raises:
+        ValueError: If it is no such table, lacks one of the columns or has it twice, or if a row
+            is too short or too long.
+
+    Example:
+        >>> table = 'name;label;note\\n\\n"a, b";1;\\n'
+        >>> parse_csv(table.encode("utf-16"), ("label", "name"))
+        [(3, '1', 'a, b')]
+    """
+    text = _decode(data)
+    for separator in SEPARATORS:
+        rows = _filled_rows(text, separator)
+        try:
+            header = [cell.strip() for cell in next(rows)[1]]
+        except (StopIteration, ValueError):  # no rows, or none with this separator
+            continue
+        if all(header.count(column) == 1 for column in columns):
+            break
+    else:
+        first = text.partition("\n")[0]
+        raise ValueError(
+            f"expected a first line with the columns {', '.join(columns)}, separated by commas, "
+            f"semicolons or tabs, found {reprlib.repr(first.strip())}"
+        )
+    places = [header.index(column) for column in columns]
+    table = []
+    for line, cells in rows:
+        # Spreadsheets may leave out empty cells at the end of a row, or add some.
+        if len(cells) <= max(places) or any(map(str.strip, cells[len(header) :])):
+            raise ValueError(f"line {line}: expected {len(header)} cells, found {len(cells)}")
+        table.append((line, *(cells[place] for place in places)))
+    return table
+
+
+def _decode(data):
+    """Decode the bytes of a table; in UTF-8, names that are not survive as surrogates."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
+def _filled_rows(text, separator):
+    """Yield the number of the first line and the cells of each row that is not empty."""
+    # Without a translation of line ends, which would change those in quotes.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as fault:
+        raise ValueError(f"line {line}: {fault}") from None
+
+
+def parse_whole_number(text):
+    """Read a whole number as a spreadsheet may write it, `None` if it is none.
+
+    Example:
+        >>> [parse_whole_number(text) for text in ("1", " -1", "1.0", "0,00", "1.5", "")]
+        [1, -1, 1, 0, None, None]
+    """
+    found = WHOLE_NUMBER.fullmatch(text)
+    return int(found[1]) if found else None
 
 
 def save_json(path, content):
