@@ -172,11 +172,13 @@ def show(axes, picture):
 def shorten_name(name, longest=24):
     """Cut a long name to its end, which is the name of the file, in one line.
 
+    Bytes of a name that are not UTF-8, which no font can draw, are escaped as on the console.
+
     Example:
-        >>> shorten_name("a/folder/in/a/folder/odd.png")
-        '…der/in/a/folder/odd.png'
+        >>> shorten_name("a/folder/in/a/folder/odd.png"), shorten_name("caf\\udce9.png")
+        ('…der/in/a/folder/odd.png', 'caf\\\\udce9.png')
     """
-    name = " ".join(name.splitlines())
+    name = " ".join(name.encode("utf-8", "backslashreplace").decode().splitlines())
     return name if len(name) <= longest else "…" + name[len(name) + 1 - longest :]
 
 

@@ -69,6 +69,8 @@ def test_shorten_name_keeps_the_end_in_one_line():
     assert len(drawing.shorten_name("x" * 300)) == 24
     assert drawing.shorten_name("short") == "short"
     assert drawing.shorten_name("two\nlines") == "two lines"
+    assert drawing.shorten_name("caf\udce9 größe.png") == "caf\\udce9 größe.png"
+    assert drawing.shorten_name("\ud800") == "\\ud800"
 
 
 def test_fit_name_cuts_a_name_to_its_room():

@@ -152,7 +152,18 @@ def test_captions_of_any_length_neither_overlap_nor_leave_the_paper(monkeypatch,
 
 
 @pytest.mark.parametrize(
-    "name", ["$broken", "a" * 300, "two\nlines", "größe/日本.png", "<b>&", "\\frac{"]
+    "name",
+    [
+        "$broken",
+        "a" * 300,
+        "two\nlines",
+        "größe/日本.png",
+        "<b>&",
+        "\\frac{",
+        "caf\udce9",
+        "\udce9" * 300,
+        "\0\a\r",
+    ],
 )
 def test_gallery_with_any_name_is_drawn(name):
     assert anomalies(np.zeros((1, 8, 8, 1)), names=[name]).size
