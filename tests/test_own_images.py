@@ -1,5 +1,9 @@
 """Both scripts from end to end, on folders of images."""
 
+import csv
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -35,6 +39,29 @@ def test_images_that_are_all_equal_or_just_one_are_scored(trained, tmp_path, mak
     report = report_of(tmp_path)
     # Gray images are outliers among digits, a black one is not; none is among images like itself.
     assert report["n_flagged"] == (5 if make is constant and rule == ["--std", "3"] else 0)
+
+
+def test_names_that_are_not_utf_8_are_trained_on_scored_and_written_to(tmp_path, rng):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has no names that are not UTF-8")
+    names = [str(folder / os.fsdecode(b"%d, na\xefve.png" % i)) for i in range(8)]
+    for name in names:
+        pixels = rng.integers(100, 110, (8, 8, 3), np.uint8)
+        Path(name).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    (folder / os.fsdecode(b"broken \xff.png")).write_bytes(b"\x89PNG but no more")
+    # The last of several flags counts.
+    flags = training_flags(folder, "--source", str(folder), "--epochs", "1", "--quiet")
+    assert train.main([*flags, "--logdir", str(folder / "log")]) == 0
+    assert dataset_files.load_manifest(folder / "images.csv")[0] == names
+    model = ["-m", str(folder / "autoencoder.model"), "--output", str(folder), "--quiet"]
+    for dataset in (folder, folder / "images.csv", folder / "images.pickle"):
+        assert find_anomalies.main(["-d", str(dataset), *model, "--threshold", "0"]) == 0
+        assert sorted(item["name"] for item in report_of(folder)["flagged"]) == names
+    with (folder / "anomalies.csv").open(errors="surrogateescape", newline="") as file:
+        assert sorted(row["name"] for row in csv.DictReader(file)) == names
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Summaries of a training for TensorBoard."""
 
+import os
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,7 +22,8 @@ def tensorboard_writer(folder):
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        writer = tf.summary.create_file_writer(str(folder))
+        # As bytes, because TensorFlow takes only UTF-8 as text.
+        writer = tf.summary.create_file_writer(os.fsencode(folder))
     except (OSError, tf.errors.OpError) as fault:
         raise InputError(f"cannot write to the folder {folder}: {fault}") from None
 
