@@ -109,11 +109,14 @@ def load_files(names, labels, size=None, grayscale=False, on_progress=None):
     Raises:
         InputError: If a file is missing or can't be decoded: the model was calibrated on all.
     """
+    names = [find_listed(name) for name in names]
     # Checked first: that is quick, and a wrong working folder is the most likely cause.
     if missing := [name for name in names if not Path(name).is_file()]:
+        otherwise = "" if is_utf8(missing[0]) else ", or save the manifest as CSV in UTF-8"
         raise InputError(
             f"expected the image {missing[0]}, as the manifest lists it, found no such file"
-            f"{count_others(missing)}: run in the folder where the manifest was made, or put it back"
+            f"{count_others(missing)}: run in the folder where the manifest was made, or put it "
+            f"back{otherwise}"
         )
     files, skipped = check_files([Path(name) for name in names], size, grayscale, on_progress)
     if skipped:
@@ -122,6 +125,31 @@ def load_files(names, labels, size=None, grayscale=False, on_progress=None):
             f"{count_others(skipped)}: get it again"
         )
     return Source("files", files, None, list(names), labels)
+
+
+def find_listed(name):
+    """The name of a file that a manifest lists, read as Windows-1252 if only that is a file's.
+
+    Spreadsheets save CSV so if they are not told otherwise. A name that is not UTF-8 may also be
+    the very name of the file.
+    """
+    if is_utf8(name) or Path(name).is_file():
+        return name
+    try:
+        other = name.encode("utf-8", "surrogateescape").decode("cp1252")
+    except UnicodeError:
+        return name
+    return other if Path(other).is_file() else name
+
+
+def is_utf8(name):
+    """Whether a name is in UTF-8: whether no bytes of it had to be kept as surrogates.
+
+    Example:
+        >>> is_utf8("größe.png"), is_utf8("gr\\udcf6\\udcdfe.png")
+        (True, False)
+    """
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def count_others(items):

@@ -122,6 +122,20 @@ def test_files_of_a_manifest_that_are_missing_or_broken_are_named(photos):
         image_folders.load_files(["photos/b.png", "photos/a/broken.png"], labels[:2])
 
 
+def test_files_of_a_manifest_in_windows_1252_are_found_by_their_names(photos):
+    names = ["photos/b.png", "photos/a/\udce9.bmp"]
+    source = image_folders.load_files(names, np.zeros(2, np.int8), size=(3, 3))
+    assert source.names == ["photos/b.png", "photos/a/é.bmp"]
+    # The file of this very name comes first.
+    draw(Path("photos/a/\udce9.bmp"), 0)
+    assert image_folders.load_files(names, np.zeros(2, np.int8), size=(3, 3)).names == names
+    for name in ("photos/a/\udcf6.bmp", "photos/a/\udc81.bmp"):  # the second is in no such table
+        with pytest.raises(
+            InputError, match="no such file: .* or save the manifest as CSV in UTF-8"
+        ):
+            image_folders.load_files([name], np.zeros(1, np.int8))
+
+
 def test_masks_are_true_where_not_black_and_none_is_false_everywhere(write):
     pixels = np.zeros((4, 4), np.uint8)
     pixels[0, 0], pixels[3, 3] = 255, 1
