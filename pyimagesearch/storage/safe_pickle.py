@@ -1,13 +1,16 @@
 """Safe loading of arrays from pickles of unknown origin.
 
 A pickle is a program: `pickle.load` calls any function that it names. Here it can name only the
-few of which a NumPy array is made, and these are replaced by functions that only record their
-arguments. The array is built at the end, after all parts have been checked. (For the exact list of
-names, see "Restricting Globals" in Python's documentation of `pickle`.)
+few of which a NumPy array is made, by only the few opcodes that pickled arrays have, and the
+functions are replaced by others that only record their arguments. The array is built at the end,
+after all parts have been checked. (For the exact list of names, see "Restricting Globals" in
+Python's documentation of `pickle`.)
 """
 
 import math
+import os
 import pickle
+import pickletools
 
 import numpy as np
 
@@ -43,23 +46,6 @@ class _Dtype:
         if len(state) < 7 or any(part is not None for part in state[2:5]):
             raise _Unsafe("a structured element type")
         self.byteorder = state[1]
-
-
-class _Function:
-    """The replacement of an allowed function. It can be called, and it can't be changed."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call):
-        object.__setattr__(self, "call", call)
-
-    def __call__(self, *args):
-        return self.call(*args)
-
-    def __setattr__(self, name, value):
-        raise _Unsafe("a change to a function")
-
-    __setstate__ = None
 
 
 def _ndarray(*args):
@@ -103,41 +89,92 @@ ALLOWED = {
     ("_codecs", "encode"): _encode,
 }
 
+# The opcodes of which pickled arrays are made, by any protocol of Python 2 and 3. None makes a list,
+# a dict or a set: hashing nested tuples, to put them into a dict, can take forever.
+OPCODES = """
+    PROTO FRAME MARK STOP GLOBAL STACK_GLOBAL REDUCE BUILD
+    PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
+    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 NONE NEWTRUE NEWFALSE
+    INT BININT BININT1 BININT2 LONG LONG1 UNICODE BINUNICODE SHORT_BINUNICODE
+    STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
+"""
+# An array of 64 dimensions, the most that NumPy has, takes some 130.
+MAX_OPCODES = 1000
 
-def _refuse_dict(_):
-    # Hashing nested tuples, to put them into a dict or a set, can take forever.
-    raise _Unsafe("a dict or a set, which no array has")
+
+class _Handlers(dict):
+    """The handlers of opcodes, which can be asked for `MAX_OPCODES` of them."""
+
+    left = MAX_OPCODES
+
+    def __getitem__(self, opcode):
+        self.left -= 1
+        if self.left < 0:
+            raise _Unsafe(f"more than {MAX_OPCODES:,} opcodes")
+        return super().__getitem__(opcode)
+
+    def __missing__(self, opcode):
+        raise _Unsafe(f"the opcode {pickletools.code2op[chr(opcode)].name}, which no array needs")
 
 
-# The opcodes that put an item into a dict or a set.
-_DICT_OPCODES = (
-    *(pickle.DICT + pickle.SETITEM + pickle.SETITEMS),
-    *(pickle.ADDITEMS + pickle.FROZENSET),
-)
+class _Reader:
+    """A file that is never asked for more bytes than it has left: they would be allocated first."""
+
+    def __init__(self, file):
+        self.file, self.readline = file, file.readline
+        start = file.tell()
+        self.end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+
+    def read(self, size):
+        if size > self.end - self.file.tell():
+            raise EOFError
+        return self.file.read(size)
 
 
-# The unpickler written in Python: the one in C allocates memory for any size that the file
-# declares. Most bytes of a pickled array are one string, so that it is as fast.
+# The unpickler written in Python can be restricted to some opcodes. Most bytes of a pickled array
+# are one string, so that it is as fast as the one in C.
 class _Unpickler(pickle._Unpickler):
+    def __init__(self, file):
+        # Python 2 wrote bytes as text; latin1 brings them back one to one.
+        super().__init__(_Reader(file), encoding="latin1")
+        self.dispatch = _Handlers(HANDLERS)
+
     def find_class(self, module, name):
         if (module, name) not in ALLOWED:
-            raise _Unsafe(f"{module[:100]}.{name[:100]}")
-        return _Function(ALLOWED[module, name])
+            raise _Unsafe(ascii(f"{module[:100]}.{name[:100]}")[1:-1])
+        return ALLOWED[module, name]
 
-    def persistent_load(self, pid):
-        raise _Unsafe("a persistent id")
+    def load_reduce(self):
+        # Text of any length would be unpacked to as many arguments, again at each call.
+        if type(self.stack[-1]) is not tuple:
+            raise _Unsafe("a call without a tuple of arguments")
+        super().load_reduce()
 
-    def get_extension(self, code):
-        raise _Unsafe("a copyreg extension")
+    def load_build(self):
+        if type(self.stack[-2]) not in (_Parts, _Dtype):
+            raise _Unsafe("a change to something else than an array")
+        super().load_build()
 
-    dispatch = pickle._Unpickler.dispatch | dict.fromkeys(_DICT_OPCODES, _refuse_dict)
+
+HANDLERS = {
+    **{
+        code: pickle._Unpickler.dispatch[code]
+        for name in OPCODES.split()
+        for code in getattr(pickle, name)
+    },
+    pickle.REDUCE[0]: _Unpickler.load_reduce,
+    pickle.BUILD[0]: _Unpickler.load_build,
+    # The handler of bytearrays takes memory for any length before it reads.
+    pickle.BYTEARRAY8[0]: _Unpickler.load_binbytes8,
+}
 
 
 def load_array(file, name):
     """Read a pickled NumPy array, without running any code in the file.
 
     Args:
-        file: Binary file, open for reading.
+        file: Binary file, open for reading, that can be sought in.
         name: Name of the file in messages.
 
     Returns:
@@ -158,9 +195,7 @@ def load_array(file, name):
         pyimagesearch.InputError: print.pickle refused: ... it asks for builtins.print
     """
     try:
-        # Python 2 wrote bytes as text; latin1 brings them back one to one.
-        parts = _Unpickler(file, encoding="latin1").load()
-        return _build(parts)
+        return _build(_Unpickler(file).load())
     except _Unsafe as reason:
         raise InputError(
             f"{name} refused: expected a pickle of one NumPy array of numbers, but it asks for "
@@ -198,7 +233,7 @@ def _build(parts):
     ):
         raise _Unsafe("a shape that is no tuple of sizes")
     data = parts.data.encode("latin1") if type(parts.data) is str else parts.data
-    if type(data) not in (bytes, bytearray) or math.prod(shape) * dtype.itemsize != len(data):
+    if type(data) is not bytes or math.prod(shape) * dtype.itemsize != len(data):
         raise _Unsafe(f"an array of shape {shape} with another number of bytes")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if parts.order == "F" else "C")
     if parts.axes is not None:

@@ -74,6 +74,7 @@ MALICIOUS_PICKLES = {
     "new ndarray": lambda command: b"\x80\x02cnumpy\nndarray\n(J\x00\x00\x00\x7ft\x81.",
     "state for a function": lambda command: b"cnumpy\nndarray\n(N}V__class__\nI1\nstb.",
     "attribute for a function": lambda command: b"cnumpy\nndarray\n(N}Vcall\nI1\nstb.",
+    "state of a function": lambda command: b"cnumpy\nndarray\n(NNtb.",
     "codec other than latin1": lambda command: b"c_codecs\nencode\n(Vabc\nVzip\ntR.",
     "object": lambda command: pickle.dumps(np.array([None])),
     "strings": lambda command: pickle.dumps(np.array(["a"])),
@@ -96,6 +97,9 @@ MALICIOUS_PICKLES = {
     # Each is a few bytes long and claims more memory than any machine has.
     "claim of bytes": lambda command: b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.",
     "claim of a bytearray": lambda command: b"\x80\x05\x96" + struct.pack("<Q", 2**60) + b"x.",
+    "claim of 4 GiB of a bytearray": lambda command: (
+        b"\x80\x05\x96" + struct.pack("<Q", 2**32) + b"x."
+    ),
     "claim of text": lambda command: b"\x80\x04\x8d" + struct.pack("<Q", 2**60) + b"x.",
     "claim of a frame": lambda command: b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"x.",
     "claim of a memo": lambda command: b"Nr\xff\xff\xff\x7f.",
@@ -103,6 +107,24 @@ MALICIOUS_PICKLES = {
         b"K\x07\x85", b"J\xff\xff\xff\x7f\x85"
     ),
     "claim of an integer": lambda command: b"\x80\x02\x8b\xff\xff\xff\x7fx.",
+    # A few hundred kilobytes that make as many objects as they have bytes.
+    "100,000 names in the memo": lambda command: (
+        pickle.dumps(np.arange(3), 2)[:-1]
+        + b"".join(b"r" + struct.pack("<I", i) for i in range(100_000))
+        + b"."
+    ),
+    "copies of nothing": lambda command: b"N" * 2**20 + b".",
+    "copies of a mark": lambda command: b"(" * 2**20 + b".",
+    "copies of a dict": lambda command: b"}" * 2**20 + b".",
+    # One mebibyte of text, to be unpacked to a million arguments, a hundred times.
+    "copies of arguments": lambda command: (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00X\x00\x00\x10\x00"
+        + b"x" * 2**20
+        + b"q\x01"
+        + b"h\x00h\x01R" * 100
+        + b"."
+    ),
+    "a name of several lines": lambda command: stack_global("a\nb\x1b[2J", "c"),
     # One mebibyte of text, to be encoded a thousand times.
     "copies of one text": lambda command: (
         b"\x80\x02c_codecs\nencode\nq\x00X\x00\x00\x10\x00"

@@ -6,12 +6,14 @@ import os
 import pickle
 import pickletools
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.storage.safe_pickle import ALLOWED, load_array
+from pyimagesearch.storage.safe_pickle import ALLOWED, MAX_OPCODES, OPCODES, load_array
 from pyimagesearch.torture.malicious_files import MALICIOUS_PICKLES
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -30,6 +32,7 @@ ARRAYS = {
     "strided": np.arange(16.0).reshape(4, 4)[::2, ::-1],
     "scalar": np.array(3.0),
     "bools": np.array([True, False]),
+    "64 dimensions": np.arange(8).reshape(2, 2, 2, *[1] * 61).transpose(),
 }
 
 
@@ -56,14 +59,16 @@ def test_pickle_of_numpy_1_is_read(protocol):
     np.testing.assert_array_equal(load(data), np.arange(3))
 
 
+# pickle.dumps(numpy.array([1, 2], "u1"), 2) under Python 2.7 and NumPy 1.16
+PYTHON_2 = (
+    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b"
+    b"\x87Rq\x03(K\x01K\x02\x85cnumpy\ndtype\nq\x04U\x02u1K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ"
+    b"\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x02\x01\x02tb."
+)
+
+
 def test_pickle_of_python_2_is_read():
-    # pickle.dumps(numpy.array([1, 2], "u1"), 2) under Python 2.7 and NumPy 1.16
-    data = (
-        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b"
-        b"\x87Rq\x03(K\x01K\x02\x85cnumpy\ndtype\nq\x04U\x02u1K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ"
-        b"\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x02\x01\x02tb."
-    )
-    np.testing.assert_array_equal(load(data), np.array([1, 2], np.uint8))
+    np.testing.assert_array_equal(load(PYTHON_2), np.array([1, 2], np.uint8))
 
 
 @pytest.mark.parametrize("malicious", MALICIOUS_PICKLES.values(), ids=MALICIOUS_PICKLES)
@@ -96,6 +101,83 @@ def test_malicious_pickle_runs_code_in_pickle_loads(tmp_path):
 def test_refusal_names_the_function_in_the_pickle(name, module_and_function):
     with pytest.raises(InputError, match=module_and_function.replace(".", r"\.")):
         load(MALICIOUS_PICKLES[name]("true"))
+
+
+BOUNDS = {
+    "100,000 names in the memo": "more than 1,000 opcodes",
+    "copies of nothing": "more than 1,000 opcodes",
+    "copies of a mark": "more than 1,000 opcodes",
+    "copies of a dict": "the opcode EMPTY_DICT, which no array needs",
+    "copies of arguments": "a call without a tuple of arguments",
+    "state of a function": "a change to something else than an array",
+    "a name of several lines": r"it asks for a\\nb\\x1b\[2J\.c",
+    "claim of bytes": "not a whole pickle of a NumPy array .EOFError",
+    "claim of 4 GiB of a bytearray": "not a whole pickle of a NumPy array .EOFError",
+}
+
+
+@pytest.mark.parametrize(("name", "message"), BOUNDS.items(), ids=BOUNDS)
+def test_each_bound_is_the_one_that_refuses(name, message):
+    with pytest.raises(InputError, match=message):
+        load(MALICIOUS_PICKLES[name]("true"))
+
+
+def test_array_is_read_up_to_the_number_of_opcodes_and_refused_above_it():
+    data = pickle.dumps(np.arange(3), 2)
+    n = MAX_OPCODES - sum(1 for _ in pickletools.genops(data))
+    np.testing.assert_array_equal(load(data[:-1] + b"q\xff" * n + b"."), np.arange(3))
+    with pytest.raises(InputError, match="more than 1,000 opcodes"):
+        load(data[:-1] + b"q\xff" * (n + 1) + b".")
+
+
+# Makers of files of some 20 MB, each in one expression.
+LARGE = {
+    "marks": 'b"(" * 20_000_000',
+    "dicts": 'b"}" * 20_000_000',
+    "small integers": 'b"K\\1" * 10_000_000',
+    "texts": 'b"\\x80\\4" + b"\\x8c\\0" * 10_000_000',
+    "names for the memo": 'b"N" + b"".join(b"r" + struct.pack("<I", i) for i in range(4_000_000))',
+    "frames": 'b"\\x80\\4" + (b"\\x95" + struct.pack("<Q", 9)) * 2_000_000',
+    "arguments": 'b"c_codecs\\nencode\\nq\\0X" + struct.pack("<I", 20_000_000) + b"x" * 20_000_000'
+    ' + b"q\\1" + b"h\\0h\\1R" * 300',
+    "one integer": 'b"I0x" + b"f" * 20_000_000 + b"\\n."',
+    "one text": 'b"V" + b"\\\\U0001f600" * 2_000_000 + b"\\n."',
+    "claim of bytes": 'b"\\x80\\4\\x8e" + struct.pack("<Q", 2**32) + bytes(20_000_000)',
+    "claim of a bytearray": 'b"\\x80\\5\\x96" + struct.pack("<Q", 2**32) + bytes(20_000_000)',
+    "claim of a frame": 'b"\\x80\\5\\x95" + struct.pack("<Q", 2**32) + bytes(20_000_000)',
+    "claim in a frame": 'b"\\x80\\5\\x95" + struct.pack("<QBQ", 9, 0x96, 2**32) + bytes(20_000_000)',
+    "claim of text": 'b"X" + struct.pack("<I", 2**32 - 1) + bytes(20_000_000)',
+}
+LOAD_LARGE = """
+import pathlib, resource, struct, sys, time
+from pyimagesearch import InputError
+from pyimagesearch.storage.safe_pickle import load_array
+path = pathlib.Path(sys.argv[1])
+for make in sys.argv[2:]:
+    path.write_bytes(eval(make))
+    resource.setrlimit(resource.RLIMIT_AS, (2**29, -1))
+    try:
+        with path.open("rb") as file:
+            load_array(file, "some.pickle")
+    except InputError as refusal:
+        print(refusal)
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+"""
+
+
+def test_any_20_mb_are_refused_within_half_a_gibibyte(tmp_path):
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_LARGE, tmp_path / "large", *LARGE.values()],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.stderr == ""
+    refusals = dict(zip(LARGE, done.stdout.splitlines(), strict=True))
+    assert not [name for name, text in refusals.items() if "too much memory" in text]
 
 
 def test_array_is_read_after_refused_pickles():
@@ -146,3 +228,13 @@ def test_every_allowed_name_is_one_that_numpy_writes():
                     strings.append(argument)
     names = {(module.replace("_core", "core"), name) for module, name in ALLOWED}
     assert {name for _, name in written} == {name for _, name in names}
+
+
+def test_every_allowed_opcode_is_one_that_pickled_arrays_have():
+    pickles = [PYTHON_2, *(pickle.dumps(a, p) for p in PROTOCOLS for a in ARRAYS.values())]
+    # More than 255 names or bytes, and more bytes than there is memory for.
+    pickles += [pickle.dumps(np.zeros(n, np.uint8), p) for n in (1000, 70_000) for p in PROTOCOLS]
+    written = {opcode.name for data in pickles for opcode, _, _ in pickletools.genops(data)}
+    rare = {"BINBYTES8", "LONG", "LONG1", "LONG_BINPUT", "LONG_BINGET"}
+    older = {"STRING", "BINSTRING", "SHORT_BINSTRING"}
+    assert written <= set(OPCODES.split()) <= written | rare | older
