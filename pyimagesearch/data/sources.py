@@ -14,13 +14,16 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.data.arrays import MemmapImages, as_images, pixel_maximum
 from pyimagesearch.data.image_files import ImageFiles
-from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
+from pyimagesearch.storage.files import first_line, load_arrays, open_for_reading, read_npy_header
 
 MNIST_SERVER = ("storage.googleapis.com", 443)
 MNIST_HINT = (
     "to use MNIST, run once with a network, or put mnist.npz into ~/.keras/datasets, or name a "
     "copy with --source PATH/TO/mnist.npz"
 )
+# Bytes to which the arrays that are read of a `.npz` file may unpack together, at most: to so many
+# times the size of the file, or to so many bytes of a small one, and never to more than the first.
+MAX_NPZ_BYTES, MAX_PACKED_RATIO, MAX_PACKED_BYTES = 4_000_000_000, 16, 2**26
 # Seconds without an answer after which each connection is given up.
 DOWNLOAD_TIMEOUT = 5
 
@@ -104,24 +107,29 @@ SOURCES = {"auto": load_auto, "mnist": load_mnist, "digits": load_digits}
 
 def load_npz(path, split="train"):
     """Load images of a `.npz` file in the layout of Keras's MNIST; pickles in it are refused."""
+    expected = [f"{key}_{part}" for part in parts_of(split) for key in ("x", "y")]
+
+    def choose(names):
+        if set(expected) <= set(names):
+            return expected
+        listed = ", ".join(name[:100] for name in names[:10]) or "none"
+        raise InputError(
+            f"expected the arrays {', '.join(expected)} in {path}, found {listed}: save them by "
+            "these names with np.savez"
+        )
+
     with open_for_reading(path) as file:
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                expected = [key for part in parts_of(split) for key in (f"x_{part}", f"y_{part}")]
-                if not set(expected) <= set(archive.files):
-                    raise InputError(
-                        f"expected the arrays {', '.join(expected)} in {path}, found "
-                        f"{', '.join(archive.files) or 'none'}"
-                    )
-                check_unpacked_sizes(archive, expected)
-                # A member that is no array comes as bytes, which `as_images` refuses.
-                arrays = {key: np.asarray(archive[key]) for key in expected}
+            size = os.fstat(file.fileno()).st_size
+            max_bytes = min(MAX_NPZ_BYTES, max(MAX_PACKED_BYTES, MAX_PACKED_RATIO * size))
+            arrays = load_arrays(file, choose, max_bytes)
         except InputError:
             raise
         except Exception as fault:
             # A broken archive can raise any exception: there are too many kinds to list.
             raise InputError(
-                f"{path} is not a whole .npz file of numeric arrays ({fault}): get it again"
+                f"{path} is not a whole .npz file of numeric arrays ({first_line(fault)}): get it "
+                "again, or save it with np.savez"
             ) from None
     return from_arrays(str(path), arrays, split)
 
@@ -138,15 +146,17 @@ def load_npy(path):
     Raises:
         InputError: If there is no such file, or it has any other content.
     """
-    try:
-        # Not `np.load`, which accepts other formats, and leaves a broken file open.
-        array = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}: check the path") from None
-    except Exception as fault:
-        raise InputError(
-            f"{path} is not a whole .npy file of numbers ({fault}): save it again with np.save"
-        ) from None
+    with open_for_reading(path) as file:
+        try:
+            # Not `np.load`, which accepts other formats, and leaves a broken file open.
+            shape, is_fortran, dtype = read_npy_header(file, os.fstat(file.fileno()).st_size)
+            order = "F" if is_fortran else "C"
+            array = np.memmap(file, dtype, "r", file.tell(), shape, order)
+        except Exception as fault:
+            raise InputError(
+                f"{path} is not a whole .npy file of numbers ({first_line(fault)}): save it again "
+                "with np.save"
+            ) from None
     maximum = pixel_maximum(array, path)
     images = MemmapImages(array if array.ndim == 4 else array[..., np.newaxis], maximum)
     names = [str(i) for i in range(len(images))]

@@ -1,45 +1,30 @@
-"""Small files: CSV and JSON, and checks of .npz archives."""
+"""Opening of files of unknown origin, and the formats CSV, JSON and .npz."""
 
 import codecs
 import csv
 import io
 import json
+import math
+import posixpath
 import re
 import reprlib
+import unicodedata
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 
-# Bytes to which an array in a `.npz` file may unpack, at most.
-MAX_ARRAY_BYTES = 4_000_000_000
 # Bytes of a JSON file that are read, at most; the settings of a model take a few thousand.
 MAX_JSON_BYTES = 2**26
 # Between the columns of a table: spreadsheets take what their country or the format asks for.
 SEPARATORS = ",;\t"
 # A whole number, which a spreadsheet may pad with zeros behind the point of any country.
 WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,18})(?:[.,]0*)?\s*")
-
-
-def check_unpacked_sizes(archive, names, max_bytes=MAX_ARRAY_BYTES):
-    """Check the sizes of arrays in a `.npz` file before any is unpacked.
-
-    A few bytes on disk can unpack to a thousand times as many.
-
-    Args:
-        archive: The `numpy.lib.npyio.NpzFile`.
-        names: Names of the arrays to check.
-        max_bytes: Bytes to which each may unpack, at most.
-
-    Raises:
-        ValueError: If one would unpack to more.
-    """
-    for name in names:
-        size = archive.zip.getinfo(f"{name}.npy").file_size
-        if size > max_bytes:
-            raise ValueError(f"{name} would unpack to {size:,} bytes; at most {max_bytes:,} may be")
 
 
 @contextmanager
@@ -54,6 +39,97 @@ def open_for_reading(path):
         raise InputError(f"expected a file, found the folder {path}: name a file") from None
     except OSError as fault:
         raise InputError(f"cannot read {path}: {fault.strerror or fault}") from None
+
+
+def load_arrays(file, choose, max_bytes):
+    """Read arrays of a `.npz` file.
+
+    A few bytes on disk can unpack to a thousand times as many, and claim a million times as many.
+
+    Args:
+        file: Binary file, open for reading.
+        choose: Function from the list of the names in the file to those of the arrays to read.
+        max_bytes: Bytes to which these may unpack, all together.
+
+    Returns:
+        A dict of arrays by name, of numbers or text.
+
+    Raises:
+        ValueError: If the file has two members of one name, also if they differ in case, in the way
+            the path is written or in the suffix; if a member is encrypted or packed as NumPy does
+            not; or if the arrays would unpack to more bytes.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> np.savez(file, a=np.arange(3), b=np.zeros(1000))
+        >>> load_arrays(file, lambda names: ["a"], 1000)
+        {'a': array([0, 1, 2])}
+    """
+    with zipfile.ZipFile(file) as archive:
+        members, found = {}, set()
+        for member in archive.infolist():
+            key = _comparable(member.filename)
+            if key in found:
+                raise ValueError(f"two members are named {key[:100]}")
+            found.add(key)
+            if member.filename.endswith(".npy"):
+                members[member.filename.removesuffix(".npy")] = member
+        chosen = {name: members[name] for name in choose(list(members))}
+        total = sum(member.file_size for member in chosen.values())
+        if total > max_bytes:
+            raise ValueError(f"it would unpack to {total:,} bytes; at most {max_bytes:,} may be")
+        return {name: _load_member(archive, member) for name, member in chosen.items()}
+
+
+def _comparable(name):
+    """The name of a member without what some systems or readers take for the same name."""
+    name = unicodedata.normalize("NFKC", name).casefold().replace("\\", "/")
+    return re.sub(r"(\.npy)+$", "", posixpath.normpath(f"/{name}").lstrip("/"))
+
+
+def _load_member(archive, member):
+    """Read one array of an open archive."""
+    # Others unpack to any size at once.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename} is packed by another method than NumPy's")
+    with archive.open(member) as opened:
+        read_npy_header(opened, member.file_size)
+        opened.seek(0)
+        return np.lib.format.read_array(opened, allow_pickle=False)
+
+
+def read_npy_header(file, size):
+    """Read the header of an array as `np.save` writes it, and compare it with the size.
+
+    Args:
+        file: Binary file, open for reading, at the start of the array.
+        size: The number of bytes of the array and its header.
+
+    Returns:
+        A tuple of the shape, whether the order is Fortran's, and the dtype.
+
+    Raises:
+        ValueError: If it is no array of numbers or text, or of another size.
+    """
+    # Headers of later versions can have any length. Only structured arrays need them.
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("it is no array of numbers as np.save writes it")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind not in "buifSU" or dtype.itemsize == 0:
+        raise ValueError(f"expected numbers, found {str(dtype)[:100]}")
+    claimed, found = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if min(shape, default=0) < 0:
+        raise ValueError("its header claims a negative size")
+    if claimed != found:
+        raise ValueError(f"its header claims {claimed:,} bytes, and it has {found:,}")
+    return shape, is_fortran, dtype
+
+
+def first_line(fault):
+    """The first line of a fault of any kind, shortened, for a message."""
+    lines = str(fault).strip().splitlines() or [type(fault).__name__]
+    return lines[0][:200]
 
 
 def save_csv(path, fields, rows):

@@ -10,10 +10,10 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 from pyimagesearch.storage.atomic import new_folder, temporary_beside
-from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
+from pyimagesearch.storage.files import first_line, load_arrays, open_for_reading
 from pyimagesearch.storage.safe_keras import read_model
 
-# Bytes of an array of a score's reference, at most, and 256 more for each pixel.
+# Bytes of the arrays of a score's reference, at most, apart from those that it has for each pixel.
 MAX_REFERENCE_BYTES = 2**24
 
 
@@ -59,19 +59,22 @@ def load_reference(path, score, image_shape):
     with open_for_reading(path) as file:
         try:
             height, width, depth = image_shape
-            max_bytes = MAX_REFERENCE_BYTES + 256 * depth**2 * height * width
-            with np.load(file, allow_pickle=False) as archive:
-                names = [name for name in archive.files if name.startswith(f"{score}/")]
-                check_unpacked_sizes(archive, names, max_bytes)
-                reference = {name.split("/", 1)[1]: archive[name] for name in names}
+            # At each pixel, the mean and the precision of 8 features per channel, as float32.
+            per_pixel = 4 * (8 * depth) + 4 * (8 * depth) ** 2
+            arrays = load_arrays(
+                file,
+                lambda names: [name for name in names if name.startswith(f"{score}/")],
+                MAX_REFERENCE_BYTES + height * width * per_pixel,
+            )
+            reference = {name.split("/", 1)[1]: array for name, array in arrays.items()}
             if not all(np.isfinite(array).all() for array in reference.values()):
                 raise ValueError("NaN or infinity")
             return reference
         except Exception as fault:
             # A broken archive can raise any exception: there are too many kinds to list.
             raise InputError(
-                f"{path} is not a whole .npz file that belongs to the model ({fault}): train "
-                "again, or remove it to go without the scores that need it"
+                f"{path} is not a whole .npz file that belongs to the model ({first_line(fault)}): "
+                "train again, or remove it to go without the scores that need it"
             ) from None
 
 

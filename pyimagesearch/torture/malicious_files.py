@@ -136,6 +136,11 @@ MALICIOUS_PICKLES = {
 }
 
 
+# Other names of the member `x_train.npy`, for some reader or system.
+SIMILAR_NAMES = (
+    *("x_train", "X_Train.NPY", "./x_train.npy", "a/../x_train.npy", "/x_train.npy"),
+    *("x_train.npy.npy", "a\\..\\x_train.npy", "\uff58_train.npy"),
+)
 # (suffix, name) -> function from a shell command to the bytes of a file.
 MALICIOUS_FILES = {
     (".npz", "empty"): lambda command: b"",
@@ -157,6 +162,31 @@ MALICIOUS_FILES = {
     (".npz", "claim of a size"): lambda command: with_false_size(
         mnist_like(), "x_train.npy", 2**32 - 2
     ),
+    # Whole datasets, but for a second member that passes for the first where its size is checked.
+    **{
+        (".npz", f"two names: {name}"): lambda command, name=name: zip_archive(
+            [*zip_members(mnist_like()).items(), (name, npy_header((1, 1, 1)))]
+        )
+        for name in SIMILAR_NAMES
+    },
+    (".npz", "one name twice"): lambda command: zip_archive(
+        [*zip_members(mnist_like()).items(), ("x_tra1n.npy", npy_header((1, 1, 1)))]
+    ).replace(b"x_tra1n", b"x_train"),
+    (".npz", "67 MB of zeros"): lambda command: mnist_like(
+        x_train=np.zeros((2**16 + 1, 32, 32), np.uint8), y_train=np.zeros(2**16 + 1, np.uint8)
+    ),
+    (".npz", "packed by bzip2"): lambda command: zip_archive(
+        zip_members(mnist_like()).items(), zipfile.ZIP_BZIP2
+    ),
+    (".npz", "claim of 4 GiB"): lambda command: zip_archive(
+        (zip_members(mnist_like()) | {"x_train.npy": npy_header((4, 2**15, 2**15))}).items()
+    ),
+    (".npz", "a header of any length"): lambda command: zip_archive(
+        (zip_members(mnist_like()) | {"x_train.npy": long_header(2**24)}).items(),
+        zipfile.ZIP_DEFLATED,
+    ),
+    (".npy", "a header of any length"): lambda command: long_header(2**24),
+    (".npy", "more than its header says"): lambda command: npy_header((1, 1, 1)) + b"x",
     (".npy", "empty"): lambda command: b"",
     (".npy", "a pickle"): lambda command: pickle.dumps(Call(os.system, command)),
     (".npy", "claim of a shape"): lambda command: npy_header((2**40, 8, 8)),
@@ -231,6 +261,11 @@ def npy_header(shape, dtype="|u1"):
     header = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}}}"
     header = header.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + b"x"
+
+
+def long_header(length):
+    """The bytes of a `.npy` file of version 2, whose header has this length."""
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", length) + b" " * length
 
 
 def with_false_size(data, name, size):

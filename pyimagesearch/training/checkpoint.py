@@ -9,7 +9,7 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 from pyimagesearch.storage.atomic import Transaction
-from pyimagesearch.storage.files import check_unpacked_sizes, open_for_reading
+from pyimagesearch.storage.files import first_line, load_arrays, open_for_reading
 
 
 def checkpoint_path(model):
@@ -105,9 +105,8 @@ def parse_checkpoint(data, path, settings):
         >>> folder.cleanup()
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            check_unpacked_sizes(archive, archive.files)
-            state = dict(archive)
+        # `save_checkpoint` packs nothing: no checkpoint unpacks to more than it takes on disk.
+        state = load_arrays(io.BytesIO(data), list, len(data))
         saved = json.loads(state.pop("settings").tobytes())
         current = json.loads(json.dumps(settings))
         names = sorted({*saved, *current})
@@ -115,8 +114,8 @@ def parse_checkpoint(data, path, settings):
     except Exception as fault:
         # Whatever a broken archive raises: there are too many kinds to list.
         raise InputError(
-            f"expected a whole checkpoint at {path}, found a broken one ({fault}): leave --resume "
-            "out to start from scratch"
+            f"expected a whole checkpoint at {path}, found a broken one ({first_line(fault)}): leave "
+            "--resume out to start from scratch"
         ) from None
     if differing:
         differences = ", ".join(

@@ -1,6 +1,7 @@
 import contextlib
 import socket
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from pyimagesearch import InputError
 from pyimagesearch.data import arrays, datasets, sources
 from pyimagesearch.data.arrays import as_images
+from pyimagesearch.torture.malicious_files import MALICIOUS_FILES, SIMILAR_NAMES
 
 
 def test_digits_are_scaled_and_enlarged():
@@ -55,6 +57,56 @@ def test_npz_without_the_arrays_names_those_it_has(tmp_path):
     np.savez(tmp_path / "other.npz", pixels=np.zeros(3))
     with pytest.raises(InputError, match="x_train, y_train in .* found pixels"):
         datasets.load(str(tmp_path / "other.npz"))
+
+
+NPZ_BOUNDS = {
+    **{f"two names: {name}": "two members are named x_train" for name in SIMILAR_NAMES},
+    "one name twice": "two members are named x_train",
+    "67 MB of zeros": r"would unpack to 67,\d{3},\d{3} bytes; at most 67,108,864 may be",
+    "packed by bzip2": "packed by another method",
+    "claim of 4 GiB": "claims 4,294,967,296 bytes, and it has 1",
+    "a header of any length": "no array of numbers as np.save writes it",
+}
+
+
+@pytest.mark.parametrize(("name", "message"), NPZ_BOUNDS.items(), ids=NPZ_BOUNDS)
+def test_each_bound_of_npz_is_the_one_that_refuses(tmp_path, name, message):
+    path = tmp_path / "a.npz"
+    path.write_bytes(MALICIOUS_FILES[".npz", name]("true"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=message):
+            sources.load_npz(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_npz_may_hold_other_arrays_and_be_packed_or_not(npz):
+    path, arrays = npz
+    for save in (np.savez, np.savez_compressed):
+        save(path, **arrays, x_val=np.zeros(3), note=np.array(["a"]))
+        assert len(sources.load_npz(path).images) == 30
+
+
+def test_npz_may_unpack_to_as_many_times_its_size_as_stated(npz, monkeypatch):
+    path, arrays = npz
+    unpacked = sum(arrays[key].nbytes + 128 for key in ("x_train", "y_train"))
+    for bounds in ((unpacked, 99, 0), (10**9, 0, unpacked)):
+        names = ("MAX_NPZ_BYTES", "MAX_PACKED_RATIO", "MAX_PACKED_BYTES")
+        for name, bound in zip(names, bounds, strict=True):
+            monkeypatch.setattr(sources, name, bound)
+        assert len(sources.load_npz(path).images) == 30
+        for name, bound in zip(names, bounds, strict=True):
+            monkeypatch.setattr(sources, name, bound - 1 if bound == unpacked else bound)
+        with pytest.raises(InputError, match="would unpack to"):
+            sources.load_npz(path)
+
+
+def test_npz_with_labels_of_text_is_read(npz):
+    path, arrays = npz
+    np.savez(path, **{**arrays, "y_train": np.resize(["cat", "dog"], 30)})
+    assert sources.load_npz(path).classes.tolist()[:2] == ["cat", "dog"]
 
 
 def test_npz_that_is_missing_broken_or_a_folder_is_refused(tmp_path, npz):
@@ -132,6 +184,28 @@ def test_npy_that_is_missing_broken_or_something_else_is_refused(tmp_path, npz):
     np.save(tmp_path / "c.npy", np.zeros((0, 4, 4)))
     with pytest.raises(InputError, match=r"c\.npy"):
         sources.load_npy(tmp_path / "c.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a header of any length", "no array of numbers as np.save writes it"),
+        ("more than its header says", "claims 1 bytes, and it has 2"),
+        ("claim of a shape", "claims 70,368,744,177,664 bytes, and it has 1"),
+        ("objects", "expected numbers, found object"),
+    ],
+)
+def test_each_bound_of_npy_is_the_one_that_refuses(tmp_path, name, message):
+    (tmp_path / "a.npy").write_bytes(MALICIOUS_FILES[".npy", name]("true"))
+    with pytest.raises(InputError, match=message):
+        sources.load_npy(tmp_path / "a.npy")
+
+
+def test_npy_in_the_order_of_fortran_is_read(tmp_path, rng):
+    array = np.asfortranarray(rng.random((4, 3, 5)))
+    np.save(tmp_path / "a.npy", array)
+    images = sources.load_npy(tmp_path / "a.npy").images
+    np.testing.assert_array_equal(images[:][..., 0], array.astype(np.float32))
 
 
 def test_server_that_never_accepts_is_given_up_after_its_first_address(monkeypatch):

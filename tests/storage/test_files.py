@@ -1,8 +1,12 @@
+import io
+
+import numpy as np
 import pytest
 
 from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files
 from pyimagesearch.storage import files, model_files, ownership
+from pyimagesearch.torture import malicious_files
 
 
 def test_file_that_can_not_be_opened_is_reported(tmp_path):
@@ -16,6 +20,51 @@ def test_file_that_can_not_be_opened_is_reported(tmp_path):
         dataset_files.load_images(tmp_path / "empty")
     with pytest.raises(InputError, match="not a whole .keras archive"):
         model_files.load_model(tmp_path / "empty")
+
+
+def archive(**arrays):
+    return io.BytesIO(malicious_files.array_archive(**arrays))
+
+
+def test_arrays_are_bounded_one_by_one_and_together():
+    a, b = np.arange(100), np.arange(1000)
+    size = a.nbytes + b.nbytes + 2 * 128  # with their headers
+    loaded = files.load_arrays(archive(a=a, b=b), list, size)
+    np.testing.assert_array_equal(loaded["b"], b)
+    for choose, bound in ((list, size - 1), (lambda names: ["b"], b.nbytes + 127)):
+        with pytest.raises(ValueError, match=f"would unpack to .* at most {bound:,}"):
+            files.load_arrays(archive(a=a, b=b), choose, bound)
+
+
+def test_array_that_is_not_chosen_is_not_opened():
+    arrays = archive(a=np.arange(3), evil=np.array([None]))
+    assert list(files.load_arrays(arrays, lambda names: ["a"], 1000)) == ["a"]
+    with pytest.raises(ValueError, match="expected numbers, found object"):
+        files.load_arrays(arrays, list, 1000)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.array(1.5), np.zeros((0, 3)), np.asfortranarray(np.eye(3)[:2]), np.array(["a", "bc"])]
+    + [np.arange(6).reshape(2, 3).astype(dtype) for dtype in (">i2", "f2", "u8", bool)],
+    ids=lambda array: f"{array.dtype}-{array.ndim}d",
+)
+def test_arrays_come_back_to_the_bit(array):
+    loaded = files.load_arrays(archive(a=array), list, 10_000)["a"]
+    np.testing.assert_array_equal(loaded, array)
+    assert loaded.dtype == array.dtype
+
+
+def test_negative_sizes_are_refused():
+    header = malicious_files.npy_header((-1, -1))
+    with pytest.raises(ValueError, match="negative size"):
+        files.read_npy_header(io.BytesIO(header), len(header))
+
+
+def test_first_line_of_a_fault_is_short():
+    assert files.first_line(ValueError("a\nb")) == "a"
+    assert files.first_line(KeyError()) == "KeyError"
+    assert len(files.first_line(ValueError("a" * 1000))) == 200
 
 
 def test_nan_is_refused_in_json(tmp_path):

@@ -26,6 +26,17 @@ def test_references_come_back_by_score(tmp_path, rng):
         model_files.load_reference(path, "local", (2, 3, 1))
 
 
+def test_reference_is_bounded_by_the_size_of_the_images(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    local = {"mean": np.zeros((2, 3, 8), np.float32), "precision": np.zeros((2, 3, 8, 8), "f4")}
+    model_files.save_references(path, {"local": local, "other": {"bank": np.zeros(10_000)}})
+    monkeypatch.setattr(model_files, "MAX_REFERENCE_BYTES", 2 * 128)  # their headers
+    assert len(model_files.load_reference(path, "local", (2, 3, 1))) == 2
+    monkeypatch.setattr(model_files, "MAX_REFERENCE_BYTES", 2 * 128 - 1)
+    with pytest.raises(InputError, match="would unpack to 1,984 bytes; at most 1,983 may be"):
+        model_files.load_reference(path, "local", (2, 3, 1))
+
+
 @pytest.fixture(scope="module")
 def autoencoder():
     return ConvAutoencoder.build(7, 5, 1, filters=(4,), latentDim=2, seed=0)[2]

@@ -47,3 +47,11 @@ def test_checkpoint_with_a_pickle_or_without_settings_is_refused(tmp_path, setti
         np.savez(file, settings=settings)
     with pytest.raises(InputError, match="expected a whole checkpoint"):
         checkpoint.parse_checkpoint(checkpoint.read_checkpoint(path), path, {})
+
+
+def test_checkpoint_that_unpacks_to_more_than_it_takes_on_disk_is_refused(tmp_path):
+    path = tmp_path / "evil.resume"
+    with path.open("wb") as file:
+        np.savez_compressed(file, settings=np.frombuffer(b"{}", np.uint8), weights=np.zeros(10_000))
+    with pytest.raises(InputError, match="would unpack to 80,258 bytes"):
+        checkpoint.parse_checkpoint(checkpoint.read_checkpoint(path), path, {})
