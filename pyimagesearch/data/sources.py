@@ -76,7 +76,8 @@ def load_mnist(split="train"):
     import keras
 
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "datasets", "mnist.npz")
-    if not cache.exists() and not is_reachable(MNIST_SERVER, DOWNLOAD_TIMEOUT):
+    # A pipe of this name, which Keras would open, counts as none.
+    if not cache.is_file() and (cache.exists() or not is_reachable(MNIST_SERVER, DOWNLOAD_TIMEOUT)):
         raise SourceUnavailable(
             f"MNIST is not in Keras's cache and can't be downloaded; {MNIST_HINT}"
         )

@@ -5,9 +5,11 @@ import csv
 import io
 import json
 import math
+import os
 import posixpath
 import re
 import reprlib
+import stat
 import unicodedata
 import zipfile
 from contextlib import contextmanager
@@ -29,16 +31,37 @@ WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,18})(?:[.,]0*)?\s*")
 
 @contextmanager
 def open_for_reading(path):
-    """Open a file for reading in binary, with an `InputError` if it can't be read."""
+    """Open a regular file for reading in binary; links are followed.
+
+    Raises:
+        InputError: If it is anything else, such as a folder, a pipe, a device or a socket, or if it
+            can't be read, also later in the block.
+    """
     try:
-        with Path(path).open("rb") as file:
+        _check_regular(Path(path).stat(), path)
+        with open(path, "rb", opener=_open_at_once) as file:
+            # Again: another file may have taken its place.
+            _check_regular(os.fstat(file.fileno()), path)
             yield file
     except FileNotFoundError:
         raise InputError(f"there is no file {path}: check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"expected a file, found the folder {path}: name a file") from None
     except OSError as fault:
         raise InputError(f"cannot read {path}: {fault.strerror or fault}") from None
+
+
+def _open_at_once(path, flags):
+    """Open a file without waiting, as a pipe would for a process that writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def _check_regular(status, path):
+    """Raise an `InputError` if the status of a file is not that of a regular one."""
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"expected a file, found the folder {path}: name a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"expected a regular file, found a pipe, device or socket at {path}: name a file"
+        )
 
 
 def load_arrays(file, choose, max_bytes):

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import socket
 import time
 import tracemalloc
@@ -250,6 +251,15 @@ def test_damaged_mnist_in_the_cache_does_not_stop_auto(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "mnist.npz").write_bytes(b"no such thing")
+    assert datasets.load("auto").name == "digits"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_pipe_in_the_cache_of_keras_is_not_opened(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "datasets").mkdir()
+    os.mkfifo(tmp_path / "datasets" / "mnist.npz")
+    monkeypatch.setattr("keras.datasets.mnist.load_data", lambda: pytest.fail("opened"))
     assert datasets.load("auto").name == "digits"
 
 

@@ -1,4 +1,8 @@
 import io
+import os
+import socket
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +10,8 @@ import pytest
 from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files
 from pyimagesearch.storage import files, model_files, ownership
-from pyimagesearch.torture import malicious_files
+from pyimagesearch.torture import file_trials, malicious_files
+from pyimagesearch.training import checkpoint
 
 
 def test_file_that_can_not_be_opened_is_reported(tmp_path):
@@ -20,6 +25,65 @@ def test_file_that_can_not_be_opened_is_reported(tmp_path):
         dataset_files.load_images(tmp_path / "empty")
     with pytest.raises(InputError, match="not a whole .keras archive"):
         model_files.load_model(tmp_path / "empty")
+
+
+LOADERS = {
+    **{suffix: suffix for suffix in (".pickle", ".model", ".npz", ".npy", ".csv", ".json")},
+    "reference": lambda path: model_files.load_reference(path, "mse", (8, 8, 1)),
+    "checkpoint": checkpoint.read_checkpoint,
+}
+
+
+def outcome(load, path):
+    """What loading a file ends in, as text; loading that has not ended after a while hangs."""
+    ended = ["hangs"]
+
+    def run():
+        try:
+            ended[0] = f"loaded {load(path)}"
+        except Exception as error:
+            ended[0] = f"{type(error).__name__}: {error}"
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    return ended[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+def test_pipe_device_or_socket_is_refused_at_once_by_every_loader(tmp_path, monkeypatch, load):
+    suffix = load if isinstance(load, str) else ""
+    load = file_trials.loaders()[load] if suffix else load
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    os.mkfifo(f"pipe{suffix}")
+    Path(f"link{suffix}").symlink_to(f"pipe{suffix}")
+    Path(f"device{suffix}").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"socket{suffix}")
+        for kind in ("pipe", "link", "device", "socket"):
+            path = f"{kind}{suffix}"
+            expected = (
+                f"InputError: expected a regular file, found a pipe, device or socket at {path}"
+            )
+            assert outcome(load, path).startswith(expected)
+
+
+def test_link_to_a_file_is_followed(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "b").symlink_to("a")
+    with files.open_for_reading(tmp_path / "b") as file:
+        assert file.read() == b"abc"
+
+
+def test_file_that_becomes_a_pipe_once_it_is_checked_does_not_hang(tmp_path, monkeypatch):
+    mkfifo = getattr(os, "mkfifo", None) or pytest.skip("no pipes with names on this system")
+    path = tmp_path / "a"
+    mkfifo(path)
+    (tmp_path / "b").touch()
+    status = (tmp_path / "b").stat()
+    monkeypatch.setattr(files.Path, "stat", lambda path: status)
+    assert "found a pipe" in outcome(dataset_files.load_images, path)
 
 
 def archive(**arrays):
