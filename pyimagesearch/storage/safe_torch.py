@@ -179,6 +179,8 @@ def _read(data):
         raise _Unsafe("another order of bytes")
     unpickler = _Unpickler(file)
     tensors = unpickler.load()
+    if unpickler.stack:
+        raise _Unsafe("more than one value")
     if type(tensors) is not dict:
         raise _Unsafe(f"a value of type {type(tensors).__name__.lstrip('_')}")
     storages = _read_storages(data, _Unpickler(file).load(), file.tell(), unpickler.storages)
