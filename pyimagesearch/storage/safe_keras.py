@@ -12,6 +12,7 @@ import shutil
 import zipfile
 
 from pyimagesearch import InputError
+from pyimagesearch.storage.files import first_line
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 WEIGHTS = "model.weights.h5"
@@ -161,9 +162,8 @@ def read_model(file, name, scratch):
         raise InputError(f"{name} refused: reading it would take too much memory") from None
     except Exception as fault:
         # A broken archive can raise any exception: there are too many kinds to list.
-        reason = str(fault).strip().splitlines() or [type(fault).__name__]
         raise InputError(
-            f"{name} can't be loaded as a Keras model ({reason[0][:200]}): train again"
+            f"{name} can't be loaded as a Keras model ({first_line(fault)}): train again"
         ) from None
 
 
