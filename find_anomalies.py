@@ -67,7 +67,7 @@ def main(argv=None):
     flagged = thresholds.flag(scores, threshold)
     rule_text = detection_arguments.format_rule(rule, value)
     logger.info(f"threshold rule: {rule_text}")
-    logger.info(f"{args.score} threshold: {threshold:.6f}")
+    logger.info(f"{model.score} threshold: {threshold:.6f}")
     logger.info(f"{flagged.sum():,} outlier{'' if flagged.sum() == 1 else 's'} found")
     if rule == "auto":
         logger.info(f"estimated share of anomalies: {flagged.mean():.2%}")
@@ -84,7 +84,7 @@ def main(argv=None):
     # Save: pictures, the table of all images, and the reports, all files at once.
     detection = results.Detection(
         dataset=dataset,
-        score=args.score,
+        score=model.score,
         scores=scores,
         ranking=scoring.rank(scores),
         seconds=seconds,

@@ -17,7 +17,7 @@ logger = logging.getLogger("pyimagesearch")  # its modules' too, whatever name t
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     args = training_arguments.training_parser().parse_args(argv)
-    recipe = training_arguments.recipe_from_args(args)
+    training_arguments.recipe_from_args(args)  # so that wrong flags are answered now
     size = training_arguments.image_size(args)
     console.configure_logging(args.quiet)
 
@@ -40,15 +40,17 @@ def main(argv=None):
     progress = console.Progress("files checked")
     source = datasets.load(args.source, args.split, size, args.grayscale, progress)
     console.warn_of_source(source, args.source)
+    recipe, source = training_arguments.recipe_for(args, source)
     dataset = datasets.contaminate(
         source, args.valid_label, args.anomaly_label, args.contam, args.seed
     )
     dataset = outputs.load_into_memory(dataset)
     images = dataset.images
 
-    # The network, and its training on four fifths of the images.
+    # The network and its training. Of pixels, a fifth of the images is held out; of features, each
+    # image is judged by all others.
     n, *image_shape = images.shape
-    logger.info(f"training on four fifths of {n:,} images of {'x'.join(map(str, image_shape))}...")
+    logger.info(f"training on {n:,} images of {'x'.join(map(str, image_shape))}...")
     fingerprint = dataset_files.fingerprint(images)
     settings = checkpoint.checkpoint_settings(recipe, fingerprint, args.seed, args.precision)
     result = train(
@@ -60,6 +62,8 @@ def main(argv=None):
         checkpoint=outputs.load_checkpoint(settings),
         on_checkpoint=functools.partial(outputs.save_checkpoint, settings),
         on_epoch=console.epoch_progress(args.logdir if cluster.is_chief else None),
+        on_batch=console.Progress("images seen by the backbone"),
+        backbone_weights=args.backbone_weights,
     )
     if not cluster.is_chief:
         logger.info("trained; the chief, worker 0, writes the results")
@@ -70,7 +74,7 @@ def main(argv=None):
 
     # Pictures and a description of the result; then all files at once.
     pictures = (
-        reconstructions.draw_reconstructions(result, images, args.seed),
+        reconstructions.draw_reconstructions(result, images, calibration, args.seed),
         charts.loss_curves(history.loss, history.val_loss, recipe.trim, recipe.loss),
     )
     about = {

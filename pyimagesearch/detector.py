@@ -16,10 +16,11 @@ from pyimagesearch import InputError
 from pyimagesearch.data import arrays
 from pyimagesearch.runtime.quiet import quiet_retracing, quiet_tensorflow
 from pyimagesearch.storage import model_files
-from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe
+from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe, recommended_score
 
 with quiet_tensorflow():
-    from pyimagesearch.detection import calibration, scores, thresholds, trained_model
+    from pyimagesearch.detection import calibration, scoring, thresholds, trained_model
+    from pyimagesearch.models import feature_autoencoder
     from pyimagesearch.training import losses
     from pyimagesearch.training.train import train
 
@@ -63,8 +64,9 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         learning_rate: Highest learning rate of Adam.
         trim: Share of the images' weight that training takes from likely outliers, in [0, 1).
         loss: A key of `losses.LOSSES`.
-        scored_by: A key of `scores.SCORES`: the anomaly score. It is not called `score`, which is a
-            method in scikit-learn.
+        scored_by: The anomaly score: a key of `scores.SCORES`, of recipe photos one of
+            `feature_scores.NAMES`, or `"auto"`, the one that the recipe recommends. It is not called
+            `score`, which is a method in scikit-learn.
         contamination: Share of outliers among the images in `fit`, in (0, 0.5]; or `"auto"`: as many
             as stand out from the bulk of the scores, which may be none (see
             `thresholds.fdr_controlled`).
@@ -78,6 +80,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         threshold_: Anomaly scores above it are outliers.
         offset_: `-threshold_`: what `decision_function` subtracts from `score_samples`.
         model_: Keras model from `(N, H, W, C)` to the same.
+        score_name_: The anomaly score that is used.
         history_: A `trainer.History`.
         reference_: What `scoring.fit_reference` returned for the score: a dict of arrays; may be
             empty.
@@ -118,7 +121,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         learning_rate=None,
         trim=None,
         loss="mse",
-        scored_by="mse",
+        scored_by="auto",
         contamination=0.01,
         image_shape=None,
         random_state=None,
@@ -158,8 +161,12 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         is_seed = isinstance(self.random_state, Integral)
         seed = int(self.random_state if is_seed else generator.randint(2**31 - 1))
         with quiet_retracing():
-            result = train(images, self._make_recipe(), seed=seed)
-            self.reference_ = calibration.fit_reference(result, images, self.scored_by, seed)
+            recipe = self._make_recipe()
+            result = train(images, recipe, seed=seed)
+            self.score_name_ = self.scored_by
+            if self.scored_by == "auto":
+                self.score_name_ = recommended_score(recipe)
+            self.reference_ = calibration.fit_reference(result, images, self.score_name_, seed)
         self.model_ = result.autoencoder
         self.history_ = result.history
         self.decision_scores_ = self._score(images)
@@ -218,7 +225,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     def _score(self, images):
         """Compute the anomaly scores of images in the common form."""
         model = trained_model.TrainedModel(
-            self.model_, self.scored_by, {}, self.reference_, None, {}
+            self.model_, self.score_name_, {}, self.reference_, None, {}
         )
         with quiet_retracing():
             return model.score_images(images).astype(np.float64)
@@ -229,7 +236,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             ("recipe", RECIPES),
             ("arch", (None, *ARCHITECTURES)),
             ("loss", losses.LOSSES),
-            ("scored_by", scores.SCORES),
+            ("scored_by", ("auto", *scoring.score_names(self.recipe == "photos"))),
         ):
             if getattr(self, name) not in tuple(table):
                 raise InputError(
@@ -257,6 +264,11 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     def _make_recipe(self):
         """Make the recipe of the parameters, once `X` is known to hold images or a table."""
         is_table = self.scaler_ is not None
+        if is_table and self.recipe == "photos":
+            raise InputError(
+                "expected images for recipe='photos', received a table: name their image_shape, or "
+                "take recipe='robust'"
+            )
         recipe = make_recipe(
             self.recipe,
             self.arch or ("dense" if is_table else None),
@@ -345,7 +357,12 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "model.keras")
                 path.write_bytes(state["model_"])
-                state["model_"] = model_files.load_model(path)
+                if state["recipe"] == "photos":
+                    recipe = make_recipe("photos", latent_dim=state["latent_dim"]).as_dict()
+                    state["model_"] = feature_autoencoder.rebuild(recipe, state["image_shape_"])
+                    model_files.load_weights(path, state["model_"])
+                else:
+                    state["model_"] = model_files.load_model(path)
         super().__setstate__(state)
 
 
@@ -354,6 +371,8 @@ def upgrade(state):
     state = dict(state)
     if "white_" in state:
         state["pixel_maximum_"] = state.pop("white_")
+    if "reference_" in state:
+        state.setdefault("score_name_", state["scored_by"])
     if "offset_" in state:
         state.setdefault("threshold_", -state["offset_"])
     history = vars(state["history_"]) if "history_" in state else {}

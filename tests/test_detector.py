@@ -263,7 +263,7 @@ AutoencoderDetector(epochs=1).fit(images).predict(images)
     [
         (
             {"recipe": "secret"},
-            "expected recipe to be one of 'robust', 'shapes', 'tutorial', received",
+            "expected recipe to be one of 'robust', 'shapes', 'tutorial', 'photos', received",
         ),
         ({"arch": "gan"}, "expected arch to be one of None, 'conv'"),
         ({"loss": "mae"}, "expected loss"),

@@ -15,8 +15,8 @@ import pytest
 import train_unsupervised_autoencoder as train
 from pyimagesearch.cli import detection_arguments, training_arguments
 from pyimagesearch.data import corruptions
-from pyimagesearch.detection import scores, thresholds
-from pyimagesearch.models import architectures
+from pyimagesearch.detection import feature_scores, scores, thresholds
+from pyimagesearch.models import architectures, backbone
 from pyimagesearch.storage import atomic, model_files
 from pyimagesearch.training import recipes
 from tests.running import report_of, training_flags
@@ -25,7 +25,7 @@ TRAINING_FLAGS = """
     -h --help -d --dataset -m --model -v --vis -p --plot --source --split --valid-label
     --anomaly-label --contam --image-size --grayscale --max-pickle-mib --recipe --arch --filters
     --latent-dim --batch-norm --no-batch-norm --loss --corrupt --trim --epochs --batch-size --lr
-    --seed --precision --strategy --resume --logdir --quiet
+    --seed --precision --strategy --resume --logdir --quiet --backbone --backbone-weights
 """
 DETECTION_FLAGS = """
     -h --help -d --dataset -m --model --split --score -q --quantile --std --contamination --auto
@@ -33,12 +33,13 @@ DETECTION_FLAGS = """
 """
 CHOICES = {
     "split": "train test all",
-    "recipe": "robust shapes tutorial",
+    "recipe": "auto robust shapes tutorial photos",
+    "backbone": "efficientnet-lite0 MobileNetV3Large EfficientNetV2B0 ResNet50 MobileNet MobileNet-0.25",
     "arch": "conv cnn dense dense-deep",
     "loss": "mse bce",
     "precision": "float32 bf16",
     "strategy": "auto mirrored multiworker",
-    "score": "mse local code neighbours",
+    "score": "auto mse local code neighbours combined global quality",
 }
 REPORT = {
     "": "written_by n_images n_flagged estimated_contamination seconds images_per_second skipped flagged "
@@ -51,10 +52,10 @@ RECIPE = """
 """
 ABOUT = {
     "": "written_by run_again command recipe source skipped n_images image_shape fingerprint versions "
-    "training scores",
+    "training scores recommended_score",
     "command": "dataset model vis plot source split valid_label anomaly_label contam image_size "
     "grayscale max_pickle_mib recipe arch filters latent_dim batch_norm loss corrupt trim epochs "
-    "batch_size lr seed precision strategy resume logdir quiet",
+    "batch_size lr seed precision strategy resume logdir quiet backbone backbone_weights",
     "recipe": RECIPE,
     "versions": "python tensorflow keras numpy opencv-python scikit-learn",
     "training": "loss val_loss seconds suspects interrupted",
@@ -114,7 +115,12 @@ def test_flags_and_their_choices(parser, flags):
 
 def test_names_in_the_tables():
     assert list(scores.SCORES) == ["mse", "local", "code", "neighbours"]
-    assert list(recipes.RECIPES) == ["robust", "shapes", "tutorial"]
+    feature_names = ["combined", "local", "global", "neighbours", "quality", "mse"]
+    assert list(feature_scores.NAMES) == feature_names
+    assert list(recipes.RECIPES) == ["robust", "shapes", "tutorial", "photos"]
+    assert list(recipes.BACKBONES) == list(backbone.NAMES)
+    stored = "backbone latent_dim epochs trim arch loss corruption"
+    assert sorted(recipes.RECIPES["photos"].as_dict()) == names(stored)
     assert list(recipes.ARCHITECTURES) == ["conv", "cnn", "dense", "dense-deep"]
     assert list(architectures.BUILDERS) == list(recipes.ARCHITECTURES)
     assert list(corruptions.CORRUPTIONS) == ["noise", "blur", "rotate"]

@@ -7,7 +7,7 @@ from pyimagesearch import InputError
 # The names in the tables of `corruptions`, `scores`, `losses` and others, which --help can't wait
 # to be imported.
 CORRUPTIONS = ("noise", "blur", "rotate")
-SCORES = ("mse", "local", "code", "neighbours")
+SCORES = ("mse", "local", "code", "neighbours", "combined", "global", "quality")
 LOSSES = ("mse", "bce")
 PRECISIONS = ("float32", "bf16")
 STRATEGIES = ("auto", "mirrored", "multiworker")

@@ -10,6 +10,14 @@ from pyimagesearch.cli.argument_types import (
 )
 
 DEFAULT_QUANTILE = 0.999
+SCORE_HELP = (
+    "anomaly score: auto (the default): what the model's recipe recommends; mse: mean squared error "
+    "of the reconstruction; local: PaDiM-style distance at each place, the largest counts; "
+    "neighbours: k-NN distance to the training images; code, of --recipe shapes and robust: "
+    "Mahalanobis distance of the latent code; and of --recipe photos: combined: all of the "
+    "following and local and neighbours; global: Mahalanobis distance of the mean features of the "
+    "whole image; quality: of its sharpness and exposure"
+)
 
 
 def detection_parser():
@@ -37,11 +45,9 @@ def detection_parser():
     )
     add(
         "--score",
-        choices=SCORES,
-        default="mse",
-        help="anomaly score: mse (the default): mean squared error; local: PaDiM-style distance at "
-        "each pixel, the largest counts; code: Mahalanobis distance of the latent code; "
-        "neighbours: k-NN distance to the training images, times the mean squared error",
+        choices=["auto", *SCORES],
+        default="auto",
+        help=SCORE_HELP,
     )
     rules = parser.add_argument_group(
         "the threshold: at most one of these rules"

@@ -4,6 +4,8 @@ Only the standard library is imported, so that `--help` and a wrong flag are ans
 """
 
 import argparse
+import dataclasses
+import logging
 import shlex
 
 from pyimagesearch import InputError
@@ -15,11 +17,18 @@ from pyimagesearch.cli.argument_types import (
     class_label,
     corruption,
 )
-from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe
+from pyimagesearch.training.recipes import ARCHITECTURES, BACKBONES, RECIPES, make_recipe
+
+logger = logging.getLogger(__name__)
 
 # Larger values are typing errors, and would exhaust the memory.
 MAX_WIDTH = 2**16
 MAX_SIDE = 2**14
+# Shorter side in pixels from which on image files are photographs to --recipe auto, and the height
+# and width at which the backbone sees them.
+MIN_PHOTO_SIDE, PHOTO_SIZE = 64, (256, 256)
+# Flags of networks of pixels alone.
+PIXEL_FLAGS = ("arch", "filters", "batch_norm", "batch_size", "lr", "corrupt")
 
 
 def training_parser():
@@ -90,7 +99,7 @@ def training_parser():
         nargs="+",
         metavar="N",
         help="height and width to resize a folder's images to; one number for both (default: "
-        "their own, or 128 if they differ)",
+        "256 for --recipe photos; else their own, or 128 if they differ)",
     )
     add("--grayscale", action="store_true", help="read a folder's images as one channel")
     add(
@@ -107,10 +116,25 @@ def training_parser():
     add = network.add_argument
     add(
         "--recipe",
-        choices=list(RECIPES),
-        default="robust",
-        help="robust (the default): short, and outliers get little weight; shapes: for many and "
-        "various anomalies, to be scored by --score code; tutorial: that of the 2020 tutorial",
+        choices=["auto", *RECIPES],
+        default="auto",
+        help="auto (the default): photos for image files, robust for mnist, digits, arrays, images "
+        f"of less than {MIN_PHOTO_SIDE} pixels, and where a flag below is given that belongs to "
+        "networks of pixels; photos: an autoencoder of the features of a pretrained network; "
+        "robust: a network of pixels, in whose training outliers get little weight; shapes: for "
+        "many and various anomalies of small images; tutorial: that of the 2020 tutorial",
+    )
+    add(
+        "--backbone",
+        choices=BACKBONES,
+        help="the pretrained network of --recipe photos: efficientnet-lite0 (the default), whose "
+        "weights come with the installation, or one of keras.applications, whose weights Keras "
+        "downloads once",
+    )
+    add(
+        "--backbone-weights",
+        metavar="PATH",
+        help="a file of weights of the backbone, instead of the installed or downloaded ones",
     )
     add(
         "--arch",
@@ -157,14 +181,15 @@ def training_parser():
         type=bounded_number(float, at_least=0, below=1),
         metavar="SHARE",
         help="about which share of the images training may leave out as outliers; 0 leaves out "
-        f"none (default: {robust.trim})",
+        f"none (default: {robust.trim}; of photos, at most {RECIPES['photos'].trim})",
     )
     add(
         "--epochs",
         type=bounded_number(int, at_least=1),
         metavar="N",
         help=f"passes over the images (default: {robust.epochs}, and more on few images, to make "
-        f"{robust.min_steps} steps)",
+        f"{robust.min_steps} steps); of photos, rounds of fitting (default: "
+        f"{RECIPES['photos'].epochs})",
     )
     add(
         "--batch-size",
@@ -201,11 +226,64 @@ def training_parser():
     return parser
 
 
-def recipe_from_args(args):
-    """Make the recipe that the flags of the training script name, changed by their other values."""
+def recipe_for(args, source):
+    """Choose the recipe for a source, and the size at which its image files are read.
+
+    Args:
+        args: The parsed flags of the training script.
+        source: The `sources.Source` that they name.
+
+    Returns:
+        A pair: the recipe, and the source, whose files are resized to `PHOTO_SIZE` for the recipe
+        `photos`, unless --image-size says otherwise.
+
+    Raises:
+        InputError: If a flag does not go with the recipe.
+    """
+    is_files = hasattr(source.images, "paths")
+    name = args.recipe
+    if name == "auto":
+        large = min(source.images.shape[1:3]) >= MIN_PHOTO_SIDE
+        name = "photos" if is_files and large and not has_pixel_flags(args) else "robust"
+        other = "--recipe robust trains on pixels" if name == "photos" else "of pixels"
+        logger.info(f"recipe {name} ({other})")
+    recipe = recipe_from_args(args, name)
+    if name == "photos" and is_files and args.image_size is None:
+        images = dataclasses.replace(source.images, size=PHOTO_SIZE)
+        source = dataclasses.replace(source, images=images)
+    return recipe, source
+
+
+def has_pixel_flags(args):
+    """Whether a flag is given that belongs to networks of pixels alone."""
+    given = [getattr(args, name) for name in PIXEL_FLAGS]
+    return args.loss != "mse" or any(value is not None for value in given)
+
+
+def recipe_from_args(args, name=None):
+    """Make a recipe, changed by the flags of the training script.
+
+    Args:
+        args: The parsed flags.
+        name: A key of `RECIPES`; `None`: the one that the flags name. Where `auto` does not know
+            the images yet, the flags are checked as for the recipe that goes with them.
+
+    Raises:
+        InputError: If a flag does not go with the recipe.
+    """
+    if name is None:
+        name = args.recipe
+        if name == "auto":
+            name = "robust" if has_pixel_flags(args) else "photos"
+    if name != "photos" and (args.backbone or args.backbone_weights):
+        flag = "--backbone" if args.backbone else "--backbone-weights"
+        raise InputError(
+            f"expected --recipe photos to go with {flag}, received --recipe {name}: leave one out"
+        )
     return make_recipe(
-        args.recipe,
+        name,
         args.arch,
+        backbone=args.backbone if name == "photos" else None,
         filters=args.filters and tuple(args.filters),
         latent_dim=args.latent_dim,
         batch_norm=args.batch_norm,

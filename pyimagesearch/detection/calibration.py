@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyimagesearch.data.batches import subsample
-from pyimagesearch.detection import scoring, thresholds
+from pyimagesearch.detection import feature_scores, scoring, thresholds
 from pyimagesearch.detection.scores import SCORES
 from pyimagesearch.models.architectures import Autoencoder
 
@@ -25,8 +25,11 @@ def calibrate(result, images, seed=42):
         Two dicts by score. The calibration, plain numbers for JSON: `trained` and `held_out`, each
         as `scoring.summarize` returns it, `threshold` and `pixel_threshold`. And the references, as
         `scoring.fit_reference` returns them. Scores that need codes, where there are none, and
-        scores for which there are too few images, are left out.
+        scores for which there are too few images, are left out. Of features, the one reference of
+        all scores is called `feature_scores.REFERENCE`.
     """
+    if result.reference is not None:
+        return calibrate_features(result)
     autoencoder = result.autoencoder
     trained, held_out = subsample(result.trained, seed), subsample(result.held_out, seed)
     # A network scores what it was trained on lower than any other images.
@@ -62,6 +65,24 @@ def calibrate(result, images, seed=42):
     return calibration, references
 
 
+def calibrate_features(result):
+    """As `calibrate`, of features: training has judged each image by the others already."""
+    size = result.autoencoder.input_shape[1:3]
+    maps = feature_scores.image_maps(result.fit.maps, size)
+    pixel_threshold = float(np.quantile(maps, 1 - PIXEL_FALSE_ALARM_RATE))
+    calibration = {}
+    for score, scores in result.fit.scores.items():
+        # No image is scored by what was learned of itself: all are as good as held out.
+        summary = scoring.summarize(scores)
+        calibration[score] = {
+            "trained": summary,
+            "held_out": summary,
+            "threshold": thresholds.fdr_controlled(True, scores),
+            "pixel_threshold": pixel_threshold,
+        }
+    return calibration, {feature_scores.REFERENCE: result.reference}
+
+
 def fit_reference(result, images, score, seed=42):
     """Fit a score to the images that were trained on, without the outliers where it asks for that.
 
@@ -72,6 +93,8 @@ def fit_reference(result, images, score, seed=42):
     Returns:
         The reference, as `scoring.fit_reference` returns it.
     """
+    if result.reference is not None:
+        return result.reference
     order = subsample(result.trained, seed)
     if SCORES[score].fit_on_inliers:
         order = np.setdiff1d(order, result.history.outliers)

@@ -1,8 +1,9 @@
-"""The table of anomaly scores, each a function to an anomaly map and one from the map to a number."""
+"""The table of anomaly scores of pixels, each a function to a map and one from it to a number."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pyimagesearch import InputError
 from pyimagesearch.detection.anomaly_maps import (
     fit_local_distance,
     local_distance,
@@ -61,3 +62,29 @@ SCORES = {
     # The k-NN distance.
     "neighbours": AnomalyScore(squared_error, knn_score, fit_knn_score, knn_shapes),
 }
+
+
+def check_score(score, known):
+    """Refuse a score that a model has not."""
+    if score not in known:
+        raise InputError(
+            f"expected a score of this model ({', '.join(known)}), received {score}: take one of "
+            "these, or --score auto"
+        )
+
+
+def has_shapes(arrays, shapes):
+    """Whether arrays have exactly these names and shapes, in which `None` is any number.
+
+    Example:
+        >>> import numpy as np
+        >>> has_shapes({"a": np.zeros((3, 2))}, {"a": (None, 2)})
+        True
+    """
+    return arrays.keys() == shapes.keys() and all(
+        len(arrays[name].shape) == len(shape)
+        and all(
+            size in (None, found) for found, size in zip(arrays[name].shape, shape, strict=True)
+        )
+        for name, shape in shapes.items()
+    )

@@ -4,14 +4,17 @@ import math
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
 from pyimagesearch.data.batches import iterate_batches
-from pyimagesearch.detection.scores import SCORES
+from pyimagesearch.detection import feature_scores
+from pyimagesearch.detection.scores import SCORES, check_score, has_shapes
 from pyimagesearch.models.architectures import Autoencoder
+from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
 from pyimagesearch.runtime.distribution import Cluster
 
 # Images in a compiled batch, at least. A single row is multiplied in another order than several,
@@ -20,6 +23,8 @@ MIN_BATCH_SIZE = 8
 # Images in a batch to be scored, and the numbers in these images, both at most. Large images go
 # through in smaller batches, because several batches are in memory at once.
 BATCH_SIZE, BATCH_SIZE_ON_GPU, MAX_BATCH_NUMBERS = 256, 2048, 2**22
+# Pixels in a batch that a backbone sees, whose first layers take 200 bytes for each, at most.
+MAX_BACKBONE_PIXELS, MAX_BACKBONE_PIXELS_ON_GPU = 2**19, 2**22
 
 
 def fit_reference(autoencoder, images, order, score, batch_size=256):
@@ -106,7 +111,7 @@ def score_images(
             f"{image_shape}: take the images that belong to the model, or train anew"
         )
     cluster = cluster or Cluster()
-    batch_size = batch_size or default_batch_size(image_shape, cluster)
+    batch_size = batch_size or batch_size_for(autoencoder, cluster)
     score_batch = compile_scorer(
         make_scorer(autoencoder, score, reference), image_shape, batch_size, cluster
     )
@@ -126,6 +131,11 @@ def score_images(
     return cluster.all_reduce_sum(scores)
 
 
+def score_names(of_features):
+    """The names of the scores of networks of features, or of networks of pixels."""
+    return tuple(feature_scores.NAMES if of_features else SCORES)
+
+
 def has_gpu():
     """Whether TensorFlow sees a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
@@ -136,6 +146,16 @@ def default_batch_size(image_shape, cluster):
     fitting = MAX_BATCH_NUMBERS // math.prod(image_shape)
     per_device = min(fitting, BATCH_SIZE_ON_GPU if has_gpu() else BATCH_SIZE)
     return max(per_device, MIN_BATCH_SIZE) * cluster.devices // cluster.workers
+
+
+def batch_size_for(model, cluster):
+    """Images to run at once through a network of pixels, or through one that has a backbone."""
+    height, width, _ = image_shape = model.input_shape[1:]
+    if not any(layer.name == "backbone" for layer in model.layers):
+        return default_batch_size(image_shape, cluster)
+    pixels = MAX_BACKBONE_PIXELS_ON_GPU if has_gpu() else MAX_BACKBONE_PIXELS
+    per_device = max(pixels // (height * width), MIN_BATCH_SIZE)
+    return min(per_device, BATCH_SIZE) * cluster.devices // cluster.workers
 
 
 def threads_for(cluster):
@@ -187,13 +207,19 @@ def make_scorer(autoencoder, score, reference):
         reference: What `fit_reference` returned for that score and model.
 
     Returns:
-        A function from images, float tensor `(N, H, W, C)`, to a triple: their reconstructions, of
-        the same shape; their anomaly maps `(N, H, W)`; and their scores `(N,)`.
+        A function from images, float tensor `(N, H, W, C)`, to a 4-tuple: what the network sees of
+        them, a picture of features `(N, H, W, 3)`, or `None` in a network of pixels; their
+        reconstructions, of the shape of the images or of that picture; their anomaly maps
+        `(N, H, W)`; and their scores `(N,)`.
 
     Raises:
         InputError: If the score needs a reference or a code and there is none, or if the reference
             belongs to another model.
     """
+    if is_feature_autoencoder(autoencoder):
+        feature_scores.check_reference(reference, score, autoencoder)
+        return feature_scores.make_scorer(autoencoder, score, reference)
+    check_score(score, SCORES)
     anomaly_score = SCORES[score]
     network = Autoencoder(autoencoder)
     reference = reference or {}
@@ -203,7 +229,8 @@ def make_scorer(autoencoder, score, reference):
     def score_batch(images):
         preprocessed, reconstructions, codes = network.forward(images, anomaly_score.needs_codes)
         maps = anomaly_score.anomaly_map(preprocessed, reconstructions, constants)
-        return reconstructions, maps, anomaly_score.pool(maps, preprocessed, codes, constants)
+        scores = anomaly_score.pool(maps, preprocessed, codes, constants)
+        return None, reconstructions, maps, scores
 
     return score_batch
 
@@ -217,21 +244,31 @@ def check_reference(reference, score, network):
             "none beside the model: train again, or take --score mse"
         )
     shapes = anomaly_score.shapes(network.image_shape, network.code_length)
-    fits = reference.keys() == shapes.keys() and all(
-        len(reference[name].shape) == len(shape)
-        and all(
-            size in (None, found) for found, size in zip(reference[name].shape, shape, strict=True)
-        )
-        for name, shape in shapes.items()
-    )
-    if not fits:
+    if not has_shapes(reference, shapes):
         raise InputError(
             f"what lies beside the model for the score {score} does not fit it: train again, or "
             "take --score mse"
         )
 
 
-def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_size=64):
+class Reconstructions(NamedTuple):
+    """Images and what a network makes of them, float32 arrays.
+
+    Attributes:
+        images: `(n, H, W, C)` in [0, 1].
+        features: What a network of features sees of them, as a picture `(n, H, W, 3)` in [0, 1];
+            `None` in a network of pixels.
+        reconstructions: Of the images, `(n, H, W, C)`, or of that picture, in [0, 1].
+        maps: The anomaly maps, `(n, H, W)`.
+    """
+
+    images: np.ndarray
+    features: np.ndarray | None
+    reconstructions: np.ndarray
+    maps: np.ndarray
+
+
+def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_size=None):
     """Reconstruct some images, few enough to fit into memory.
 
     Args:
@@ -243,21 +280,24 @@ def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_s
         batch_size: Images per call of the network.
 
     Returns:
-        A triple: the images and the reconstructions, both float32 `(n, H, W, C)` in [0, 1], and
-        the anomaly maps, float32 `(n, H, W)`.
+        `Reconstructions`.
 
     Raises:
         InputError: As for `make_scorer`.
     """
     score_batch = make_scorer(autoencoder, score, reference)
-    originals, reconstructions, maps = [], [], []
+    batch_size = batch_size or min(64, batch_size_for(autoencoder, Cluster()))
+    parts = []
     for _, batch in iterate_batches(images, order, batch_size):
-        batch_reconstructions, batch_maps, _ = score_batch(batch)
-        originals.append(batch)
+        features, reconstructions, maps, _ = score_batch(batch)
         # Where contrast is normalized, they may lie a little outside.
-        reconstructions.append(np.clip(batch_reconstructions, 0, 1))
-        maps.append(batch_maps.numpy())
-    return tuple(map(np.concatenate, (originals, reconstructions, maps)))
+        parts.append((batch, features, np.clip(reconstructions, 0, 1), maps.numpy()))
+    return Reconstructions(
+        *(
+            None if arrays[0] is None else np.concatenate(arrays)
+            for arrays in zip(*parts, strict=True)
+        )
+    )
 
 
 def rank(scores):

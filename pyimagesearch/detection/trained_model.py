@@ -8,8 +8,9 @@ import keras
 
 from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets, sources
-from pyimagesearch.detection import scoring
-from pyimagesearch.models import architectures
+from pyimagesearch.detection import feature_scores, scoring
+from pyimagesearch.detection.scores import SCORES
+from pyimagesearch.models import architectures, feature_autoencoder, rebuilding
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.storage import files, model_files
 
@@ -36,12 +37,12 @@ class TrainedModel:
     settings: dict
 
     @classmethod
-    def load(cls, path, score="mse", precision="float32", cluster=None):
+    def load(cls, path, score="auto", precision="float32", cluster=None):
         """Load a model and the files beside it.
 
         Args:
             path: Path of the model.
-            score: A key of `scores.SCORES`.
+            score: One of the scores of the model, or `auto`: the one that its recipe recommends.
             precision: A key of `architectures.PRECISION_POLICIES`, to calculate in.
             cluster: A `distribution.Cluster` on whose devices the network is to run; one device
                 unless given.
@@ -54,13 +55,21 @@ class TrainedModel:
         """
         settings_path = model_files.settings_path(path)
         settings = files.load_json(settings_path)
+        score = resolve_score(score, settings)
         calibration, valid_label = parse_calibration(settings, score, settings_path)
-        autoencoder = model_files.load_model(path)
-        reference = model_files.load_reference(
-            model_files.reference_path(path), score, autoencoder.input_shape[1:]
-        )
-        with (cluster or Cluster()).scope():
-            autoencoder = architectures.clone_with_precision(autoencoder, precision)
+        scope = (cluster or Cluster()).scope
+        if is_of_features(settings):
+            with scope():
+                recipe, image_shape = settings["recipe"], settings.get("image_shape")
+                autoencoder = feature_autoencoder.rebuild(recipe, image_shape, precision)
+                model_files.load_weights(path, autoencoder)
+            group, max_bytes = feature_scores.REFERENCE, feature_scores.max_bytes(autoencoder)
+        else:
+            autoencoder = load_network(path, settings)
+            group, max_bytes = score, model_files.reference_bytes(autoencoder.input_shape[1:])
+            with scope():
+                autoencoder = architectures.clone_with_precision(autoencoder, precision)
+        reference = model_files.load_reference(model_files.reference_path(path), group, max_bytes)
         return cls(autoencoder, score, calibration, reference, valid_label, settings)
 
     @property
@@ -77,6 +86,43 @@ class TrainedModel:
     def reconstruct(self, images, order):
         """Reconstruct images: see `scoring.reconstruct`."""
         return scoring.reconstruct(self.autoencoder, images, order, self.score, self.reference)
+
+
+def is_of_features(settings):
+    """Whether the settings beside a model are those of a feature autoencoder."""
+    recipe = settings.get("recipe")
+    return isinstance(recipe, dict) and recipe.get("arch") == "features"
+
+
+def load_network(path, settings):
+    """Load a network of pixels: its weights alone, if the settings beside it say how to build it.
+
+    Args:
+        path: Path of the model.
+        settings: The JSON object beside it; empty for a model from elsewhere, which is built as its
+            archive describes it, within the bounds of `safe_keras`.
+
+    Returns:
+        A Keras model from `(N, H, W, C)` to the same.
+
+    Raises:
+        InputError: If the model is missing or broken, or another one than the settings describe.
+    """
+    recipe = settings.get("recipe")
+    if not isinstance(recipe, dict) or "arch" not in recipe:
+        return model_files.load_model(path)
+    size, name = model_files.archive_size(path), model_files.settings_path(path)
+    autoencoder = rebuilding.rebuild(recipe, settings.get("image_shape"), size, name)
+    model_files.load_weights(path, autoencoder, with_constants=True)
+    return autoencoder
+
+
+def resolve_score(score, settings):
+    """The score that `auto` stands for: what training has noted; `mse` for older models."""
+    if score != "auto":
+        return score
+    recommended = settings.get("recommended_score", "mse")
+    return recommended if recommended in (*SCORES, *feature_scores.NAMES) else "mse"
 
 
 def parse_calibration(settings, score, name):

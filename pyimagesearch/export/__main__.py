@@ -36,8 +36,8 @@ def parser():
     )
     add(
         "--score",
-        choices=argument_types.SCORES,
-        default="mse",
+        choices=["auto", *argument_types.SCORES],
+        default="auto",
         help="the anomaly score, as for find_anomalies.py (default: %(default)s)",
     )
     add(
@@ -115,7 +115,7 @@ def main(argv=None):
     logger.info(f"exporting to {args.to}...")
     difference = export(model, args.to, args.output, images)
     logger.info(
-        f"largest relative difference of a score, {args.score}, over {len(images):,} images: "
+        f"largest relative difference of a score, {model.score}, over {len(images):,} images: "
         f"{difference:.1e}"
     )
     threshold = model.calibration.get("threshold")

@@ -83,7 +83,7 @@ def build_exported_model(model):
         def call(self, images):
             # Made here, so that the reference becomes a constant of the graph.
             score_batch = scoring.make_scorer(self.autoencoder, model.score, model.reference)
-            reconstructions, maps, scores = score_batch(images)
+            _, reconstructions, maps, scores = score_batch(images)
             outputs = {"reconstruction": reconstructions, "error_map": maps, "score": scores}
             if "threshold" in model.calibration:
                 outputs["flagged"] = scores > model.calibration["threshold"]

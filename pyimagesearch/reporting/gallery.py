@@ -18,6 +18,7 @@ from pyimagesearch.reporting.drawing import (
     color_maps,
     draw_outlines,
     fit_name,
+    overlay_maps,
     render,
     shorten_name,
     show,
@@ -33,7 +34,25 @@ MAX_WIDTH = 2000
 MARGIN, LINE, HEAD, FOOT = 24, 21, 92, 92
 
 
-def reconstructions(images, reconstructed, corrupted=None):
+# What the parts of a cell are called where a network of features has made them.
+FEATURE_PARTS = (
+    "original | features, as the network sees it | their reconstruction | how odd each place is"
+)
+
+
+def map_scale(pixel_threshold, overlay=False):
+    """The map value to show brightest. Laid over images, maps show nothing below the threshold."""
+    return (3 if overlay else 1.5) * pixel_threshold
+
+
+def map_picture(images, features, anomaly_maps, scale):
+    """Anomaly maps in color; laid over the images where a network of features has made them."""
+    if features is None:
+        return color_maps(anomaly_maps, scale)
+    return overlay_maps(to_rgb(images), anomaly_maps, scale)
+
+
+def reconstructions(images, reconstructed, corrupted=None, features=None, maps=None, scale=None):
     """Originals beside their reconstructions, as `recon_vis.png`.
 
     Args:
@@ -41,11 +60,18 @@ def reconstructions(images, reconstructed, corrupted=None):
         reconstructed: The same of their reconstructions.
         corrupted: The same of the corrupted images that the network restored; they are shown
             between the two. `None` where it reconstructed the originals.
+        features: The same of what a network of features sees; `None` for one of pixels.
+        maps: With features, the anomaly maps, float array `(N, H, W)`, laid over the originals.
+        scale: With features, the map value that is shown brightest.
 
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
     """
-    if corrupted is None:
+    if features is not None:
+        title = f"Each four: {FEATURE_PARTS}"
+        pictures = map(to_rgb, (images, features, reconstructed))
+        cells = list(strips(*pictures, map_picture(images, features, maps, scale)))
+    elif corrupted is None:
         title = "Each pair: original | reconstruction"
         cells = list(strips(to_rgb(images), to_rgb(reconstructed)))
     else:
@@ -54,7 +80,7 @@ def reconstructions(images, reconstructed, corrupted=None):
     margin = 12
     tile = (cells[0].shape[1] + margin, cells[0].shape[0] + margin)
     # imutils leaves the rest of the last row black; here the paper is white.
-    columns = min(4, len(cells))
+    columns = min(4 if features is None else 2, len(cells))
     rows = -(-len(cells) // columns)
     cells += [np.full_like(cells[0], 255)] * (rows * columns - len(cells))
     padded = [
@@ -74,7 +100,18 @@ def reconstructions(images, reconstructed, corrupted=None):
     return render(figure)
 
 
-def anomalies(images, reconstructed, anomaly_maps, captions, flagged, names, title, *, scale=None):
+def anomalies(
+    images,
+    reconstructed,
+    anomaly_maps,
+    captions,
+    flagged,
+    names,
+    title,
+    *,
+    scale=None,
+    features=None,
+):
     """The images of the highest scores, as `anomalies.png`: original, reconstruction, anomaly map.
 
     Args:
@@ -86,6 +123,7 @@ def anomalies(images, reconstructed, anomaly_maps, captions, flagged, names, tit
         names: N names.
         title: The title of the picture.
         scale: The map value that is shown brightest; `None` takes the brightest of these maps.
+        features: Pictures of what a network of features sees; `None` for one of pixels.
 
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
@@ -93,17 +131,26 @@ def anomalies(images, reconstructed, anomaly_maps, captions, flagged, names, tit
     if scale is None:
         # One scale for the whole picture, so that maps of normal images stay dark.
         scale = float(np.quantile(anomaly_maps, 0.995))
+    seen = [] if features is None else [to_rgb(features)]
+    parts = "original | reconstruction | anomaly map" if features is None else FEATURE_PARTS
     return gallery(
-        strips(to_rgb(images), to_rgb(reconstructed), color_maps(anomaly_maps, scale)),
+        strips(
+            to_rgb(images),
+            *seen,
+            to_rgb(reconstructed),
+            map_picture(images, features, anomaly_maps, scale),
+        ),
         captions,
         flagged,
         names,
-        (title, "each: original | reconstruction | anomaly map"),
+        (title, f"each: {parts}"),
         scale,
     )
 
 
-def heatmaps(images, anomaly_maps, masks, predicted, captions, names, title, *, scale):
+def heatmaps(
+    images, anomaly_maps, masks, predicted, captions, names, title, *, scale, overlay=False
+):
     """Anomaly maps beside the ground truth, as `heatmaps.png`.
 
     Each image, with the outline of its true mask, is followed by its anomaly map, the predicted
@@ -119,6 +166,7 @@ def heatmaps(images, anomaly_maps, masks, predicted, captions, names, title, *, 
         title: The title of the picture.
         scale: The map value that is shown brightest: one for the whole dataset, so that maps of
             normal images stay dark.
+        overlay: Whether to lay the maps over the images.
 
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
@@ -131,7 +179,7 @@ def heatmaps(images, anomaly_maps, masks, predicted, captions, names, title, *, 
     return gallery(
         strips(
             draw_outlines(tiles(to_rgb(images)), outlines),
-            color_maps(anomaly_maps, scale),
+            map_picture(images, True if overlay else None, anomaly_maps, scale),
             predicted,
             true,
         ),

@@ -7,6 +7,7 @@ import numpy as np
 
 from pyimagesearch.data import image_folders
 from pyimagesearch.data.datasets import Dataset
+from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
 from pyimagesearch.reporting import charts, drawing, gallery
 from pyimagesearch.reporting.html_report import html_report
 from pyimagesearch.storage import files
@@ -112,7 +113,7 @@ class Detection:
             A dict of pictures, uint8 `(H, W, 3)`, by the names of their files.
         """
         top, scale = self.ranking[:n], map_scale(model)
-        images, reconstructed, maps = model.reconstruct(self.dataset.images, top)
+        images, features, reconstructed, maps = model.reconstruct(self.dataset.images, top)
         names = [self.dataset.names[i] for i in top]
         scores, flagged = self.scores[top], self.flagged[top]
         remarks = None
@@ -129,6 +130,7 @@ class Detection:
                 f"The {len(top)} highest of {len(self.scores):,} scores; "
                 f"{self.flagged.sum():,} flagged, above {self.threshold:#.4g}",
                 scale=scale,
+                features=features,
             )
         }
         if self.masks is not None:
@@ -141,6 +143,7 @@ class Detection:
                 names,
                 f"Anomaly maps of the {len(top)} images with the highest scores",
                 scale=scale,
+                overlay=features is not None,
             )
         return pictures
 
@@ -206,6 +209,8 @@ class Detection:
             "Versions": about.get("versions", {}),
         }
         columns = ["Original", "Reconstruction", "Anomaly map"]
+        if is_feature_autoencoder(model.autoencoder):
+            columns.insert(1, "Features")
         if self.dataset.masks is not None:
             columns.append("True mask")
         shown = self.ranking[: max(args.top, MAX_PAGE_IMAGES)]
@@ -223,7 +228,7 @@ def maps_and_masks(model, dataset):
     Returns:
         A tuple of a float32 and a bool array, both `(N, H, W)`.
     """
-    *_, maps = model.reconstruct(dataset.images, np.arange(len(dataset.images)))
+    maps = model.reconstruct(dataset.images, np.arange(len(dataset.images))).maps
     return maps, image_folders.load_masks(dataset.masks, maps.shape[1:])
 
 
@@ -238,7 +243,10 @@ def format_flags(command):
 
 def map_scale(model):
     """The map value to show brightest, the same for all images; `None` without a calibration."""
-    return 1.5 * model.calibration["pixel_threshold"] if model.calibration else None
+    if not model.calibration:
+        return None
+    is_overlay = is_feature_autoencoder(model.autoencoder)
+    return gallery.map_scale(model.calibration["pixel_threshold"], is_overlay)
 
 
 def picture_columns(model, dataset, order):
@@ -250,16 +258,17 @@ def picture_columns(model, dataset, order):
         order: int array: which of the images.
 
     Yields:
-        Three or four uint8 arrays `(H, W, 3)` for each image. Few images are held at a time.
+        Three to five uint8 arrays `(H, W, 3)` for each image. Few images are held at a time.
     """
     scale = map_scale(model)
     for start in range(0, len(order), PICTURE_BATCH):
         some = order[start : start + PICTURE_BATCH]
-        images, reconstructed, maps = model.reconstruct(dataset.images, some)
+        images, features, reconstructed, maps = model.reconstruct(dataset.images, some)
         # Without a calibration, the brightest of the highest-ranked images.
         scale = float(np.quantile(maps, 0.995)) if scale is None else scale
-        columns = [drawing.to_rgb(images), drawing.to_rgb(reconstructed)]
-        columns.append(drawing.color_maps(maps, scale))
+        seen = [images, reconstructed] if features is None else [images, features, reconstructed]
+        columns = [drawing.to_rgb(pictures) for pictures in seen]
+        columns.append(gallery.map_picture(images, features, maps, scale))
         if dataset.masks is not None:
             masks = image_folders.load_masks([dataset.masks[i] for i in some], maps.shape[1:])
             columns.append(drawing.to_rgb(masks[..., np.newaxis].astype(np.float32)))

@@ -1,8 +1,10 @@
 """Files of a model: the network, its settings and its references."""
 
 import importlib.metadata
+import os
 import platform
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 from pyimagesearch.storage.atomic import new_folder, temporary_beside
 from pyimagesearch.storage.files import first_line, load_arrays, open_for_reading
-from pyimagesearch.storage.safe_keras import read_model
+from pyimagesearch.storage.model_weights import read_weights
+from pyimagesearch.storage.safe_keras import check_format, read_model
 
 # Bytes of the arrays of a score's reference, at most, apart from those that it has for each pixel.
 MAX_REFERENCE_BYTES = 2**24
@@ -39,14 +42,21 @@ def save_references(path, references):
     ownership.mark_zip(path)
 
 
-def load_reference(path, score, image_shape):
+def reference_bytes(image_shape):
+    """Bytes of the reference of a score of pixels `(height, width, depth)`, at most."""
+    height, width, depth = image_shape
+    # At each pixel, the mean and the precision of 8 features per channel, as float32.
+    per_pixel = 4 * (8 * depth) + 4 * (8 * depth) ** 2
+    return MAX_REFERENCE_BYTES + height * width * per_pixel
+
+
+def load_reference(path, score, max_bytes):
     """Read the reference of a score.
 
     Args:
         path: Path of the `.npz` file.
         score: Name of the score.
-        image_shape: `(height, width, depth)` of the images of the model, which bounds the size
-            of the reference.
+        max_bytes: Bytes of its arrays, at most.
 
     Returns:
         A dict of finite arrays by name, empty if there is no reference.
@@ -58,13 +68,10 @@ def load_reference(path, score, image_shape):
         return {}
     with open_for_reading(path) as file:
         try:
-            height, width, depth = image_shape
-            # At each pixel, the mean and the precision of 8 features per channel, as float32.
-            per_pixel = 4 * (8 * depth) + 4 * (8 * depth) ** 2
             arrays = load_arrays(
                 file,
                 lambda names: [name for name in names if name.startswith(f"{score}/")],
-                MAX_REFERENCE_BYTES + height * width * per_pixel,
+                max_bytes,
             )
             reference = {name.split("/", 1)[1]: array for name, array in arrays.items()}
             if not all(np.isfinite(array).all() for array in reference.values()):
@@ -113,13 +120,7 @@ def load_model(path):
     Raises:
         InputError: If the file is missing, is no `.keras` archive, or holds no autoencoder.
     """
-    if Path(path, "saved_model.pb").is_file():
-        raise InputError(
-            f"{path} is a SavedModel, which can hold code: expected a .keras archive; train again "
-            "to get one"
-        )
-    scratch = Path(tempfile.gettempdir(), "pyimagesearch")
-    with open_for_reading(path) as file, temporary_beside(scratch, ".tmp", new_folder) as folder:
+    with _open_archive(path) as (file, folder):
         model = read_model(file, path, folder / "model.weights.h5")
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if not is_autoencoder(*shapes):
@@ -139,3 +140,42 @@ def is_autoencoder(input_shape, output_shape):
         and all(isinstance(size, int) for size in input_shape[1:])
         and input_shape == output_shape
     )
+
+
+def archive_size(path):
+    """The number of bytes of a `.keras` archive.
+
+    Raises:
+        InputError: If the file is missing, or is no `.keras` archive.
+    """
+    with _open_archive(path) as (file, _):
+        check_format(file, path)
+        return file.seek(0, os.SEEK_END)
+
+
+def load_weights(path, model, with_constants=False):
+    """Load the weights of a network that our own builder has made: see `model_weights`.
+
+    Args:
+        path: Path of the `.keras` archive, of any name.
+        model: The Keras model, whose weights are set.
+        with_constants: Whether the constants of its Rescaling layers are set too.
+
+    Raises:
+        InputError: If the file is missing, or has not exactly the weights of this model.
+    """
+    with _open_archive(path) as (file, folder):
+        read_weights(file, path, model, folder, with_constants)
+
+
+@contextmanager
+def _open_archive(path):
+    """Open a `.keras` archive, and make a folder for temporary files; both for the block."""
+    if Path(path, "saved_model.pb").is_file():
+        raise InputError(
+            f"{path} is a SavedModel, which can hold code: expected a .keras archive; train again "
+            "to get one"
+        )
+    scratch = Path(tempfile.gettempdir(), "pyimagesearch")
+    with open_for_reading(path) as file, temporary_beside(scratch, ".tmp", new_folder) as folder:
+        yield file, folder

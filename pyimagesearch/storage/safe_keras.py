@@ -134,21 +134,12 @@ def read_model(file, name, scratch):
             Keras writes, or compressed ones; if the network has other parts than the layers in
             `LAYERS`, or more weights than the archive; or if weights are in other files.
     """
-    if file.read(len(HDF5)) == HDF5:
-        raise InputError(
-            f"{name} is an HDF5 file, which can hide code: expected a .keras archive; train "
-            "again to get one"
-        )
-    if not zipfile.is_zipfile(file):
-        raise InputError(
-            f"{name} is not a whole .keras archive: train again with "
-            "train_unsupervised_autoencoder.py"
-        )
+    check_format(file, name)
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive.infolist())
             with archive.open(WEIGHTS) as packed:
-                _unpack(packed, scratch)
+                unpack(packed, scratch)
             zeros = _CountingZeros(_count_weights(scratch))
             description = _checked(json.loads(archive.read("config.json")), zeros)
             return _build(description, scratch)
@@ -167,6 +158,20 @@ def read_model(file, name, scratch):
         ) from None
 
 
+def check_format(file, name):
+    """Raise an `InputError` if an open file is no zip archive, as `.keras` archives are."""
+    if file.read(len(HDF5)) == HDF5:
+        raise InputError(
+            f"{name} is an HDF5 file, which can hide code: expected a .keras archive; train "
+            "again to get one"
+        )
+    if not zipfile.is_zipfile(file):
+        raise InputError(
+            f"{name} is not a whole .keras archive: train again with "
+            "train_unsupervised_autoencoder.py"
+        )
+
+
 def _check_members(members):
     """Check that an archive has the members that Keras writes, and as Keras writes them."""
     names = [member.filename for member in members]
@@ -182,7 +187,7 @@ def _check_members(members):
             raise _Unsafe(f"{member.file_size:,} bytes of {member.filename}")
 
 
-def _unpack(packed, path):
+def unpack(packed, path):
     """Copy an open member of an archive to a file."""
     try:
         with path.open("wb") as unpacked:
@@ -263,16 +268,23 @@ def _build(description, weights):
     model = keras.saving.deserialize_keras_object(description, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise _Unsafe(f"a single {type(model).__name__}")
-    for layer in _layers(model):
-        for tensor in layer.output if isinstance(layer.output, list) else [layer.output]:
-            if math.prod(size or 1 for size in tensor.shape) > MAX_OUTPUTS:
-                raise _Unsafe(f"{tensor.shape} numbers of the layer {layer.name}")
+    if layer := oversized_layer(model):
+        raise _Unsafe(f"{MAX_OUTPUTS:,} numbers or more of the layer {layer.name}")
     model.load_weights(weights)
     for layer in _layers(model):
         # Initializers of Keras, so that the model can be saved and cloned.
         for name in LAYERS.get(type(layer).__name__, ()):
             setattr(layer, name, keras.initializers.Zeros())
     return model
+
+
+def oversized_layer(model):
+    """The first layer that makes more than `MAX_OUTPUTS` numbers of one image, or `None`."""
+    for layer in _layers(model):
+        for tensor in layer.output if isinstance(layer.output, list) else [layer.output]:
+            if math.prod(size or 1 for size in tensor.shape) > MAX_OUTPUTS:
+                return layer
+    return None
 
 
 def _layers(model):

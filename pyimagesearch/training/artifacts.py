@@ -13,6 +13,7 @@ from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.storage import files, model_files
 from pyimagesearch.storage.atomic import Transaction, check_writable
 from pyimagesearch.training import checkpoint
+from pyimagesearch.training.recipes import recommended_score
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,11 @@ class TrainingArtifacts:
             Path(args.model),
             Path(args.vis),
             Path(args.plot),
-            inputs=() if args.source in sources.SOURCES else (args.source,),
+            inputs=tuple(
+                path
+                for path in (args.source, args.backbone_weights)
+                if path is not None and path not in sources.SOURCES
+            ),
             max_pickle_mib=args.max_pickle_mib,
             resume=args.resume,
             cluster=cluster,
@@ -167,6 +172,7 @@ def describe(dataset, result, source, fingerprint):
         A dict for JSON.
     """
     return {
+        "recommended_score": recommended_score(result.recipe),
         "recipe": {**result.recipe.as_dict(), "epochs": len(result.history.loss)},
         "source": source,
         "skipped": list(dataset.skipped),

@@ -6,6 +6,8 @@ Standard library only, so that the command line can show the defaults without lo
 import dataclasses
 from dataclasses import dataclass
 
+from pyimagesearch import InputError
+
 # Attribute of a `Recipe` -> its key in the JSON beside a model and in a checkpoint, where it is
 # another: stored names don't change.
 STORED_NAMES = {
@@ -73,6 +75,43 @@ class Recipe:
         return {STORED_NAMES.get(name, name): value for name, value in settings.items()}
 
 
+@dataclass(frozen=True)
+class FeatureRecipe:
+    """Settings of the training of a feature autoencoder.
+
+    Attributes:
+        backbone: One of `BACKBONES`: the frozen network whose features are reconstructed.
+        latent_dim: Length of the latent code, which is used only where it helps.
+        epochs: Rounds of fitting, each without what the one before found unusual.
+        trim: Share of the images that may be left out, at most, in [0, 1).
+        arch: `features`, as it is stored.
+        loss: `mse`, of the features.
+        corruption: `None`: features are reconstructed as they are.
+    """
+
+    backbone: str = "efficientnet-lite0"
+    latent_dim: int = 8
+    epochs: int = 3
+    trim: float = 0.2
+    arch: str = "features"
+    loss: str = "mse"
+    corruption: None = None
+
+    def as_dict(self):
+        """The settings by the names under which they are stored, for JSON."""
+        return dataclasses.asdict(self)
+
+
+# The names in `models.backbone`, which can't be imported here: it loads Keras.
+BACKBONES = (
+    "efficientnet-lite0",
+    "MobileNetV3Large",
+    "EfficientNetV2B0",
+    "ResNet50",
+    "MobileNet",
+    "MobileNet-0.25",
+)
+
 RECIPES = {
     # Chosen on `benchmark.detection.DEVELOPMENT_PAIRS` of MNIST's digits and on scikit-learn's
     # digits; the ratios of `sample_weights.propagate_outliers` also on MNIST's 1s with 2s or 8s, and
@@ -126,6 +165,9 @@ RECIPES = {
         trim=0.0,
         center=False,
     ),
+    # For photographs: an autoencoder of pretrained features. Its constants stand in
+    # `training.feature_statistics` and `training.feature_training`.
+    "photos": FeatureRecipe(),
 }
 
 # Each name with the settings in which it differs from the recipe; `conv` is the recipe's own.
@@ -146,19 +188,55 @@ def make_recipe(name="robust", arch=None, **changes):
     Args:
         name: A key of `RECIPES`.
         arch: A key of `ARCHITECTURES`; `None`: the recipe's own.
-        **changes: Other values for attributes of `Recipe`; `None` leaves one as it is. `epochs`
+        **changes: Other values for attributes of the recipe; `None` leaves one as it is. `epochs`
             without `min_steps` means exactly so many.
 
     Returns:
-        A `Recipe`.
+        A `Recipe` or a `FeatureRecipe`.
+
+    Raises:
+        InputError: If a setting is one of networks of pixels, and the recipe has none.
 
     Example:
         >>> make_recipe("tutorial", "dense", epochs=3).filters
         (128, 64)
     """
     changes = {attribute: value for attribute, value in changes.items() if value is not None}
+    if isinstance(RECIPES[name], FeatureRecipe):
+        arch = {} if arch is None else {"arch": arch}
+        return _change_feature_recipe(RECIPES[name], **arch, **changes)
     if "epochs" in changes:
         changes.setdefault("min_steps", 0)
     if arch is not None:
         changes = {"arch": arch, **ARCHITECTURES[arch], **changes}
     return dataclasses.replace(RECIPES[name], **changes)
+
+
+def _change_feature_recipe(recipe, **changes):
+    """A `FeatureRecipe` with some settings changed, which have to be its own."""
+    # The flags have a default loss, which is that of this recipe too.
+    changes = {k: v for k, v in changes.items() if v != getattr(recipe, k, None)}
+    allowed = ("backbone", "latent_dim", "epochs", "trim")
+    if wrong := [name for name in changes if name not in allowed]:
+        flag = FLAGS.get(wrong[0], f"--{wrong[0].replace('_', '-')}")
+        raise InputError(
+            f"expected no {flag} with --recipe photos, whose autoencoder is fitted in closed form: "
+            "leave it out, or take --recipe robust to train a network of pixels"
+        )
+    return dataclasses.replace(recipe, **changes)
+
+
+# Attribute of a recipe -> the flag that changes it, where it has another name.
+FLAGS = {"learning_rate": "--lr", "corruption": "--corrupt"}
+
+
+def recommended_score(recipe):
+    """The score that a recipe is best ranked by, a key of `scores.SCORES`.
+
+    Example:
+        >>> [recommended_score(make_recipe(name)) for name in ("robust", "shapes", "photos")]
+        ['mse', 'code', 'combined']
+    """
+    if isinstance(recipe, FeatureRecipe):
+        return "combined"
+    return "code" if recipe.normalize_contrast and recipe.latent_dim else "mse"

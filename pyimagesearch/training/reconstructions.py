@@ -4,24 +4,36 @@ import numpy as np
 
 from pyimagesearch.data import corruptions
 from pyimagesearch.data.batches import MAX_CALIBRATION_IMAGES, iterate_batches
+from pyimagesearch.detection import scoring
 from pyimagesearch.reporting import gallery
+from pyimagesearch.training.recipes import recommended_score
 
-# Images in the picture, at most.
-MAX_PICTURED = 16
+# Images in the picture, at most; fewer where each takes more room.
+MAX_PICTURED, MAX_FEATURES_PICTURED = 16, 8
 
 
-def draw_reconstructions(result, images, seed=42):
+def draw_reconstructions(result, images, calibration, seed=42):
     """Draw held-out images, or training images if there are none, beside their reconstructions.
 
     Args:
         result: A `train.TrainingResult`.
         images: The images that it was trained on, as for `train.train`.
+        calibration: What `calibrate` found for each score.
         seed: Of the corruption, if the network was trained to restore.
 
     Returns:
         A uint8 picture `(H, W, 3)`.
     """
     unseen = result.held_out if len(result.held_out) else result.trained
+    if result.reference is not None:
+        score = recommended_score(result.recipe)
+        originals, features, restored, maps = scoring.reconstruct(
+            result.autoencoder, images, unseen[:MAX_FEATURES_PICTURED], score, result.reference
+        )
+        scale = gallery.map_scale(calibration[score]["pixel_threshold"], overlay=True)
+        return gallery.reconstructions(
+            originals, restored, features=features, maps=maps, scale=scale
+        )
     originals = images[unseen[:MAX_PICTURED]]
     inputs, corrupted, spec = originals, None, result.recipe.corruption
     if spec is not None:

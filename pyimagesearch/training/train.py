@@ -1,5 +1,6 @@
-"""Training of a recipe's network on four fifths of the images."""
+"""Training of a recipe's network: of pixels on four fifths of the images, of features on all."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import keras
@@ -7,10 +8,13 @@ import numpy as np
 
 from pyimagesearch.data import corruptions
 from pyimagesearch.data.batches import iterate_batches, subsample
-from pyimagesearch.models import architectures
+from pyimagesearch.models import architectures, feature_autoencoder
 from pyimagesearch.models.normalization import fit_normalization
 from pyimagesearch.runtime.distribution import Cluster
-from pyimagesearch.training.recipes import Recipe
+from pyimagesearch.training.feature_extraction import ImageFeatures
+from pyimagesearch.training.feature_store import FeatureStore
+from pyimagesearch.training.feature_training import MAX_IMAGES, FeatureFit, FeatureTrainer
+from pyimagesearch.training.recipes import FeatureRecipe, Recipe
 from pyimagesearch.training.sample_weights import make_sample_weighting
 from pyimagesearch.training.trainer import History, Trainer
 
@@ -23,18 +27,26 @@ class TrainingResult:
     """A trained network, and how it came about.
 
     Attributes:
-        autoencoder: Keras model from `(N, H, W, C)` to the same.
+        autoencoder: Keras model from `(N, H, W, C)` to the same; of features, as
+            `feature_autoencoder.build` returns it.
         trained: int array of the indices of the training images, ascending.
         held_out: int array of those of the held-out images; may be empty.
         history: A `trainer.History`.
-        recipe: The `recipes.Recipe` that was followed.
+        recipe: The `recipes.Recipe` or `recipes.FeatureRecipe` that was followed.
+        fit: Of features, a `feature_training.FeatureFit`; else `None`.
     """
 
     autoencoder: keras.Model
     trained: np.ndarray
     held_out: np.ndarray
     history: History
-    recipe: Recipe
+    recipe: Recipe | FeatureRecipe
+    fit: FeatureFit | None = None
+
+    @property
+    def reference(self):
+        """Of features, what the scores know about normal images, a dict of arrays; else `None`."""
+        return self.fit and self.fit.reference
 
 
 def train(
@@ -47,17 +59,22 @@ def train(
     checkpoint=None,
     on_checkpoint=None,
     on_epoch=None,
+    on_batch=None,
+    backbone_weights=None,
 ):
-    """Build the network of a recipe and fit it to four fifths of the images.
+    """Build the network of a recipe and fit it to four fifths of the images, of features to all.
 
     Args:
         images: float32 array `(N, H, W, C)` in [0, 1], or anything that `iterate_batches` takes.
-        recipe: A `recipes.Recipe`.
+        recipe: A `recipes.Recipe` or `recipes.FeatureRecipe`.
         seed: Of the split, the initial weights, the order of the images and the corruption.
         precision: A key of `architectures.PRECISION_POLICIES`.
         cluster: A `distribution.Cluster`; the one device unless given.
         checkpoint, on_checkpoint, on_epoch: As for `Trainer.fit`; `on_checkpoint` is called in the
             chief process alone.
+        on_batch: Of features, called after each batch that the backbone has seen, as
+            `on_batch(done, total)`.
+        backbone_weights: Of features, as `weights` for `backbone.build`.
 
     Returns:
         A `TrainingResult`. Its network is a float32 one and this process's own, however it was
@@ -74,6 +91,14 @@ def train(
         (8, 2, 1)
     """
     cluster = cluster or Cluster()
+    resuming = checkpoint, on_checkpoint if cluster.is_chief else None, on_epoch
+    if isinstance(recipe, FeatureRecipe):
+        autoencoder, extractor = _build_feature_autoencoder(
+            images.shape[1:], recipe, precision, cluster, backbone_weights
+        )
+        return _train_features(
+            images, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch
+        )
     trained, held_out = split(len(images), seed=seed)
     normalization = None
     if recipe.center:
@@ -93,9 +118,33 @@ def train(
         seed=seed,
         cluster=cluster,
     )
-    history = trainer.fit(checkpoint, on_checkpoint if cluster.is_chief else None, on_epoch)
+    history = trainer.fit(*resuming)
     autoencoder.set_weights(model.get_weights())
     return TrainingResult(autoencoder, trained, held_out, history, recipe)
+
+
+def _build_feature_autoencoder(image_shape, recipe, precision, cluster, weights):
+    """A feature autoencoder that is to be fitted, and the extractor of features to fit it to."""
+    parts = image_shape, recipe.backbone, recipe.latent_dim
+    autoencoder = feature_autoencoder.build(*parts, weights)
+    copy = autoencoder
+    if precision != "float32" or cluster.devices > 1:
+        with cluster.scope():
+            copy = feature_autoencoder.build(*parts, False, precision)
+            copy.set_weights(autoencoder.get_weights())
+    return autoencoder, feature_autoencoder.extractor(copy)
+
+
+def _train_features(images, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch):
+    """Fit a feature autoencoder to the images, or to some of very many, each judged by the others."""
+    trained = subsample(np.arange(len(images)), seed, MAX_IMAGES)
+    features = ImageFeatures(images, trained, extractor, FeatureStore, seed, cluster, on_batch)
+    trainer = FeatureTrainer(features, recipe, seed)
+    history = trainer.fit(*resuming)
+    history = dataclasses.replace(history, outliers=trained[history.outliers])
+    for name, weights in trainer.fitted.weights.items():
+        autoencoder.get_layer(name).set_weights(weights)
+    return TrainingResult(autoencoder, trained, trained[:0], history, recipe, trainer.fitted)
 
 
 def split(n, held_out=0.2, seed=42):

@@ -4,7 +4,7 @@ import pytest
 
 from pyimagesearch import InputError
 from pyimagesearch.cli import argument_types, detection_arguments, training_arguments
-from pyimagesearch.detection import scores
+from pyimagesearch.detection import feature_scores, scores
 from pyimagesearch.models import architectures
 from pyimagesearch.training import losses
 from tests.conftest import ROOT, answers_without_packages
@@ -58,6 +58,6 @@ def test_corruption_is_a_name_and_an_amount():
 
 
 def test_choices_are_the_names_in_the_tables():
-    assert set(argument_types.SCORES) == set(scores.SCORES)
+    assert set(argument_types.SCORES) == {*scores.SCORES, *feature_scores.NAMES}
     assert set(argument_types.LOSSES) == set(losses.LOSSES)
     assert set(argument_types.PRECISIONS) == set(architectures.PRECISION_POLICIES)

@@ -38,7 +38,8 @@ def test_labels_that_look_like_numbers_are_numbers():
 
 def test_recipe_without_flags_is_as_in_the_table():
     args = training_arguments.training_parser().parse_args(FILES)
-    assert training_arguments.recipe_from_args(args) == RECIPES["robust"]
+    assert training_arguments.recipe_from_args(args, "robust") == RECIPES["robust"]
+    assert training_arguments.recipe_from_args(args, "photos") == RECIPES["photos"]
     args = training_arguments.training_parser().parse_args([*FILES, "--recipe", "tutorial"])
     assert training_arguments.recipe_from_args(args) == RECIPES["tutorial"]
 
@@ -65,7 +66,7 @@ def test_recipe_with_flags_has_their_values_even_if_zero():
 
 def test_epochs_when_typed_are_not_increased_for_few_images():
     args = training_arguments.training_parser().parse_args([*FILES, "--epochs", "3"])
-    recipe = training_arguments.recipe_from_args(args)
+    recipe = training_arguments.recipe_from_args(args, "robust")
     assert recipe.epochs_for(10) == 3
 
 

@@ -60,7 +60,9 @@ def test_reconstruct_returns_the_images_in_order_with_maps_whose_mean_is_the_sco
     autoencoder, images
 ):
     order = np.array([5, 0, 22])
-    originals, reconstructions, maps = scoring.reconstruct(autoencoder, images, order, batch_size=2)
+    originals, _, reconstructions, maps = scoring.reconstruct(
+        autoencoder, images, order, batch_size=2
+    )
     np.testing.assert_array_equal(originals, images[order])
     np.testing.assert_allclose(reconstructions, autoencoder(images[order]), rtol=1e-5)
     scores = scoring.score_images(autoencoder, images, order=order)

@@ -7,7 +7,11 @@ from pyimagesearch import InputError
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.detection import scoring
 from pyimagesearch.detection.trained_model import TrainedModel, parse_calibration
+from pyimagesearch.models import architectures
+from pyimagesearch.models.normalization import Normalization
 from pyimagesearch.storage import files, model_files
+from pyimagesearch.torture.malicious_models import with_setting
+from pyimagesearch.training.recipes import make_recipe
 
 SUMMARY = {"n": 2, "mean": 1.0, "std": 0.5, "min": 0.5, "median": 1.0, "max": 1.5}
 CALIBRATION = {
@@ -81,3 +85,61 @@ def test_model_from_elsewhere_has_no_calibration(tmp_path):
         None,
         {},
     )
+
+
+def save_robust(folder, **settings):
+    """Save a network of the default recipe as training does; some settings can be others."""
+    recipe = make_recipe("robust", filters=(4,), latent_dim=2)
+    normalization = Normalization(np.linspace(0, 1, 64).reshape(8, 8, 1).round(4), 0.3)
+    autoencoder = architectures.build(recipe, (8, 8, 1), 0, normalization)
+    model_files.save_model(folder / "a.keras", autoencoder)
+    recipe = {**recipe.as_dict(), **settings}
+    files.save_json(folder / "a.json", {"recipe": recipe, "image_shape": (8, 8, 1)})
+    return autoencoder
+
+
+def test_model_with_settings_is_rebuilt_and_not_read_from_its_description(tmp_path, rng):
+    saved = save_robust(tmp_path)
+    content = (tmp_path / "a.keras").read_bytes()
+    # Read as it is described, it would be another network: see the next test.
+    changed = with_setting(content, "negative_slope", 0.9, class_name="LeakyReLU")
+    (tmp_path / "a.keras").write_bytes(changed)
+    images = rng.random((5, 8, 8, 1), np.float32)
+    expected = scoring.score_images(saved, images, "mse", {})
+    model = TrainedModel.load(tmp_path / "a.keras")
+    np.testing.assert_array_equal(model.score_images(images), expected)
+
+
+def test_model_without_settings_is_read_from_its_description(tmp_path, rng):
+    saved = save_robust(tmp_path)
+    (tmp_path / "a.json").unlink()
+    images = rng.random((5, 8, 8, 1), np.float32)
+    expected = scoring.score_images(saved, images, "mse", {})
+    model = TrainedModel.load(tmp_path / "a.keras")
+    np.testing.assert_array_equal(model.score_images(images), expected)
+    content = (tmp_path / "a.keras").read_bytes()
+    changed = with_setting(content, "negative_slope", 0.9, class_name="LeakyReLU")
+    (tmp_path / "a.keras").write_bytes(changed)
+    assert not np.allclose(
+        TrainedModel.load(tmp_path / "a.keras").score_images(images), expected, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "other", [{"filters": [5]}, {"latent_dim": 3}, {"batch_norm": True}, {"centred": False}]
+)
+def test_model_beside_settings_of_another_network_is_refused(tmp_path, other):
+    save_robust(tmp_path, **other)
+    with pytest.raises(InputError, match=r"the settings beside it describe, but /layers"):
+        TrainedModel.load(tmp_path / "a.keras")
+
+
+def test_broken_model_with_settings_is_refused_as_one_without(tmp_path):
+    save_robust(tmp_path)
+    content = (tmp_path / "a.keras").read_bytes()
+    (tmp_path / "a.keras").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"a\.keras is not a whole \.keras archive"):
+        TrainedModel.load(tmp_path / "a.keras")
+    (tmp_path / "a.keras").unlink()
+    with pytest.raises(InputError, match=r"there is no file .*a\.keras"):
+        TrainedModel.load(tmp_path / "a.keras")

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files
-from pyimagesearch.detection import anomaly_maps, scores, thresholds, trained_model
+from pyimagesearch.detection import anomaly_maps, feature_scores, scores, thresholds, trained_model
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.export import __main__ as command
 from pyimagesearch.export import exporter, formats
@@ -102,7 +102,7 @@ def test_exported_model_gives_the_outputs_of_the_model(folder, images, tmp_path,
     run = formats.FORMATS[to].read(tmp_path / "it")
     for order in ([5], [3, 1, 4, 1, 5]):
         outputs = run(images[order])
-        _, reconstructions, maps = model.reconstruct(images, order)
+        reconstructions, maps = model.reconstruct(images, order)[2:]
         scores = model.score_images(images[order])
         np.testing.assert_allclose(outputs["reconstruction"], reconstructions, atol=1e-5)
         np.testing.assert_allclose(outputs["error_map"], maps, rtol=1e-3, atol=1e-6)
@@ -293,4 +293,4 @@ def test_max_relative_difference_of_scores_with_nan_is_nan():
 def test_parser_has_the_choices_of_the_tables():
     choices = {action.dest: action.choices for action in command.parser()._actions}
     assert choices["to"] == list(formats.FORMATS)
-    assert set(choices["score"]) == set(scores.SCORES)
+    assert set(choices["score"]) == {"auto", *scores.SCORES, *feature_scores.NAMES}

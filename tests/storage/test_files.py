@@ -29,7 +29,9 @@ def test_file_that_can_not_be_opened_is_reported(tmp_path):
 
 LOADERS = {
     **{suffix: suffix for suffix in (".pickle", ".model", ".npz", ".npy", ".csv", ".json")},
-    "reference": lambda path: model_files.load_reference(path, "mse", (8, 8, 1)),
+    "reference": lambda path: model_files.load_reference(
+        path, "mse", model_files.reference_bytes((8, 8, 1))
+    ),
     "checkpoint": checkpoint.read_checkpoint,
 }
 

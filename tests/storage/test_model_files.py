@@ -16,14 +16,19 @@ def test_references_come_back_by_score(tmp_path, rng):
     path = tmp_path / "a.npz"
     mean = rng.random((2, 3, 4), np.float32)
     model_files.save_references(path, {"local": {"mean": mean, "precision": mean + 1}})
-    loaded = model_files.load_reference(path, "local", (2, 3, 1))
+    loaded = model_files.load_reference(path, "local", model_files.reference_bytes((2, 3, 1)))
     assert set(loaded) == {"mean", "precision"}
     np.testing.assert_array_equal(loaded["mean"], mean)
-    assert model_files.load_reference(path, "mse", (2, 3, 1)) == {}
-    assert model_files.load_reference(tmp_path / "none.npz", "local", (2, 3, 1)) == {}
+    assert model_files.load_reference(path, "mse", model_files.reference_bytes((2, 3, 1))) == {}
+    assert (
+        model_files.load_reference(
+            tmp_path / "none.npz", "local", model_files.reference_bytes((2, 3, 1))
+        )
+        == {}
+    )
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(InputError, match="not a whole .npz file"):
-        model_files.load_reference(path, "local", (2, 3, 1))
+        model_files.load_reference(path, "local", model_files.reference_bytes((2, 3, 1)))
 
 
 def test_reference_is_bounded_by_the_size_of_the_images(tmp_path, monkeypatch):
@@ -31,10 +36,12 @@ def test_reference_is_bounded_by_the_size_of_the_images(tmp_path, monkeypatch):
     local = {"mean": np.zeros((2, 3, 8), np.float32), "precision": np.zeros((2, 3, 8, 8), "f4")}
     model_files.save_references(path, {"local": local, "other": {"bank": np.zeros(10_000)}})
     monkeypatch.setattr(model_files, "MAX_REFERENCE_BYTES", 2 * 128)  # their headers
-    assert len(model_files.load_reference(path, "local", (2, 3, 1))) == 2
+    assert (
+        len(model_files.load_reference(path, "local", model_files.reference_bytes((2, 3, 1)))) == 2
+    )
     monkeypatch.setattr(model_files, "MAX_REFERENCE_BYTES", 2 * 128 - 1)
     with pytest.raises(InputError, match="would unpack to 1,984 bytes; at most 1,983 may be"):
-        model_files.load_reference(path, "local", (2, 3, 1))
+        model_files.load_reference(path, "local", model_files.reference_bytes((2, 3, 1)))
 
 
 @pytest.fixture(scope="module")

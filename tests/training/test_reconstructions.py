@@ -40,6 +40,6 @@ def test_restoration_without_held_out_images_is_not_evaluated():
 @pytest.mark.parametrize("n_held_out", [0, 2])
 def test_reconstructions_are_drawn_with_or_without_held_out_images(n_held_out, rng):
     images = rng.random((6, 4, 4, 1), np.float32)
-    picture = reconstructions.draw_reconstructions(result_of(black(images), n_held_out), images)
+    picture = reconstructions.draw_reconstructions(result_of(black(images), n_held_out), images, {})
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3

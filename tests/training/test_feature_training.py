@@ -1,0 +1,178 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pyimagesearch.detection import scoring
+from pyimagesearch.detection.calibration import calibrate
+from pyimagesearch.models import feature_autoencoder
+from pyimagesearch.training import feature_statistics, feature_training
+from pyimagesearch.training.feature_extraction import ImageFeatures
+from pyimagesearch.training.feature_store import FeatureStore
+from pyimagesearch.training.recipes import make_recipe
+from pyimagesearch.training.train import train
+from tests.photos import photos
+
+ODD = 11
+
+
+@pytest.fixture(scope="module")
+def images():
+    """30 crops of a wall, one of them with a disk on it."""
+    return photos(30, odd=[ODD])
+
+
+@pytest.fixture(scope="module")
+def result(images):
+    return train(images, make_recipe("photos"), seed=3)
+
+
+def test_odd_image_is_found_left_out_and_scored_highest(result):
+    assert result.fit.scores["combined"].argmax() == ODD
+    assert ODD in result.history.outliers
+    assert len(result.history.outliers) <= 6  # a fifth
+    assert result.trained.tolist() == list(range(30))
+    assert len(result.history.loss) == len(result.history.val_loss) == 3
+    assert 0 < result.history.loss[-1] < result.history.val_loss[-1]
+
+
+def test_each_image_has_the_score_that_training_gave_it_when_it_comes_again(result, images):
+    """And a new image, which training has not seen, is judged by all."""
+    for score in ("combined", "local", "mse"):
+        again = scoring.score_images(result.autoencoder, images, score, result.reference)
+        np.testing.assert_allclose(again, result.fit.scores[score], rtol=0.02, atol=0.02)
+
+
+def test_image_among_others_is_as_odd_as_if_it_were_new(result, images):
+    """Leaving an image out by arithmetic is like leaving it out of the pile."""
+    usual = 4
+    without = train(np.delete(images, usual, axis=0), make_recipe("photos"), seed=3)
+    for score, tolerance in (("local", 2), ("global", 0.3), ("neighbours", 0.2), ("quality", 0.3)):
+        alone = scoring.score_images(without.autoencoder, images[[usual]], score, without.reference)
+        assert alone[0] == pytest.approx(result.fit.scores[score][usual], abs=tolerance), score
+
+
+def test_map_of_the_odd_image_is_highest_where_the_disk_is(result, images):
+    shown = scoring.reconstruct(result.autoencoder, images, [ODD], "combined", result.reference)
+    assert shown.features.shape == shown.reconstructions.shape == (1, 64, 96, 3)
+    assert 0 <= shown.features.min() < shown.features.max() <= 1
+    row, column = np.unravel_index(shown.maps[0].argmax(), (64, 96))
+    assert 4 <= row <= 36
+    assert 54 <= column <= 90
+
+
+def test_training_goes_on_from_a_checkpoint_to_the_same_bits(result, images):
+    """Which are those of the same seed."""
+
+    class Killed(Exception):
+        pass
+
+    states = []
+
+    def kill(state):
+        states.append({name: np.copy(array) for name, array in state.items()})
+        if len(states) == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(images, make_recipe("photos"), seed=3, on_checkpoint=kill)
+    resumed = train(images, make_recipe("photos"), seed=3, checkpoint=states[0])
+    assert resumed.history.loss == result.history.loss
+    for name, array in result.reference.items():
+        np.testing.assert_array_equal(resumed.reference[name], array, err_msg=name)
+    for ours, theirs in zip(
+        result.autoencoder.get_weights(), resumed.autoencoder.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_interrupted_training_ends_with_the_last_complete_round(images):
+    def interrupt(epoch, epochs, **figures):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    result = train(images, make_recipe("photos"), seed=3, on_epoch=interrupt)
+    assert result.history.interrupted
+    assert len(result.history.loss) == 1
+    assert not len(result.history.outliers)
+    scores = scoring.score_images(result.autoencoder, images, "combined", result.reference)
+    assert scores.argmax() == ODD
+
+
+def test_calibration_is_of_the_scores_that_leave_each_image_out(result, images):
+    calibration, references = calibrate(result, images)
+    assert list(references) == ["features"]
+    for name, scores in result.fit.scores.items():
+        assert calibration[name]["held_out"]["n"] == 30
+        assert calibration[name]["held_out"]["max"] == scores.max()
+    assert np.isfinite(calibration["combined"]["pixel_threshold"])
+
+
+@pytest.mark.slow
+def test_more_images_than_are_learned_from_are_scored_all_the_same(images, monkeypatch):
+    monkeypatch.setattr("pyimagesearch.training.train.MAX_IMAGES", 20)
+    result = train(images, make_recipe("photos", epochs=1), seed=3)
+    assert len(result.trained) == 20
+    assert np.all(np.diff(result.trained) > 0)
+    assert len(result.reference["member_sketch"]) == 20
+    scores = scoring.score_images(result.autoencoder, images, "combined", result.reference)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_few_or_equal_images_give_finite_scores(n):
+    images = np.full((n, 32, 32, 3), 0.5, np.float32)
+    result = train(images, make_recipe("photos", epochs=2), seed=0)
+    scores = scoring.score_images(result.autoencoder, images, "combined", result.reference)
+    assert np.isfinite(scores).all()
+
+
+def test_encoder_gives_codes_of_variance_1_without_correlation(images):
+    features = extract(images)
+    kept = np.ones(30, bool)
+    kept[ODD] = False
+    kernel, bias = feature_statistics.fit_encoder(features, kept, 4, seed=0)
+    codes = features.gather(lambda maps: feature_statistics.flatten(maps[-1]) @ kernel + bias, (4,))
+    np.testing.assert_allclose(np.cov(codes[kept].T, bias=True), np.eye(4), atol=1e-3)
+
+
+def test_features_are_standardized_over_images_and_places(images):
+    features = extract(images)
+    for stage in range(4):
+        found = features.gather(lambda maps, stage=stage: maps[stage], features.shapes[stage])
+        assert np.abs(found.mean((0, 1, 2))).max() < 0.02
+        assert np.median(found.std((0, 1, 2))) == pytest.approx(1, abs=0.02)
+
+
+def test_gather_returns_the_chosen_images_in_order(images):
+    features = extract(images)
+    everything = features.gather(lambda maps: maps[3][:, 0, 0, :2], (2,))
+    some = features.gather(lambda maps: maps[3][:, 0, 0, :2], (2,), np.array([2, 11, 29]))
+    np.testing.assert_array_equal(some, everything[[2, 11, 29]])
+
+
+def test_what_is_unusual_is_left_out_up_to_the_trim(result):
+    trainer = feature_training.FeatureTrainer.__new__(feature_training.FeatureTrainer)
+    trainer.recipe = dataclasses.replace(make_recipe("photos"), trim=0.2)
+    trainer.kept = np.ones(10, bool)
+    logs = np.random.default_rng(0).normal(size=(10, 6, 7)).astype(np.float32)
+    logs[4, 2, 3] = 90  # one place of one image
+    z = np.zeros((10, 4), np.float32)
+    z[[1, 3, 5, 7], [0, 1, 3, 2]] = 9  # the last of them by its neighbors alone
+    trainer._leave_out(logs, z)
+    assert trainer.counted[4, 2, 3] == 0
+    assert trainer.counted.mean() > 0.95
+    assert np.flatnonzero(~trainer.kept).tolist() in ([1, 3, 5], [1, 3], [])
+    z[[1, 3, 5], [0, 1, 3]] = [7, 8, 9]
+    trainer._leave_out(logs, z)
+    assert np.flatnonzero(~trainer.kept).tolist() == [3, 5]  # a fifth, those with most
+
+
+def extract(images):
+    model = feature_autoencoder.build(images.shape[1:])
+    extractor = feature_autoencoder.extractor(model)
+    from pyimagesearch.runtime.distribution import Cluster
+
+    order = np.arange(len(images))
+    return ImageFeatures(images, order, extractor, FeatureStore, 0, Cluster())
