@@ -59,8 +59,13 @@ class AuditHook:
             self.active = False
 
 
-def loaders():
-    """Suffix -> function that reads a file of that suffix as the scripts do."""
+def loaders(trained=None):
+    """Suffix -> function that reads a file of that suffix as the scripts do.
+
+    Args:
+        trained: Folder of the results of a training, in whose settings `.weights` files are to
+            fit: models that are rebuilt from the settings beside them.
+    """
     from pyimagesearch.data import dataset_files, datasets, image_files, image_folders, sources
     from pyimagesearch.detection import trained_model
     from pyimagesearch.storage import files, model_files
@@ -68,9 +73,11 @@ def loaders():
     def load_image(path):
         image_files.find_readable([path])
 
+    settings = files.load_json(trained / "a.json") if trained else {}
     return {
         ".pickle": dataset_files.load_images,
         ".model": model_files.load_model,
+        ".weights": lambda path: trained_model.load_network(path, settings),
         ".npz": lambda path: datasets.load(str(path)),
         ".npy": sources.load_npy,
         ".csv": lambda path: image_folders.load_files(*dataset_files.load_manifest(path)),
@@ -95,6 +102,8 @@ def malicious_contents(model, command):
         yield "pickles", ".pickle", name, make(command)
     for name, make in malicious_models.MALICIOUS_MODELS.items():
         yield "models", ".model", name, make(model, command)
+    for name, change in malicious_models.MALICIOUS_WEIGHTS.items():
+        yield "weights", ".weights", name, malicious_models.with_weights(model, change)
     for (suffix, name), make in malicious_files.MALICIOUS_FILES.items():
         yield "arrays, images, tables, settings", suffix, name, make(command)
 
@@ -102,8 +111,9 @@ def malicious_contents(model, command):
 def malicious_file_trials(args, workspace):
     """Load every malicious file: each must be refused with an `InputError`, and run nothing."""
     canary = workspace / "executed"
-    model = (workspace / "trained" / "a.model").read_bytes()
-    load, hook, counts = loaders(), AuditHook(), {}
+    trained = workspace / "trained"
+    model = (trained / "a.model").read_bytes()
+    load, hook, counts = loaders(trained), AuditHook(), {}
     for kind, suffix, name, content in malicious_contents(model, f"touch {canary}"):
         path = workspace / f"malicious{suffix}"
         path.write_bytes(content)
@@ -157,10 +167,10 @@ def mutators(rng, trained):
     model = (trained / "a.model").read_bytes()
     images = np.linspace(0, 1, 3 * 5 * 4, dtype=np.float32).reshape(3, 5, 4)
 
-    def mutate_member(name):
+    def mutate_member(name, suffix=".model"):
         members = malicious_files.zip_members(model)
         members[name] = mutate(rng, members[name])
-        return ".model", malicious_files.zip_archive(members.items())
+        return suffix, malicious_files.zip_archive(members.items())
 
     def mutate_image():
         suffix = rng.choice((".png", ".jpg", ".bmp"))
@@ -171,6 +181,9 @@ def mutators(rng, trained):
         "models": lambda: (".model", mutate(rng, model)),
         "configs of models": lambda: mutate_member("config.json"),
         "weights of models": lambda: mutate_member("model.weights.h5"),
+        "models beside settings": lambda: (".weights", mutate(rng, model)),
+        "weights beside settings": lambda: mutate_member("model.weights.h5", ".weights"),
+        "constants beside settings": lambda: mutate_member("config.json", ".weights"),
         ".npz files": lambda: (".npz", mutate(rng, malicious_files.mnist_like())),
         ".npy files": lambda: (".npy", mutate(rng, malicious_files.npy_header((1, 1, 1)))),
         "images": mutate_image,
@@ -183,14 +196,14 @@ def mutation_trials(args, workspace):
     """Load mutated files for some seconds: each must be read, or refused with an `InputError`."""
     from pyimagesearch.storage import model_files
 
-    load, hook, all_counts = loaders(), AuditHook(), []
+    load, hook, all_counts = loaders(workspace / "trained"), AuditHook(), []
     load_source = load[".npz"]
 
     def load_npz(path):
         """Read a file both as a source of images and as the reference file of a model."""
         with contextlib.suppress(InputError):
             load_source(path)
-        model_files.load_reference(path, "local", (8, 8, 1))
+        model_files.load_reference(path, "local", model_files.reference_bytes((8, 8, 1)))
 
     load[".npz"] = load_npz
     kinds = mutators(random.Random(args.seed), workspace / "trained")

@@ -14,6 +14,7 @@ import pickle
 import zipfile
 
 import h5py
+import numpy as np
 
 from pyimagesearch.torture.malicious_files import Call, zip_archive, zip_members
 
@@ -73,18 +74,72 @@ def with_weights(model, change):
     return repack(model, weights=rewrite)
 
 
-def replace_dataset(file, link=None, make_layout=None, **settings):
-    """Replace the first dataset of an HDF5 file by a link, a virtual dataset or another dataset."""
+def first_dataset(file):
+    """The name of the first dataset of an HDF5 file."""
     names = []
     file.visititems(lambda name, item: names.append(name) if hasattr(item, "nbytes") else None)
-    shape, dtype = file[names[0]].shape, file[names[0]].dtype
-    del file[names[0]]
+    return names[0]
+
+
+def replace_dataset(file, link=None, make_layout=None, change=None, **settings):
+    """Replace the first dataset of an HDF5 file.
+
+    Args:
+        file: An `h5py.File`, open for writing.
+        link: A link, type or group to put in its place, or
+        make_layout: a function from its shape and dtype to the layout of a virtual dataset, or
+        change: a function from its numbers to those of another dataset; otherwise
+        **settings: what differs from it in another, empty dataset.
+    """
+    name = first_dataset(file)
+    numbers = file[name][()]
+    del file[name]
     if link is not None:
-        file[names[0]] = link
+        file[name] = link
     elif make_layout is not None:
-        file.create_virtual_dataset(names[0], make_layout(shape, dtype))
+        file.create_virtual_dataset(name, make_layout(numbers.shape, numbers.dtype))
+    elif change is not None:
+        file.create_dataset(name, data=change(numbers), **settings)
     else:
-        file.create_dataset(names[0], **{"shape": shape, "dtype": dtype, **settings})
+        file.create_dataset(name, **{"shape": numbers.shape, "dtype": numbers.dtype, **settings})
+
+
+def add_beside(file, name, what=(1.0,), levels=1):
+    """Add a dataset, or with `None` a group, some levels above the first dataset."""
+    parent = file[first_dataset(file)]
+    for _ in range(levels):
+        parent = parent.parent
+    if what is None:
+        parent.create_group(name)
+    else:
+        parent[name] = what
+
+
+def make_compact(file):
+    """Store the numbers of the first dataset in its header."""
+    name = first_dataset(file)
+    numbers, parent = file[name][()], file[name].parent
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.COMPACT)
+    del file[name]
+    space = h5py.h5s.create_simple(numbers.shape)
+    made = h5py.h5d.create(
+        parent.id, name.split("/")[-1].encode(), h5py.h5t.IEEE_F32LE, space, properties
+    )
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, numbers)
+
+
+def make_cycle(file):
+    """Put the outermost group in place of the layer of the first dataset."""
+    layer = file[first_dataset(file)].parent.parent.name
+    del file[layer]
+    file[layer] = file["layers"]
+
+
+def set_number(file, value):
+    """Set one number of the first dataset."""
+    dataset = file[first_dataset(file)]
+    dataset[(0,) * dataset.ndim] = value
 
 
 def virtual_layout(shape, dtype):
@@ -269,4 +324,54 @@ MALICIOUS_MODELS = {
     "claim of a huge output": lambda model, command: with_layer(
         model, **layer_config("keras.layers", "UpSampling2D", size=[2**20, 2**20])
     ),
+}
+
+# Name -> function that changes the weights file of an intact model, which is an open `h5py.File`.
+# Beside the settings of that model, each is to be refused.
+MALICIOUS_WEIGHTS = {
+    "another array": lambda file: add_beside(file, "99"),
+    "another array at the top": lambda file: file.create_dataset("99", data=[1.0]),
+    "another group": lambda file: add_beside(file, "99", None),
+    "another layer": lambda file: add_beside(file, "evil/vars", None, levels=3),
+    "a missing array": lambda file: file.__delitem__(first_dataset(file)),
+    "an array by another name": lambda file: file.move(
+        first_dataset(file), f"{first_dataset(file)}0"
+    ),
+    "no layers": lambda file: file.__delitem__("layers"),
+    "a part of an array": lambda file: replace_dataset(file, change=lambda numbers: numbers[:1]),
+    "an array of one axis": lambda file: replace_dataset(file, change=lambda a: a.ravel()),
+    "an array of 2^60 numbers": lambda file: replace_dataset(
+        file, shape=(2**20,) * 3, chunks=(1, 1, 1)
+    ),
+    "float64": lambda file: replace_dataset(file, change=lambda a: a.astype("f8")),
+    "big-endian": lambda file: replace_dataset(file, change=lambda a: a.astype(">f4")),
+    "whole numbers": lambda file: replace_dataset(file, change=lambda a: a.astype("i4")),
+    "texts": lambda file: replace_dataset(file, dtype=h5py.string_dtype()),
+    "references": lambda file: replace_dataset(file, dtype=h5py.ref_dtype),
+    "chunks": lambda file: replace_dataset(file, change=lambda a: a, chunks=True),
+    "compressed chunks": lambda file: replace_dataset(file, change=lambda a: a, compression="gzip"),
+    "chunks with checksums": lambda file: replace_dataset(
+        file, change=lambda a: a, fletcher32=True
+    ),
+    "an array without end": lambda file: replace_dataset(
+        file, change=lambda a: a, maxshape=(None, None, None, None)
+    ),
+    "numbers in another file": lambda file: replace_dataset(
+        file, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)]
+    ),
+    "a virtual dataset": lambda file: replace_dataset(file, make_layout=virtual_layout),
+    "numbers in a header": make_compact,
+    "numbers that are not there": replace_dataset,
+    "an external link": lambda file: replace_dataset(
+        file, link=h5py.ExternalLink("/etc/passwd", "/")
+    ),
+    "a soft link": lambda file: replace_dataset(file, link=h5py.SoftLink("/layers")),
+    "a type for an array": lambda file: replace_dataset(file, link=np.dtype("f4")),
+    "a group for an array": lambda file: replace_dataset(file, link=file["layers"]),
+    "a cycle": make_cycle,
+    "an attribute of the file": lambda file: file.attrs.update(code="evil"),
+    "an attribute of a group": lambda file: file["layers"].attrs.update(code="evil"),
+    "an attribute of an array": lambda file: file[first_dataset(file)].attrs.update(code="evil"),
+    "not a number": lambda file: set_number(file, float("nan")),
+    "infinity": lambda file: set_number(file, float("-inf")),
 }

@@ -232,7 +232,7 @@ def check_model(out):
 
     if (out / "a.model").exists():
         image_shape = model_files.load_model(out / "a.model").input_shape[1:]
-        model_files.load_reference(out / "a.npz", "local", image_shape)
+        model_files.load_reference(out / "a.npz", "local", model_files.reference_bytes(image_shape))
 
 
 def check_pictures(out):
