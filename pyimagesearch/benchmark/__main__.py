@@ -2,6 +2,7 @@
 
 python -m pyimagesearch.benchmark architectures --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark detection --source PATH/TO/mnist.npz
+python -m pyimagesearch.benchmark photos --sets PATH/TO/mvtec/bottle
 python -m pyimagesearch.benchmark rotation --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark speed --source PATH/TO/mnist.npz
 """
@@ -9,7 +10,7 @@ python -m pyimagesearch.benchmark speed --source PATH/TO/mnist.npz
 import sys
 from pathlib import Path
 
-from pyimagesearch.benchmark import architectures, detection, rotation, speed
+from pyimagesearch.benchmark import architectures, detection, photos, rotation, speed
 from pyimagesearch.cli.argument_types import Parser, add_output
 from pyimagesearch.cli.console import configure_logging, exit_status, save_and_print
 from pyimagesearch.runtime.quiet import quiet_tensorflow
@@ -17,10 +18,11 @@ from pyimagesearch.storage import atomic
 
 # Name -> module with `HELP`, `add_arguments(parser)`, and `table(args)`, which returns a list of
 # tuples of text, the names of the columns first. Some have `FILES`, the names of the files that
-# they write beside the table.
+# they write beside the table, or `inputs(args)`, the paths that are read if not `args.source`.
 TABLES = {
     "architectures": architectures,
     "detection": detection,
+    "photos": photos,
     "rotation": rotation,
     "speed": speed,
 }
@@ -54,7 +56,8 @@ def main(argv=None):
     tf.get_logger().setLevel("ERROR")
     module, path = TABLES[args.table], Path(args.output, f"{args.table}.csv")
     beside = [path.with_name(name) for name in getattr(module, "FILES", ())]
-    atomic.check_writable(path, *beside, inputs=[args.source])
+    inputs = module.inputs(args) if hasattr(module, "inputs") else [args.source]
+    atomic.check_writable(path, *beside, inputs=inputs)
     save_and_print(path, module.table(args))
 
 

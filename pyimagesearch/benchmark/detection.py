@@ -223,8 +223,16 @@ def measure_task(task, methods, source, runs, runs_path):
         )
 
 
-def load_runs(path):
-    """Load the results of earlier runs: a dict by the values of `KEY`, as text, of dicts of numbers.
+def load_runs(path, key=KEY, numbers=(*MEASURES, "seconds")):
+    """Load the results of earlier runs.
+
+    Args:
+        path: Path of the CSV file.
+        key: The columns that tell what was measured.
+        numbers: The columns of numbers.
+
+    Returns:
+        A dict by the values of `key`, as text, of dicts of numbers.
 
     Raises:
         InputError: If the file is broken.
@@ -240,9 +248,7 @@ def load_runs(path):
         try:
             rows = list(csv.DictReader(io.StringIO(file.read().decode()), strict=True))
             return {
-                tuple(row[name] for name in KEY): {
-                    name: float(row[name]) for name in (*MEASURES, "seconds")
-                }
+                tuple(row[name] for name in key): {name: float(row[name]) for name in numbers}
                 for row in rows
             }
         except (ValueError, KeyError, TypeError, csv.Error) as error:

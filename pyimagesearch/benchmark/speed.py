@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import deque
 
+from pyimagesearch.benchmark.photo_speed import photos
 from pyimagesearch.benchmark.scoring_speed import matrix_rate, scoring, seconds_of
 from pyimagesearch.benchmark.subprocesses import (
     ROOT,
@@ -19,8 +20,8 @@ from pyimagesearch.benchmark.subprocesses import (
     TRAIN_PROGRAM,
     run_in_subprocess,
 )
-from pyimagesearch.cli import argument_types, detection_arguments
-from pyimagesearch.training.recipes import make_recipe
+from pyimagesearch.cli import argument_types
+from pyimagesearch.training.recipes import make_recipe, recommended_score
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def add_arguments(parser):
         ("--sizes", SIZES, "images to score in memory"),
         ("--counts", COUNTS, "images in a .npy file"),
         ("--files", (10_000,), "image files in a folder"),
+        ("--photos", (209,), "photographs"),
     ):
         add(
             flag,
@@ -108,11 +110,11 @@ def training(args):
 
     dataset = datasets.contaminate(datasets.load(args.source, "train"))
     images, labels = dataset.images[: args.limit], dataset.labels[: args.limit]
-    default_score = detection_arguments.detection_parser().get_default("score")
     seconds, precisions, agreements = [], [], []
-    for recipe, score in (("robust", default_score), ("tutorial", "mse")):
+    for recipe in map(make_recipe, ("robust", "tutorial")):
+        score = recommended_score(recipe)
         started = time.perf_counter()
-        result = train(images, make_recipe(recipe))
+        result = train(images, recipe)
         seconds.append(time.perf_counter() - started)
         reference = calibration.fit_reference(result, images, score)
         scores = [
@@ -225,4 +227,5 @@ PARTS = {
     "growth": scaling,
     "files": files,
     "workers": workers,
+    "photos": photos,
 }
