@@ -1,13 +1,13 @@
 """Make the photographs at the head of the README, and the picture of what is odd among them.
 
 The photographs are crops of the two that come with scikit-learn: 240 of a flower, one of them
-blanked and one blurred, and six of a pagoda. Both scripts run on them. From the root of the
+blanked, one blurred and one scratched, and six of a pagoda. Both scripts run on them. From the root of the
 repository:
 
 python .github/images/make_photos.py [FOLDER]
 
 The folder (default: output/photos) must not exist yet. It receives the photographs in `crops`, the
-results in `found`, and `photos.png`: the montage of the results in 256 colors, a third of its size.
+results in `found`, and `photos.png`: the montage of the results, smaller and in 128 colors.
 """
 
 import subprocess
@@ -23,7 +23,7 @@ SIDE = 128  # pixels, of a crop
 # Of each picture: how many crops, the row and column around which they are cut, and how many pixels
 # their centers may lie away from there.
 CROPS = {"flower": (240, (222, 308), 12), "china": (6, (190, 205), 70)}
-BLURRED, BLANK = 60, 61  # crops of the flower
+BLURRED, BLANK, SCRATCHED = 60, 61, 62  # crops of the flower
 
 
 def crop(picture, center, reach, rng):
@@ -59,6 +59,7 @@ def make_crops(folder, seed=42):
     ]
     crops[BLURRED] = cv2.GaussianBlur(crops[BLURRED], (0, 0), 6)
     crops[BLANK] = np.full_like(crops[BLANK], 90)
+    cv2.line(crops[SCRATCHED], (30, 88), (62, 104), (225, 225, 235), 2, cv2.LINE_AA)
     folder.mkdir(parents=True)
     for place, number in enumerate(rng.permutation(len(crops))):
         Image.fromarray(crops[number]).save(folder / f"photo_{place:03}.png")
@@ -68,9 +69,9 @@ def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "output/photos")
     crops, model, dataset = folder / "crops", folder / "photos.model", folder / "photos.pickle"
     make_crops(crops)
-    train = ["--source", crops, "--image-size", "64", "--dataset", dataset, "--model", model]
+    train = ["--source", crops, "--dataset", dataset, "--model", model]
     train += ["--vis", folder / "recon_vis.png", "--plot", folder / "plot.png"]
-    find = ["--dataset", crops, "--model", model, "--score", "local", "--contamination", "0.03"]
+    find = ["--dataset", crops, "--model", model, "--contamination", "0.037"]
     find += ["--top", "12", "--output", folder / "found"]
     for script, flags in (
         ("train_unsupervised_autoencoder.py", train),
@@ -78,7 +79,8 @@ def main():
     ):
         subprocess.run([sys.executable, script, *map(str, flags)], check=True)
     with Image.open(folder / "found" / "anomalies.png") as montage:
-        montage.convert("RGB").quantize(256).save(folder / "photos.png", optimize=True)
+        small = montage.convert("RGB").resize([side * 3 // 4 for side in montage.size])
+        small.quantize(128).save(folder / "photos.png", optimize=True)
     print(f"[INFO] wrote {folder / 'photos.png'}")
 
 
