@@ -12,6 +12,7 @@ from pyimagesearch.detection import feature_scores, gaussians
 from pyimagesearch.models.backbone import STRIDES
 from pyimagesearch.models.feature_autoencoder import DECODERS, FEATURES
 from pyimagesearch.training import feature_statistics as statistics
+from pyimagesearch.training.feature_extraction import BATCH_SIZE
 from pyimagesearch.training.trainer import History
 
 # Images that are learned from, at most: of more, some are drawn at random, and the others scored as
@@ -226,22 +227,26 @@ class FeatureTrainer:
         bank = tf.constant(reference["bank"])
         in_bank = np.zeros(features.n, np.float32)
         in_bank[np.flatnonzero(self.kept)] = reference["member_in_bank"]
-        local, neighbors = [], []
-        for start in range(0, features.n, 512):
-            some = slice(start, start + 512)
+        evidence = []
+        # In small batches: to leave an image out takes a covariance of its own.
+        for start in range(0, features.n, BATCH_SIZE):
+            some = slice(start, start + BATCH_SIZE)
             places, _ = feature_scores.standardize_places(logs[some], reference)
-            local.append(feature_scores.local_evidence(places))
             directions = feature_scores.directions(tf.constant(features.embedding[some]))
-            neighbors.append(feature_scores.neighbor_evidence(directions, bank, in_bank[some]))
-        evidence = [
-            np.concatenate(local),
-            feature_scores.vector_evidence(features.means, reference, "global", kept, count),
-            np.concatenate(neighbors),
-            feature_scores.vector_evidence(features.quality, reference, "quality", kept, count),
-        ]
+            whole, quality = (
+                feature_scores.vector_evidence(x[some], reference, name, kept[some], count)
+                for name, x in (("global", features.means), ("quality", features.quality))
+            )
+            parts = (
+                feature_scores.local_evidence(places),
+                whole,
+                feature_scores.neighbor_evidence(directions, bank, in_bank[some]),
+                quality,
+            )
+            evidence.append(np.stack(parts, 1))
         few = subsample(np.flatnonzero(self.kept), self.seed, MAX_MAPS)
         _, maps = feature_scores.standardize_places(logs[few], reference)
-        return np.stack(evidence, 1).astype(np.float32), np.asarray(maps)
+        return np.concatenate(evidence).astype(np.float32), np.asarray(maps)
 
     def _leave_out(self, logs, z):
         """Choose what counts in the next round: images and places that are not too unusual."""
