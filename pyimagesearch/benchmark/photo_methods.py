@@ -27,7 +27,7 @@ from pyimagesearch.training.train import train
 PADIM_CHANNELS, PADIM_RIDGE = 100, 0.01
 PATCHCORE_DRAWN, PATCHCORE_BANK, PATCHCORE_DIMENSIONS = 30_000, 3000, 32
 NEIGHBORS, TREES, EXPLAINED = 50, 200, 0.9
-# Height and width at which networks of pixels see photographs.
+# Height and width at which networks of pixels see photographs, but where sizes are compared.
 PIXEL_SIZE = 128
 
 
@@ -186,7 +186,7 @@ def run(method, pile):
         of fitting and of scoring. The backbone's are part of them.
     """
     by_pixels = method.startswith("pixels")
-    size = min(PIXEL_SIZE, pile.size) if by_pixels else pile.size
+    size = PIXEL_SIZE if by_pixels and pile.protocol != "e" else pile.size
     train_images = open_images(pile.train, size)
     test_images = None if pile.test is None else open_images(pile.test, size)
     if method in BASELINES:

@@ -188,10 +188,10 @@ def format_run(run):
 
 
 def summarize(runs):
-    """Means of single results over the piles of each protocol, as rows of a table."""
+    """Means of single results over the piles of each protocol, or each size, as rows of a table."""
     groups = defaultdict(list)
-    for (protocol, _, _, method), run in runs.items():
-        groups[protocol, method].append(run)
+    for (protocol, name, _, method), run in runs.items():
+        groups[f"e, {name}" if protocol == "e" else protocol, method].append(run)
     rows = [("protocol", "method", "piles", *MEASURES, *COSTS)]
     for group, found in groups.items():
         means = [sum(run[name] for run in found) / len(found) for name in (*MEASURES, *COSTS)]

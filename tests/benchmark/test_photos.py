@@ -1,6 +1,7 @@
 """The table of photographs: its piles, its baselines, and one run of it on a small set."""
 
 import csv
+import dataclasses
 import json
 
 import cv2
@@ -152,6 +153,37 @@ def test_protocols_without_images_are_left_out_or_refused(sources):
         piles(none, "a")
     only_sets = Sources(sources.sets, [], [], [], [])
     assert {pile.protocol for pile in make_piles(["a", "d"], only_sets, [1])} == {"a"}
+
+
+def test_sizes_are_not_averaged_and_piles_are():
+    measured = dict.fromkeys((*photos_table.MEASURES, *photos_table.COSTS), 0.0)
+    runs = {
+        (protocol, name, "0", "padim"): measured | {"auroc": auroc}
+        for protocol, name, auroc in [
+            ("a", "x", 0.5),
+            ("a", "y", 1.0),
+            ("e", "x 64", 0.6),
+            ("e", "x 256", 0.7),
+        ]
+    }
+    rows = photos_table.summarize(runs)
+    assert [row[:4] for row in rows[1:]] == [
+        ("a", "padim", "2", "0.7500"),
+        ("e, x 64", "padim", "1", "0.6000"),
+        ("e, x 256", "padim", "1", "0.7000"),
+    ]
+
+
+@pytest.mark.parametrize(("protocol", "size"), [("a", 128), ("e", 64), ("e", 256)])
+def test_pixels_are_seen_at_one_size_but_where_sizes_are_compared(
+    protocol, size, sources, monkeypatch
+):
+    shapes = []
+    monkeypatch.setattr(photo_methods, "run_ours", lambda *args: shapes.append(args[2].shape[1:3]))
+    (pile, *_) = piles(sources, "a")
+    pile = dataclasses.replace(pile, protocol=protocol, size=size if protocol == "e" else 256)
+    photo_methods.run("pixels", pile)
+    assert shapes == [(size, size)]
 
 
 class Patches:
