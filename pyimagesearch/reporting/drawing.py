@@ -99,25 +99,29 @@ def color_maps(anomaly_maps, scale):
 def overlay_maps(images, anomaly_maps, scale):
     """Lay anomaly maps over the images: a dim gray photo on which anomalous places glow.
 
+    Only the bright half of the colors is taken, and the photo is dimmed below them: from half of
+    `scale` on, a place that glows is told by its lightness too, not by its hue alone.
+
     Args:
         images: uint8 array `(N, H, W, 3)`.
-        anomaly_maps: float array `(N, H, W)`; below a third of `scale` nothing is shown.
+        anomaly_maps: float array `(N, H, W)`; up to a third of `scale` nothing is shown.
         scale: The value that is shown brightest.
 
     Returns:
         uint8 array `(N, H, W, 3)`.
 
     Example:
-        >>> gray = np.full((1, 1, 2, 3), 100, np.uint8)
-        >>> overlay_maps(gray, np.array([[[0.0, 9.0]]]), 3.0)[0, 0].tolist()
-        [[60, 60, 60], [214, 216, 144]]
+        >>> white = np.full((1, 1, 2, 3), 255, np.uint8)
+        >>> overlay_maps(white, np.array([[[1.0, 9.0]]]), 3.0)[0, 0].tolist()
+        [[115, 115, 115], [252, 255, 164]]
     """
-    shares = np.clip(anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps), 0, 1)
-    dim = 0.6 * images.mean(axis=-1, keepdims=True)
-    # Where all of an image is odd, it still shows through.
-    opacity = 0.8 * np.clip(1.5 * shares - 0.5, 0, 1)[..., np.newaxis]
-    colors = MAP_COLORS(shares)[..., :3] * 255
-    return np.rint(dim + opacity * (colors - dim)).astype(np.uint8)
+    shares = anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps)
+    excess = np.clip(1.5 * shares - 0.5, 0, 1)
+    gray = images.mean(axis=-1, keepdims=True)
+    # Tinted rather than covered: where all of an image is anomalous, it still shows through.
+    glow = MAP_COLORS(0.5 + 0.5 * excess)[..., :3] * (0.6 * 255 + 0.4 * gray)
+    opacity = np.minimum(1, 2.5 * excess)[..., np.newaxis]
+    return np.rint((1 - opacity) * 0.45 * gray + opacity * glow).astype(np.uint8)
 
 
 def tiles(pictures):

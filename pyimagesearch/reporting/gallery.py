@@ -36,7 +36,8 @@ MARGIN, LINE, HEAD, FOOT = 24, 21, 92, 92
 
 # What the parts of a cell are called where a network of features has made them.
 FEATURE_PARTS = (
-    "original | features, as the network sees it | their reconstruction | how odd each place is"
+    "original | what the network sees (features) | its reconstruction | "
+    "anomaly map over the original"
 )
 
 
@@ -45,11 +46,11 @@ def map_scale(pixel_threshold, overlay=False):
     return (3 if overlay else 1.5) * pixel_threshold
 
 
-def map_picture(images, features, anomaly_maps, scale):
-    """Anomaly maps in color; laid over the images where a network of features has made them."""
-    if features is None:
-        return color_maps(anomaly_maps, scale)
-    return overlay_maps(to_rgb(images), anomaly_maps, scale)
+def map_picture(images, anomaly_maps, scale, overlay):
+    """Anomaly maps in color; laid over the images where that is asked for."""
+    if overlay:
+        return overlay_maps(to_rgb(images), anomaly_maps, scale)
+    return color_maps(anomaly_maps, scale)
 
 
 def reconstructions(images, reconstructed, corrupted=None, features=None, maps=None, scale=None):
@@ -70,7 +71,7 @@ def reconstructions(images, reconstructed, corrupted=None, features=None, maps=N
     if features is not None:
         title = f"Each four: {FEATURE_PARTS}"
         pictures = map(to_rgb, (images, features, reconstructed))
-        cells = list(strips(*pictures, map_picture(images, features, maps, scale)))
+        cells = list(strips(*pictures, map_picture(images, maps, scale, overlay=True)))
     elif corrupted is None:
         title = "Each pair: original | reconstruction"
         cells = list(strips(to_rgb(images), to_rgb(reconstructed)))
@@ -138,13 +139,14 @@ def anomalies(
             to_rgb(images),
             *seen,
             to_rgb(reconstructed),
-            map_picture(images, features, anomaly_maps, scale),
+            map_picture(images, anomaly_maps, scale, overlay=features is not None),
         ),
         captions,
         flagged,
         names,
         (title, f"each: {parts}"),
         scale,
+        overlay=features is not None,
     )
 
 
@@ -176,18 +178,20 @@ def heatmaps(
     )
     # Drawn on the tiles, the line stays fine on small images and whole on large ones.
     outlines = tiles(true)[..., 0] > 127
+    shown = "anomaly map over the original" if overlay else "anomaly map"
     return gallery(
         strips(
             draw_outlines(tiles(to_rgb(images)), outlines),
-            map_picture(images, True if overlay else None, anomaly_maps, scale),
+            map_picture(images, anomaly_maps, scale, overlay),
             predicted,
             true,
         ),
         captions,
         np.zeros(len(captions), bool),
         names,
-        (title, "each: original with the true outline | anomaly map | predicted mask | true mask"),
+        (title, f"each: original with the true outline | {shown} | predicted mask | true mask"),
         scale,
+        overlay=overlay,
     )
 
 
@@ -214,7 +218,7 @@ def rank_captions(scores, flagged=None, remarks=None):
     ]
 
 
-def gallery(cells, captions, marked, names, titles, scale):
+def gallery(cells, captions, marked, names, titles, scale, *, overlay=False):
     """Lay out captioned strips in rows, under a title and above a color bar.
 
     Everything is measured before it is placed: no caption runs into another or off the paper.
@@ -227,6 +231,7 @@ def gallery(cells, captions, marked, names, titles, scale):
             room, shortened at their beginning.
         titles: A pair of the title, and of a line below that says what the parts of a cell are.
         scale: The map value that is shown brightest.
+        overlay: Whether the maps are laid over the images.
 
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
@@ -274,18 +279,22 @@ def gallery(cells, captions, marked, names, titles, scale):
         # Pixel by pixel, without any resampling.
         lower = down - upper - lines * LINE - len(cell)
         figure.figimage(cell, left, lower, origin="upper")
-    draw_color_bar(figure, across, down, scale)
+    draw_color_bar(figure, across, down, scale, overlay)
     return render(figure)
 
 
-def draw_color_bar(figure, across, down, scale):
+def draw_color_bar(figure, across, down, scale, overlay):
     """Draw the scale of the anomaly maps at the foot of a figure of that many pixels."""
+    colors = MAP_COLORS
+    if overlay:
+        white, ramp = np.full((1, 1, 256, 3), 255, np.uint8), np.linspace(0, 1, 256)
+        colors = matplotlib.colors.ListedColormap(overlay_maps(white, ramp, 1)[0, 0] / 255)
     width = min(300, across - 2 * MARGIN)
     axes = figure.add_axes((MARGIN / across, 40 / down, width / across, 14 / down))
-    colors = matplotlib.cm.ScalarMappable(
-        matplotlib.colors.Normalize(0, max(scale, 1e-12)), MAP_COLORS
+    mapping = matplotlib.cm.ScalarMappable(
+        matplotlib.colors.Normalize(0, max(scale, 1e-12)), colors
     )
-    figure.colorbar(colors, cax=axes, orientation="horizontal", extend="max")
+    figure.colorbar(mapping, cax=axes, orientation="horizontal", extend="max")
     axes.tick_params(labelsize=SMALL)
     axes.locator_params(nbins=5)
     axes.set_title("anomaly map value", fontsize=SMALL, loc="left", pad=4)

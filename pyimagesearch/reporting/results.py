@@ -268,7 +268,7 @@ def picture_columns(model, dataset, order):
         scale = float(np.quantile(maps, 0.995)) if scale is None else scale
         seen = [images, reconstructed] if features is None else [images, features, reconstructed]
         columns = [drawing.to_rgb(pictures) for pictures in seen]
-        columns.append(gallery.map_picture(images, features, maps, scale))
+        columns.append(gallery.map_picture(images, maps, scale, features is not None))
         if dataset.masks is not None:
             masks = image_folders.load_masks([dataset.masks[i] for i in some], maps.shape[1:])
             columns.append(drawing.to_rgb(masks[..., np.newaxis].astype(np.float32)))

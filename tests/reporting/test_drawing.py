@@ -23,6 +23,39 @@ def test_color_maps_grow_brighter_up_to_the_scale():
     assert (drawing.color_maps(np.zeros((1, 2, 2)), scale=0).sum(axis=-1) < 10).all()
 
 
+def test_overlay_dims_the_photo_in_gray_and_glows_only_where_the_map_is_high():
+    photo = np.zeros((1, 2, 3, 3), np.uint8)
+    photo[0, 0, 0], photo[0, 0, 2], photo[0, 1, 2] = [240, 0, 0], [60, 120, 180], 200
+    maps = np.array([[[-5.0, 0.0, 0.9], [3.0, -0.1, 1.0]]])
+    laid = drawing.overlay_maps(photo, maps, scale=3.0)[0]
+    expected = np.array([[36, 0, 54], [0, 0, 90]])  # 0.45 of the mean of the channels
+    below = maps[0] <= 1
+    np.testing.assert_array_equal(laid[below], expected[below][:, np.newaxis].repeat(3, 1))
+    assert laid[1, 0, 0] > laid[1, 0, 2] > 60  # yellow, at the lower left alone
+
+
+def test_overlay_tells_places_by_their_lightness_on_a_photo_of_any_lightness():
+    """From half the scale on, so that a reader who sees no red sees them too."""
+    maps = np.array([[[0.0, *np.linspace(1.5, 3, 20)]]])
+    for gray in (0, 128, 255):
+        photo = np.full((1, 1, 21, 3), gray, np.uint8)
+        lightness = drawing.overlay_maps(photo, maps, 3.0)[0, 0] @ [0.2126, 0.7152, 0.0722]
+        assert (np.diff(lightness) > 0).all(), gray
+
+
+def test_overlay_of_a_wholly_anomalous_photo_still_shows_the_photo():
+    photo = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 1, 256, 3)
+    shown = drawing.overlay_maps(photo, np.full((1, 1, 256), 99.0), 3.0)[0, 0].astype(int)
+    assert (np.diff(shown, axis=0) >= 0).all()
+    assert np.ptp(shown[:, 0]) > 90
+
+
+def test_overlay_without_a_scale_shows_no_glow():
+    photo = np.full((1, 2, 2, 3), 100, np.uint8)
+    for scale in (0.0, -2.0):
+        assert (drawing.overlay_maps(photo, np.ones((1, 2, 2)), scale) == 45).all()
+
+
 def test_strips_place_tiles_side_by_side_enlarged_without_blur():
     one = np.zeros((2, 28, 14, 3), np.uint8)
     one[:, 0, 0] = 255

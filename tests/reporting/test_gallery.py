@@ -36,11 +36,33 @@ def heatmaps(images, scores=None, **changed):
     return gallery.heatmaps(images, **settings)
 
 
+def seen(images):
+    """A picture of features for each image."""
+    return np.full((*images.shape[:3], 3), 0.3, np.float32)
+
+
+def reconstructions_of_features(images, **changed):
+    settings = {"features": seen(images), "maps": np.zeros(images.shape[:3]), "scale": 3.0}
+    return gallery.reconstructions(images, seen(images), **settings | changed)
+
+
+def anomalies_of_features(images, **changed):
+    settings = {"features": seen(images), "reconstructed": seen(images), "scale": 3.0}
+    return anomalies(images, **settings | changed)
+
+
+def heatmaps_laid_over(images, **changed):
+    return heatmaps(images, overlay=True, **changed)
+
+
 PICTURES = {
     "reconstructions": lambda images: gallery.reconstructions(images, images),
     "reconstructions of corrupted": lambda images: gallery.reconstructions(images, images, images),
     "anomalies": anomalies,
     "heatmaps": heatmaps,
+    "reconstructions of features": reconstructions_of_features,
+    "anomalies of features": anomalies_of_features,
+    "heatmaps laid over": heatmaps_laid_over,
 }
 
 
@@ -53,7 +75,7 @@ def test_gallery_of_images_of_any_shape_is_ink_on_white(draw, shape):
 @pytest.mark.parametrize(
     "side", [1, 28, 152, *(pytest.param(n, marks=pytest.mark.slow) for n in (56, 80, 112, 256))]
 )
-@pytest.mark.parametrize("draw", [anomalies, heatmaps])
+@pytest.mark.parametrize("draw", [anomalies, heatmaps, anomalies_of_features])
 def test_gallery_of_25_images_is_at_most_2000_pixels_wide(draw, side):
     assert 900 < draw(np.zeros((25, side, side, 1))).shape[1] <= 2000
 
@@ -126,7 +148,7 @@ def test_rank_captions_say_what_is_flagged_and_then_the_remark():
     assert gallery.rank_captions(scores, flagged) == captions
 
 
-@pytest.mark.parametrize("draw", [anomalies, heatmaps])
+@pytest.mark.parametrize("draw", [anomalies, heatmaps, anomalies_of_features])
 @pytest.mark.parametrize("side", [1, 28, 300])
 @pytest.mark.parametrize("n", [1, 4, 13])
 def test_captions_of_any_length_neither_overlap_nor_leave_the_paper(monkeypatch, draw, side, n):
@@ -135,7 +157,7 @@ def test_captions_of_any_length_neither_overlap_nor_leave_the_paper(monkeypatch,
     monkeypatch.setattr(gallery, "render", lambda figure: figures.append(figure))
     names = ["a/long/folder/of/many/letters/in/a/name.png", "short", "$x$", ""] * 4
     more = {}
-    if draw is anomalies:
+    if draw is not heatmaps:
         more = {"flagged": np.arange(n) % 2 == 0, "remarks": ["injected noise:0.3"] * n}
     draw(np.zeros((n, side, side // 3 + 1, 1)), names=names[:n], title="a title " * 9, **more)
     canvas = drawing.FigureCanvasAgg(figures[0])
@@ -224,3 +246,70 @@ def test_reconstructions_of_corrupted_images_show_original_corrupted_restored(rn
     assert not contains(plain, drawing.tiles(rgb[1])[0])
     # The titles differ too.
     assert (picture[:50, :400] != plain[:50, :400]).any()
+
+
+def corners(n, side=28):
+    """Color images whose corners differ, and features, reconstructions and maps of them."""
+    images, features, reconstructed = np.random.default_rng(1).random((3, n, side, side, 3))
+    maps = np.full((n, side, side), -1.0)
+    for i in range(n):
+        maps[i, : side // 2, side // 2 + i :] = 2.0 + i  # at the upper right
+    return images, features, reconstructed, maps
+
+
+def test_anomalies_of_features_contain_the_four_parts_in_order():
+    images, features, reconstructed, maps = corners(4)
+    picture = anomalies(
+        images, features=features, reconstructed=reconstructed, anomaly_maps=maps, scale=3.0
+    )
+    rgb = [drawing.to_rgb(part) for part in (images, features, reconstructed)]
+    laid = drawing.overlay_maps(rgb[0], maps, 3.0)
+    assert all(contains(picture, strip) for strip in drawing.strips(*rgb, laid))
+    assert not contains(picture, drawing.tiles(drawing.color_maps(maps.clip(0), 3.0))[0])
+
+
+def test_reconstructions_of_features_contain_the_four_parts_in_order():
+    images, features, reconstructed, maps = corners(3)
+    picture = gallery.reconstructions(
+        images, reconstructed, features=features, maps=maps, scale=3.0
+    )
+    rgb = [drawing.to_rgb(part) for part in (images, features, reconstructed)]
+    laid = drawing.overlay_maps(rgb[0], maps, 3.0)
+    assert all(contains(picture, strip) for strip in drawing.strips(*rgb, laid))
+
+
+def test_reconstructions_of_large_photos_are_at_most_2000_pixels_wide():
+    assert 1000 < reconstructions_of_features(np.zeros((8, 256, 256, 3))).shape[1] <= 2000
+
+
+def test_heatmaps_laid_over_show_the_map_on_the_gray_photo():
+    images, _, _, maps = corners(2)
+    masks, none = maps > 0, np.zeros(maps.shape, bool)
+    picture = heatmaps(
+        images, anomaly_maps=maps, masks=none, predicted=masks, scale=3.0, overlay=True
+    )
+    columns = [
+        drawing.to_rgb(images),
+        drawing.overlay_maps(drawing.to_rgb(images), maps, 3.0),
+        drawing.to_rgb(masks[..., np.newaxis] * 1.0),
+        drawing.to_rgb(none[..., np.newaxis] * 1.0),
+    ]
+    assert all(contains(picture, strip) for strip in drawing.strips(*columns))
+
+
+@pytest.mark.parametrize("draw", [anomalies_of_features, heatmaps_laid_over])
+def test_color_bar_of_maps_laid_over_begins_in_gray_and_ends_in_the_brightest_color(draw):
+    bar = draw(np.zeros((1, 28, 28, 1)))[-47, 24:].astype(int)
+    bar = bar[: np.flatnonzero(bar.min(axis=1) < 250)[-1] + 1]
+    inside = bar[5:-25]
+    assert (np.ptp(inside[: len(inside) // 4], axis=1) == 0).all()
+    assert (np.abs(inside[-1] - np.multiply(drawing.MAP_COLORS(1.0)[:3], 255)) < 45).all()
+
+
+def test_maps_laid_over_images_begin_to_glow_at_the_threshold():
+    scale = gallery.map_scale(7.0, overlay=True)
+    photo = np.full((1, 1, 2, 3), 200, np.uint8)
+    below, above = drawing.overlay_maps(photo, np.array([[[6.99, 7.7]]]), scale)[0, 0].tolist()
+    assert below == [90] * 3
+    assert above[0] > 95 > above[2]
+    assert gallery.map_scale(7.0) == 10.5

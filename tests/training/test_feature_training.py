@@ -6,12 +6,14 @@ import pytest
 from pyimagesearch.detection import scoring
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.models import feature_autoencoder
-from pyimagesearch.training import feature_statistics, feature_training
+from pyimagesearch.reporting import drawing
+from pyimagesearch.training import feature_statistics, feature_training, reconstructions
 from pyimagesearch.training.feature_extraction import ImageFeatures
 from pyimagesearch.training.feature_store import FeatureStore
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train
 from tests.photos import photos
+from tests.reporting.pictures import contains
 
 ODD = 11
 
@@ -126,6 +128,20 @@ def test_few_or_equal_images_give_finite_scores(n):
     result = train(images, make_recipe("photos", epochs=2), seed=0)
     scores = scoring.score_images(result.autoencoder, images, "combined", result.reference)
     assert np.isfinite(scores).all()
+
+
+def test_reconstructions_are_drawn_as_photo_features_reconstruction_and_map(result, images):
+    odd_first = dataclasses.replace(result, trained=np.array([ODD, 0]))
+    calibration, _ = calibrate(result, images)
+    picture = reconstructions.draw_reconstructions(odd_first, images, calibration)
+    shown = scoring.reconstruct(
+        result.autoencoder, images, odd_first.trained, "combined", result.reference
+    )
+    rgb = [drawing.to_rgb(part) for part in shown[:3]]
+    scale = 3 * calibration["combined"]["pixel_threshold"]
+    laid = drawing.overlay_maps(rgb[0], shown.maps, scale)
+    assert all(contains(picture, strip) for strip in drawing.strips(*rgb, laid))
+    assert (np.ptp(laid[0], axis=-1) > 60).any()  # the disk glows
 
 
 def test_encoder_gives_codes_of_variance_1_without_correlation(images):

@@ -1,0 +1,72 @@
+"""The page of results, with a stand-in for the model."""
+
+import argparse
+import base64
+import json
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from pyimagesearch.data.datasets import Dataset
+from pyimagesearch.detection.scoring import Reconstructions
+from pyimagesearch.models.feature_autoencoder import DECODERS, FEATURES
+from pyimagesearch.reporting import drawing, results
+
+N, SIDE, PIXEL_THRESHOLD = 3, 16, 1.0
+LAYERS = {"features": ("backbone", *FEATURES, *DECODERS), "pixels": ("encoder", "decoder")}
+
+
+def detection(images):
+    return results.Detection(
+        dataset=Dataset(images, ["a", "b", "c"], np.full(N, -1)),
+        score="mse",
+        scores=np.float32([0.2, 0.9, 0.5]),
+        ranking=np.array([1, 2, 0]),
+        seconds=1.0,
+        rule="threshold 0.8",
+        threshold=0.8,
+        flagged=np.array([False, True, False]),
+    )
+
+
+def stand_in(kind, parts):
+    """A model of features or of pixels that makes these parts of the images."""
+    layers = [SimpleNamespace(name=name) for name in LAYERS[kind]]
+    return SimpleNamespace(
+        autoencoder=SimpleNamespace(layers=layers),
+        calibration={"pixel_threshold": PIXEL_THRESHOLD},
+        settings={},
+        reconstruct=lambda images, order: Reconstructions(
+            *(None if part is None else part[order] for part in parts)
+        ),
+    )
+
+
+def decoded(uri):
+    """The picture in a data URI, which is without loss for small images."""
+    kind, data = uri.split(",")
+    assert kind == "data:image/png;base64"
+    return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), 1)[..., ::-1]
+
+
+@pytest.mark.parametrize("kind", ["features", "pixels"])
+def test_page_shows_what_the_network_sees_and_the_map_over_the_photo_only_of_features(rng, kind):
+    images, features, reconstructed = rng.random((3, N, SIDE, SIDE, 3), np.float32)
+    maps = rng.uniform(-1, 4, (N, SIDE, SIDE))
+    of_features = kind == "features"
+    parts = Reconstructions(images, features if of_features else None, reconstructed, maps)
+    page = detection(images).page(stand_in(kind, parts), argparse.Namespace(top=N))
+    content = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    rgb = [drawing.to_rgb(part) for part in (images, features, reconstructed)]
+    if of_features:
+        assert content["columns"] == ["Original", "Features", "Reconstruction", "Anomaly map"]
+        expected = [*rgb, drawing.overlay_maps(rgb[0], maps, 3 * PIXEL_THRESHOLD)]
+    else:
+        assert content["columns"] == ["Original", "Reconstruction", "Anomaly map"]
+        expected = [rgb[0], rgb[2], drawing.color_maps(maps, 1.5 * PIXEL_THRESHOLD)]
+    assert len(content["pictures"]) == N
+    for shown, i in zip(content["pictures"], [1, 2, 0], strict=True):  # highest score first
+        for uri, column in zip(shown, expected, strict=True):
+            np.testing.assert_array_equal(decoded(uri), column[i])
