@@ -36,7 +36,7 @@ JOINT_BLUR, STAGE_BLUR, MAP_BLUR = 0.7, 0.5, 2.0
 LEAST_DISTANCE = 1.0
 # Deviations from which on one kind of evidence is enough, its weight beyond; the same for quality.
 STRONG, STRONG_WEIGHT, STRONG_QUALITY, QUALITY_WEIGHT = 3.0, 4.0, 2.5, 8.0
-# Images that a reference is fitted to, at most, and of the memory bank.
+# Images that a reference is fitted to, at most.
 MAX_MEMBERS = 10_000
 # Numbers by which a training image is recognized, and the relative difference that rounding makes.
 SKETCH, SKETCH_TOLERANCE = 16, 2e-3
@@ -207,7 +207,27 @@ def local_evidence(places):
     return tf.reduce_mean(top, 1)
 
 
-def vector_evidence(vectors, reference, name, members, count):
+def image_evidence(places, means, quality, embedding, reference, members, in_bank):
+    """All evidence that there is of images: float32 tensor `(B, 4)` in the order of `EVIDENCE`.
+
+    Args:
+        places: The first of what `standardize_places` returns.
+        means: What `mean_features` returns.
+        quality: What `sharpness_and_exposure` returns.
+        embedding: float32 tensor `(B, E)`, as the backbone has it.
+        reference: The arrays of `shapes`, but for `evidence_median` and `evidence_deviation`.
+        members, in_bank: `image` and `in_bank` of a `Membership`.
+    """
+    evidence = (
+        local_evidence(places),
+        vector_evidence(means, reference, "global", members),
+        neighbor_evidence(directions(embedding), reference["bank"], in_bank),
+        vector_evidence(quality, reference, "quality", members),
+    )
+    return tf.stack(evidence, 1)
+
+
+def vector_evidence(vectors, reference, name, members):
     """The logarithm of the squared Mahalanobis distance of vectors, `(B, C)` to `(B,)`.
 
     Args:
@@ -215,12 +235,12 @@ def vector_evidence(vectors, reference, name, members, count):
         reference: The arrays of `shapes`.
         name: `global` or `quality`: by which Gaussian.
         members: float32 tensor `(B,)`: 1 for those it was fitted to, else 0.
-        count: How many it was fitted to.
     """
+    count = float(reference["member_sketch"].shape[0])
     squares = gaussians.distances(
         (vectors - reference[f"mean_{name}"])[:, tf.newaxis],
         gaussians.of(reference, name),
-        members / tf.cast(count, tf.float32),  # its leverage, with the mean alone
+        members / count,  # its leverage, with the mean alone
         members[:, tf.newaxis],
     )
     return tf.math.log(squares[:, 0] + 1e-6)
@@ -339,7 +359,7 @@ def make_scorer(model, score, reference):
         [0, 1]; their anomaly maps `(B, H, W)`, in deviations from the usual; and scores `(B,)`.
     """
     constants = {name: tf.constant(array) for name, array in reference.items()}
-    size, count = model.input_shape[1:3], len(reference["member_sketch"])
+    size = model.input_shape[1:3]
 
     def score_batch(images):
         features, decoded, embedding = Outputs.of(model, images)
@@ -349,15 +369,14 @@ def make_scorer(model, score, reference):
             log_distances(residuals, constants, membership), constants
         )
         seen = tf.image.resize(images, network_size(size))
-        quality, members = sharpness_and_exposure(seen), membership.image
-        evidence = tf.stack(
-            [
-                local_evidence(places),
-                vector_evidence(mean_features(features), constants, "global", members, count),
-                neighbor_evidence(directions(embedding), constants["bank"], membership.in_bank),
-                vector_evidence(quality, constants, "quality", members, count),
-            ],
-            1,
+        evidence = image_evidence(
+            places,
+            mean_features(features),
+            sharpness_and_exposure(seen),
+            embedding,
+            constants,
+            membership.image,
+            membership.in_bank,
         )
         z, errors = robust_z(evidence, constants), mean_squared_error(residuals)
         scores = scores_of(z, errors, constants["explained"])[score]

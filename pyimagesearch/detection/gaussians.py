@@ -85,7 +85,7 @@ class Sums:
 
         Returns:
             A triple of float64 arrays: the coefficients `(P, C, K)`, with zeros from `k` on; the
-            sums of squares and products of the residuals `(P, C, C)`; and the mean weights `(P,)`.
+            sums of squares and products of the residuals `(P, C, C)`; and how many images count, `(P,)`.
         """
         n, zz, xz, xx = self.arrays
         # A place at which no image counts has coefficients 0.
@@ -152,10 +152,7 @@ def distances(residuals, gaussians, leverage, weights):
     Returns:
         float32 tensor `(B, P)`, at least 0.
     """
-    white = tf.matmul(
-        tf.transpose(residuals, (1, 0, 2)), gaussians.whitening, transpose_b=True
-    )  # (P, B, C)
-    squares = tf.transpose(tf.reduce_sum(tf.square(white), -1))
+    white, squares = whiten(residuals, gaussians.whitening)
     grown = leave_out(leverage[:, tf.newaxis], weights)
     # What the image has added to the common covariance, seen in the metric of each place.
     own = residuals * (weights * tf.sqrt(grown))[..., tf.newaxis]
@@ -165,6 +162,12 @@ def distances(residuals, gaussians, leverage, weights):
     taken = squares * gaussians.influence * weights * grown
     taken += gaussians.pooled_influence * pooled / (squares + 1e-6)
     return squares * tf.square(grown) / tf.maximum(1 - taken, MIN_REMAINDER)
+
+
+def whiten(residuals, whitening):
+    """Residuals `(B, P, C)` whitened at each place, `(P, B, C)`, and their squares, `(B, P)`."""
+    white = tf.matmul(tf.transpose(residuals, (1, 0, 2)), whitening, transpose_b=True)
+    return white, tf.transpose(tf.reduce_sum(tf.square(white), -1))
 
 
 def leave_out(leverage, weights):
@@ -186,10 +189,7 @@ def log_likelihood(residuals, gaussians, log_determinants, leverage, weights):
         The sum over images and places, a number.
     """
     leverage = tf.constant(leverage, tf.float32)
-    white = tf.matmul(
-        tf.transpose(tf.constant(residuals), (1, 0, 2)), gaussians.whitening, transpose_b=True
-    )
-    squares = tf.transpose(tf.reduce_sum(tf.square(white), -1))
+    _, squares = whiten(residuals, gaussians.whitening)
     grown = leave_out(leverage[:, tf.newaxis], weights)
     left = tf.maximum(1 - squares * gaussians.influence * weights * grown, MIN_REMAINDER)
     logs = (

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pyimagesearch.data.batches import iterate_batches, subsample
 from pyimagesearch.detection import scoring
+from pyimagesearch.detection.feature_scores import mean_features
 from pyimagesearch.detection.image_quality import N_NUMBERS, sharpness_and_exposure
 from pyimagesearch.models.feature_autoencoder import MAX_CHANNELS, network_size
 
@@ -60,10 +61,7 @@ class ImageFeatures:
         self._kept = None
         if 4 * len(self.local) * sum(map(math.prod, self.shapes)) <= MAX_KEPT_BYTES:
             self._kept = list(self.batches())
-        self.means = self.gather(
-            lambda maps: np.concatenate([x.mean((1, 2)) for x in maps[2:]], 1),
-            (self.shapes[2][2] + self.shapes[3][2],),
-        )
+        self.means = self.gather(mean_features, (self.shapes[2][2] + self.shapes[3][2],))
 
     def _extract(self, images, order, extractor, whole, on_batch):
         """Run the backbone over this worker's images, and describe each as a whole."""

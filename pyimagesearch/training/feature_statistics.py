@@ -210,9 +210,8 @@ def fit_place_statistics(logs):
     Returns:
         The arrays of the reference, a dict.
     """
-    median = np.median(logs, 0)
-    deviation = MAD_SCALE * np.median(np.abs(logs - median), 0) + 1e-3
-    clipped = np.minimum(logs, median + PLACE_CLIP * deviation)
+    median, deviation = robust_deviations(logs)
+    clipped = np.minimum(logs, median + PLACE_CLIP * (deviation + 1e-3))
     mean = smooth(clipped.mean(0))
     return {
         "place_mean": mean.astype(np.float32),
@@ -226,10 +225,10 @@ def smooth(maps):
     return gaussian_filter(maps, sigma, mode="reflect", truncate=3)
 
 
-def robust_deviations(values, kept):
-    """The median of values of images that count, and their robust deviation: `(n, ...)` to two."""
-    median = np.median(values[kept], 0)
-    return median, MAD_SCALE * np.median(np.abs(values[kept] - median), 0)
+def robust_deviations(values):
+    """The median of values over images, and their robust deviation: `(n, ...)` to two `(...)`."""
+    median = np.median(values, 0)
+    return median, MAD_SCALE * np.median(np.abs(values - median), 0)
 
 
 def fit_colors(features, kept, seed):

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from pyimagesearch import InputError
 from pyimagesearch.data.batches import subsample
 from pyimagesearch.detection import feature_scores, gaussians
 from pyimagesearch.models.backbone import STRIDES
 from pyimagesearch.models.feature_autoencoder import DECODERS, FEATURES
 from pyimagesearch.training import feature_statistics as statistics
 from pyimagesearch.training.feature_extraction import BATCH_SIZE
-from pyimagesearch.training.trainer import History
+from pyimagesearch.training.trainer import History, missing_as_input_error
 
 # Images that are learned from, at most: of more, some are drawn at random, and the others scored as
 # new images are.
@@ -107,7 +106,7 @@ class FeatureTrainer:
         reference |= self.colors
         reference |= self._members(leverage)
         evidence, maps = self._judge_images(reference, logs)
-        median, deviation = statistics.robust_deviations(evidence, kept)
+        median, deviation = statistics.robust_deviations(evidence[kept])
         reference["evidence_median"] = median
         reference["evidence_deviation"] = deviation + np.float32(1e-6)
         # The features are standardized: the error is the share of the variance that is not explained.
@@ -222,9 +221,7 @@ class FeatureTrainer:
         Returns:
             The evidence, float32 array `(n, 4)`, and some anomaly maps `(m, h, w)`.
         """
-        features, kept = self.features, tf.constant(self.kept, tf.float32)
-        count = int(self.kept.sum())
-        bank = tf.constant(reference["bank"])
+        features, kept = self.features, self.kept.astype(np.float32)
         in_bank = np.zeros(features.n, np.float32)
         in_bank[np.flatnonzero(self.kept)] = reference["member_in_bank"]
         evidence = []
@@ -232,26 +229,25 @@ class FeatureTrainer:
         for start in range(0, features.n, BATCH_SIZE):
             some = slice(start, start + BATCH_SIZE)
             places, _ = feature_scores.standardize_places(logs[some], reference)
-            directions = feature_scores.directions(tf.constant(features.embedding[some]))
-            whole, quality = (
-                feature_scores.vector_evidence(x[some], reference, name, kept[some], count)
-                for name, x in (("global", features.means), ("quality", features.quality))
+            evidence.append(
+                feature_scores.image_evidence(
+                    places,
+                    features.means[some],
+                    features.quality[some],
+                    features.embedding[some],
+                    reference,
+                    kept[some],
+                    in_bank[some],
+                )
             )
-            parts = (
-                feature_scores.local_evidence(places),
-                whole,
-                feature_scores.neighbor_evidence(directions, bank, in_bank[some]),
-                quality,
-            )
-            evidence.append(np.stack(parts, 1))
         few = subsample(np.flatnonzero(self.kept), self.seed, MAX_MAPS)
         _, maps = feature_scores.standardize_places(logs[few], reference)
-        return np.concatenate(evidence).astype(np.float32), np.asarray(maps)
+        return np.concatenate(evidence), np.asarray(maps)
 
     def _leave_out(self, logs, z):
         """Choose what counts in the next round: images and places that are not too unusual."""
         trim = self.recipe.trim
-        median, deviation = statistics.robust_deviations(logs, self.kept)
+        median, deviation = statistics.robust_deviations(logs[self.kept])
         unusual = (logs - statistics.smooth(median)) / (statistics.smooth(deviation) + 1e-3)
         limits = np.maximum(PLACE_LIMIT, np.quantile(unusual, 1 - trim, axis=0))
         self.counted = (unusual <= limits).astype(np.uint8)
@@ -320,7 +316,7 @@ class FeatureTrainer:
         Raises:
             InputError: If something is missing, or of another shape.
         """
-        try:
+        with missing_as_input_error():
             kept, counted = state["kept"], state["counted"]
             if kept.shape != self.kept.shape or counted.shape != self.counted.shape:
                 raise KeyError("kept")
@@ -335,8 +331,3 @@ class FeatureTrainer:
             if uses_code >= 0:
                 self.colors = {name: state[name] for name in ("colors", "colors_offset")}
             self._started = time.monotonic() - float(state["seconds"])
-        except KeyError as missing:
-            raise InputError(
-                f"expected {missing} in the checkpoint, found none: it is of another version of "
-                "this project; leave --resume out to start from scratch"
-            ) from None

@@ -1,6 +1,7 @@
 """The training loop: weighted steps, validation, checkpoints, on any number of devices."""
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -315,17 +316,24 @@ class Trainer:
         Raises:
             InputError: If something is missing.
         """
-        try:
+        with missing_as_input_error():
             for number, variable in enumerate(self.variables):
                 variable.assign(state[f"variable/{number}"])
             self.sample_weights[:] = state["weights"]
             self.loss, self.val_loss = state["loss"].tolist(), state["val_loss"].tolist()
             self._started = time.monotonic() - float(state["seconds"])
-        except KeyError as missing:
-            raise InputError(
-                f"expected {missing} in the checkpoint, found none: it is of another version of "
-                "this project; leave --resume out to start from scratch"
-            ) from None
+
+
+@contextmanager
+def missing_as_input_error():
+    """Within this context, what a checkpoint has not is an `InputError`."""
+    try:
+        yield
+    except KeyError as missing:
+        raise InputError(
+            f"expected {missing} in the checkpoint, found none: it is of another version of "
+            "this project; leave --resume out to start from scratch"
+        ) from None
 
 
 def synchronize_batch_norm(model, synchronized):
