@@ -25,14 +25,7 @@ COLUMNS = ("architecture", "noise", "normal", "noisy", "ratio", "auroc", "parame
 def add_arguments(parser):
     """Add the flags of this table."""
     add = parser.add_argument
-    add(
-        "--archs",
-        nargs="+",
-        choices=list(ARCHITECTURES),
-        default=list(ARCHITECTURES),
-        metavar="ARCH",
-        help=f"which networks: {', '.join(ARCHITECTURES)} (default: all)",
-    )
+    argument_types.add_choices(parser, "--archs", ARCHITECTURES, "which networks", metavar="ARCH")
     add(
         "--strengths",
         nargs="+",

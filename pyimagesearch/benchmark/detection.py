@@ -5,7 +5,6 @@ detection_runs.csv as soon as it is known, and a later run reuses it: remove the
 again.
 """
 
-import json
 import logging
 import time
 from collections import defaultdict
@@ -14,9 +13,9 @@ from pathlib import Path
 
 from pyimagesearch import InputError
 from pyimagesearch.benchmark.protocols import PROTOCOLS, load_task
+from pyimagesearch.benchmark.runs import load_runs, save_runs, save_table
 from pyimagesearch.cli import argument_types
 from pyimagesearch.cli.console import Progress
-from pyimagesearch.storage import atomic, ownership
 from pyimagesearch.training.recipes import RECIPES, make_recipe
 
 logger = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ def evaluate_scores(scores, labels):
 
 # The columns of the file of single results.
 KEY = ("source", "protocol", "normal", "anomalous", "contam", "seed", "method")
-COLUMNS = (*KEY, *MEASURES, "seconds")
+NUMBERS = (*MEASURES, "seconds")
 # The files beside the table: single results, which a later run reuses, and the table as JSON.
 RUNS, TABLE = FILES = ("detection_runs.csv", "detection.json")
 
@@ -126,22 +125,8 @@ def add_arguments(parser):
         default="mnist",
         help="mnist (the default) or a .npz file in the layout of Keras's MNIST",
     )
-    add(
-        "--protocols",
-        nargs="+",
-        choices=list(PROTOCOLS),
-        default=list(PROTOCOLS),
-        metavar="NAME",
-        help=f"which sets of images: {', '.join(PROTOCOLS)} (default: all)",
-    )
-    add(
-        "--methods",
-        nargs="+",
-        choices=METHODS,
-        default=METHODS,
-        metavar="NAME",
-        help=f"which methods: {', '.join(METHODS)} (default: all)",
-    )
+    argument_types.add_choices(parser, "--protocols", PROTOCOLS, "which sets of images")
+    argument_types.add_choices(parser, "--methods", METHODS, "which methods")
     add(
         "--classes",
         nargs="+",
@@ -183,7 +168,7 @@ def table(args):
         for task in make_tasks(args.classes, args.seeds or default_seeds)
     ]
     runs_path = Path(args.output, RUNS)
-    runs = load_runs(runs_path)
+    runs = load_runs(runs_path, KEY, NUMBERS)
     for number, task in enumerate(tasks):
         missing = [name for name in args.methods if run_key(args.source, task, name) not in runs]
         logger.info(
@@ -194,10 +179,7 @@ def table(args):
             measure_task(task, missing, args.source, runs, runs_path)
     asked = {run_key(args.source, task, name) for task in tasks for name in args.methods}
     rows = summarize({key: run for key, run in runs.items() if key in asked})
-    dicts = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    marked = ownership.mark_line_ends(json.dumps(dicts, indent=2) + "\n")
-    with atomic.Transaction() as transaction:
-        transaction.stage(Path(args.output, TABLE)).write_bytes(marked.encode())
+    save_table(Path(args.output, TABLE), rows)
     return rows
 
 
@@ -208,53 +190,15 @@ def run_key(source, task, method):
 
 def measure_task(task, methods, source, runs, runs_path):
     """Add the results of some methods on a task to `runs`, and save all of them after each."""
-    from pyimagesearch.storage import files
-
     train_images, test_images, labels = load_task(task, source)
     for method, scores, seconds in score_by_methods(methods, task, train_images, test_images):
         measures = evaluate_scores(scores, labels)
         runs[run_key(source, task, method)] = {**measures, "seconds": seconds}
-        rows = [(*key, *(f"{value:.6g}" for value in run.values())) for key, run in runs.items()]
-        with atomic.Transaction() as transaction:
-            files.save_csv(transaction.stage(runs_path), COLUMNS, rows)
+        save_runs(runs_path, KEY, NUMBERS, runs)
         logger.info(
             f"{method}: auroc {measures['auroc']:.4f}, average precision "
             f"{measures['average_precision']:.4f}, {seconds:.1f} s"
         )
-
-
-def load_runs(path, key=KEY, numbers=(*MEASURES, "seconds")):
-    """Load the results of earlier runs.
-
-    Args:
-        path: Path of the CSV file.
-        key: The columns that tell what was measured.
-        numbers: The columns of numbers.
-
-    Returns:
-        A dict by the values of `key`, as text, of dicts of numbers.
-
-    Raises:
-        InputError: If the file is broken.
-    """
-    import csv
-    import io
-
-    from pyimagesearch.storage import files
-
-    if not path.exists():
-        return {}
-    with files.open_for_reading(path) as file:
-        try:
-            rows = list(csv.DictReader(io.StringIO(file.read().decode()), strict=True))
-            return {
-                tuple(row[name] for name in key): {name: float(row[name]) for name in numbers}
-                for row in rows
-            }
-        except (ValueError, KeyError, TypeError, csv.Error) as error:
-            raise InputError(
-                f"{path} is not a table of earlier results ({error}): move it away to measure again"
-            ) from None
 
 
 def summarize(runs):

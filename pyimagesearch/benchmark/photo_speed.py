@@ -7,10 +7,11 @@ from pyimagesearch.benchmark.subprocesses import run_in_subprocess
 # as many images as training has seen, at most `MOST_SCORED`; and the peak memory in MiB. Compiling
 # does not count in the pass and in scoring; it is part of training.
 PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
 import cv2
 import numpy as np
 import tensorflow as tf
+from pyimagesearch.benchmark.subprocesses import peak_mib
 from pyimagesearch.data.batches import iterate_batches
 from pyimagesearch.detection import calibration, scoring
 from pyimagesearch.models import feature_autoencoder
@@ -62,12 +63,7 @@ calibration.calibrate(result, images)
 trained = time.monotonic() - started
 score = scoring.make_scorer(result.autoencoder, "combined", result.reference)
 scored = seconds_of(scoring.compile_scorer(score, images.shape[1:], size, cluster))
-try:  # `ru_maxrss` of Linux is never below that of the parent
-    lines = open("/proc/self/status").read().splitlines()
-    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-except OSError:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([alone * n, trained, alone, scored, peak]))
+print(json.dumps([alone * n, trained, alone, scored, peak_mib()]))
 """
 SIDE, MOST_SCORED = 256, 209
 

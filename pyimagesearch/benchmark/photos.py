@@ -6,17 +6,15 @@ remove the file to measure again.
 """
 
 import dataclasses
-import json
 import logging
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from pyimagesearch.benchmark.detection import load_runs
 from pyimagesearch.benchmark.photo_piles import PROTOCOLS, Sources, make_piles
+from pyimagesearch.benchmark.runs import load_runs, save_runs, save_table
 from pyimagesearch.benchmark.subprocesses import run_in_subprocess
 from pyimagesearch.cli import argument_types
-from pyimagesearch.storage import atomic, ownership
 
 logger = logging.getLogger(__name__)
 
@@ -34,25 +32,21 @@ METHODS = (
 MEASURES = ("auroc", "average_precision", "worst_rank", "pixel_auroc", "aupro")
 COSTS = ("fit_seconds", "score_seconds", "peak_mib")
 KEY = ("protocol", "set", "seed", "method")
-COLUMNS = (*KEY, *MEASURES, *COSTS)
+NUMBERS = (*MEASURES, *COSTS)
 RUNS, TABLE = FILES = ("photo_runs.csv", "photos.json")
 
 # Lets a method rank a pile, saves scores and maps, and prints seconds and the peak memory in MiB.
 PROGRAM = """
-import json, resource, sys
+import json, sys
 import numpy as np
 from pyimagesearch.benchmark import photo_methods
 from pyimagesearch.benchmark.photo_piles import Pile
+from pyimagesearch.benchmark.subprocesses import peak_mib
 
 method, pile, path = json.loads(sys.argv[1])
 scores, maps, *seconds = photo_methods.run(method, Pile(**pile))
 np.savez(path, scores=scores, **({} if maps is None else {"maps": maps}))
-try:  # `ru_maxrss` of Linux is never below that of the parent
-    lines = open("/proc/self/status").read().splitlines()
-    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-except OSError:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([*seconds, peak]))
+print(json.dumps([*seconds, peak_mib()]))
 """
 
 
@@ -67,22 +61,10 @@ def add_arguments(parser):
         ("--pictures", "two large pictures or more, to take crops of"),
     ):
         add(flag, nargs="+", default=[], metavar="PATH", help=what)
-    add(
-        "--protocols",
-        nargs="+",
-        choices=list(PROTOCOLS),
-        default=list(PROTOCOLS),
-        metavar="NAME",
-        help=f"which piles: {', '.join(PROTOCOLS)} (default: all that there are images for)",
+    argument_types.add_choices(
+        parser, "--protocols", PROTOCOLS, "which piles", "all that there are images for"
     )
-    add(
-        "--methods",
-        nargs="+",
-        choices=METHODS,
-        default=METHODS,
-        metavar="NAME",
-        help=f"which methods: {', '.join(METHODS)} (default: all)",
-    )
+    argument_types.add_choices(parser, "--methods", METHODS, "which methods")
     add(
         "--seeds",
         nargs="+",
@@ -113,7 +95,7 @@ def table(args):
     """
     sources = Sources(args.sets, args.kinds, args.others, args.arrays, args.pictures)
     path = Path(args.output, RUNS)
-    runs = load_runs(path, KEY, (*MEASURES, *COSTS))
+    runs = load_runs(path, KEY, NUMBERS)
     asked = []
     for pile in make_piles(args.protocols, sources, args.seeds):
         for method in args.methods:
@@ -121,13 +103,10 @@ def table(args):
             asked.append(key)
             if key not in runs:
                 runs[key] = measure(method, pile)
-                save_runs(path, runs)
+                save_runs(path, KEY, NUMBERS, runs)
                 logger.info("%s: %s", ", ".join(key), format_run(runs[key]))
     rows = summarize({key: runs[key] for key in asked})
-    dicts = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    marked = ownership.mark_line_ends(json.dumps(dicts, indent=2) + "\n")
-    with atomic.Transaction() as transaction:
-        transaction.stage(Path(args.output, TABLE)).write_bytes(marked.encode())
+    save_table(Path(args.output, TABLE), rows)
     return rows
 
 
@@ -171,17 +150,6 @@ def worst_rank(scores, labels):
     return float((scores >= scores[labels == 1].min()).mean())
 
 
-def save_runs(path, runs):
-    """Save single results as CSV."""
-    from pyimagesearch.storage import files
-
-    rows = [
-        (*key, *(f"{run[name]:.6g}" for name in COLUMNS[len(KEY) :])) for key, run in runs.items()
-    ]
-    with atomic.Transaction() as transaction:
-        files.save_csv(transaction.stage(path), COLUMNS, rows)
-
-
 def format_run(run):
     """The numbers of a result as one line."""
     return ", ".join(f"{name} {value:.4g}" for name, value in run.items() if value == value)
@@ -192,9 +160,9 @@ def summarize(runs):
     groups = defaultdict(list)
     for (protocol, name, _, method), run in runs.items():
         groups[f"e, {name}" if protocol == "e" else protocol, method].append(run)
-    rows = [("protocol", "method", "piles", *MEASURES, *COSTS)]
+    rows = [("protocol", "method", "piles", *NUMBERS)]
     for group, found in groups.items():
-        means = [sum(run[name] for run in found) / len(found) for name in (*MEASURES, *COSTS)]
+        means = [sum(run[name] for run in found) / len(found) for name in NUMBERS]
         text = ("" if mean != mean else f"{mean:.4f}" for mean in means[: len(MEASURES)])
         costs = (f"{mean:.1f}" for mean in means[len(MEASURES) :])
         rows.append((*group, f"{len(found)}", *text, *costs))

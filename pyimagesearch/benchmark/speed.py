@@ -37,14 +37,7 @@ def add_arguments(parser):
     """Add the flags of this table."""
     add = parser.add_argument
     count = argument_types.bounded_number(int, at_least=1)
-    add(
-        "--parts",
-        nargs="+",
-        choices=list(PARTS),
-        default=list(PARTS),
-        metavar="PART",
-        help=f"what to measure: {', '.join(PARTS)} (default: all)",
-    )
+    argument_types.add_choices(parser, "--parts", PARTS, "what to measure", metavar="PART")
     add(
         "--source",
         default="mnist",

@@ -13,8 +13,9 @@ ROOT = Path(__file__).parent.parent.parent
 # the seconds that all processors worked for it, and the peak memory of the process in MiB, start-up
 # included. Compiling does not count: each time is less that of a single batch, taken just then.
 SCORE_PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
+from pyimagesearch.benchmark.subprocesses import peak_mib
 from pyimagesearch.data import datasets
 from pyimagesearch.detection import scoring
 from pyimagesearch.models import architectures
@@ -31,12 +32,7 @@ def seconds(order=None):
 
 seconds([0])  # starts TensorFlow up
 elapsed, worked = np.mean([seconds() - seconds([0]) for _ in range(repetitions)], axis=0)
-try:  # `ru_maxrss` of Linux is never below that of the parent
-    lines = open("/proc/self/status").read().splitlines()
-    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-except OSError:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([elapsed, worked, peak]))
+print(json.dumps([elapsed, worked, peak_mib()]))
 """
 
 # Trains for three epochs, as one of some workers, and prints the seconds of an epoch. The first
@@ -57,6 +53,17 @@ train(images, recipe, cluster=cluster, on_epoch=lambda *_, **figures: ends.appen
 if cluster.is_chief:
     print(json.dumps((ends[-1] - ends[1]) / 2))
 """
+
+
+def peak_mib():
+    """The most memory that this process has taken so far, in MiB."""
+    try:  # `ru_maxrss` of Linux is never below that of the parent
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run_in_subprocess(program, argument, workers=1):

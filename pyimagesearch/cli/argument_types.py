@@ -117,6 +117,28 @@ def add_machine_flags(parser):
     )
 
 
+def add_choices(parser, flag, names, what, default="all", metavar="NAME"):
+    """Add a flag that takes some of the names, or all if it is left out.
+
+    Args:
+        parser: The parser.
+        flag: The flag.
+        names: Its choices.
+        what: What they are, for --help.
+        default: How --help calls all of them.
+        metavar: How --help calls one of them.
+    """
+    names = list(names)
+    parser.add_argument(
+        flag,
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar=metavar,
+        help=f"{what}: {', '.join(names)} (default: {default})",
+    )
+
+
 def add_output(parser, default):
     """Add the flag for the folder of a table, of every program that makes one."""
     parser.add_argument(

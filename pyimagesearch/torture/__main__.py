@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from pyimagesearch import InputError
-from pyimagesearch.cli.argument_types import Parser, add_output, bounded_number
+from pyimagesearch.cli.argument_types import Parser, add_choices, add_output, bounded_number
 from pyimagesearch.cli.console import configure_logging, exit_status, save_and_print
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 from pyimagesearch.storage import atomic
@@ -90,14 +90,7 @@ def parser():
         "both scripts, and count how each trial ends.",
     )
     add = root.add_argument
-    add(
-        "--only",
-        nargs="+",
-        choices=list(PARTS),
-        default=list(PARTS),
-        metavar="PART",
-        help=f"parts to run: {', '.join(PARTS)} (default: all)",
-    )
+    add_choices(root, "--only", PARTS, "parts to run", metavar="PART")
     add(
         "--kills",
         type=bounded_number(int, at_least=1),
