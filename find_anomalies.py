@@ -23,7 +23,7 @@ def main(argv=None):
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
-        from pyimagesearch.data import corruptions, datasets
+        from pyimagesearch.data import corruptions, datasets, preprocessing
         from pyimagesearch.detection import metrics, scoring, thresholds, trained_model
         from pyimagesearch.reporting import results
         from pyimagesearch.runtime import distribution
@@ -37,13 +37,10 @@ def main(argv=None):
     # The trained model with its calibration, and the images.
     logger.info("loading autoencoder and images...")
     model = trained_model.TrainedModel.load(args.model, args.score, args.precision, cluster)
-    shape = model.image_shape
-    dataset, remark = datasets.open_dataset(
-        args.dataset, args.split, shape, model.valid_label, console.Progress("files checked")
-    )
-    if remark:
-        logger.info(remark)
-    console.warn_of_own_pictures(dataset.own_pictures)
+    reading = preprocessing.reading_for(model.image_shape, model.settings.get("preprocessing"))
+    progress = console.Progress("files checked")
+    dataset = datasets.open_dataset(args.dataset, args.split, reading, model.valid_label, progress)
+    console.report_files(dataset, model.settings.get("trained_on"))
     injected = None
     if args.corrupt:
         dataset, injected = corruptions.inject_anomalies(

@@ -18,7 +18,7 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     args = training_arguments.training_parser().parse_args(argv)
     training_arguments.recipe_from_args(args)  # so that wrong flags are answered now
-    size = training_arguments.image_size(args)
+    reading = training_arguments.reading(args, console.Progress("files checked"))
     console.configure_logging(args.quiet)
 
     # Imported here, so that --help and a wrong flag are answered at once.
@@ -37,8 +37,7 @@ def main(argv=None):
     # The images: normal ones, contaminated with a few others. Their labels go into the manifest;
     # training and calibration never read them.
     logger.info(f"loading images from {args.source}...")
-    progress = console.Progress("files checked")
-    source = datasets.load(args.source, args.split, size, args.grayscale, progress)
+    source = datasets.load(args.source, args.split, **reading)
     console.warn_of_source(source, args.source)
     recipe, source = training_arguments.recipe_for(args, source)
     dataset = datasets.contaminate(
@@ -49,8 +48,8 @@ def main(argv=None):
 
     # The network and its training. Of pixels, a fifth of the images is held out; of features, each
     # image is judged by all others.
-    n, *image_shape = images.shape
-    logger.info(f"training on {n:,} images of {'x'.join(map(str, image_shape))}...")
+    shape = "x".join(map(str, images.shape[1:]))
+    logger.info(f"training on {len(images):,} images of {shape}...")
     fingerprint = dataset_files.fingerprint(images)
     settings = checkpoint.checkpoint_settings(recipe, fingerprint, args.seed, args.precision)
     result = train(
@@ -59,6 +58,7 @@ def main(argv=None):
         seed=args.seed,
         precision=args.precision,
         cluster=cluster,
+        groups=dataset.groups,
         checkpoint=outputs.load_checkpoint(settings),
         on_checkpoint=functools.partial(outputs.save_checkpoint, settings),
         on_epoch=console.epoch_progress(args.logdir if cluster.is_chief else None),
@@ -80,7 +80,7 @@ def main(argv=None):
     about = {
         "run_again": training_arguments.reproduce_command(argv, source.name),
         "command": vars(args),
-        **artifacts.describe(dataset, result, source.name, fingerprint),
+        **artifacts.describe(dataset, result, source, fingerprint),
         "scores": calibration,
     }
     if recipe.corruption is not None:

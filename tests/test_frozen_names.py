@@ -23,9 +23,10 @@ from tests.running import report_of, training_flags
 
 TRAINING_FLAGS = """
     -h --help -d --dataset -m --model -v --vis -p --plot --source --split --valid-label
-    --anomaly-label --contam --image-size --grayscale --max-pickle-mib --recipe --arch --filters
+    --anomaly-label --contam --image-size --grayscale --no-grayscale --max-pickle-mib --recipe --arch --filters
     --latent-dim --batch-norm --no-batch-norm --loss --corrupt --trim --epochs --batch-size --lr
     --seed --precision --strategy --resume --logdir --quiet --backbone --backbone-weights
+    --aspect-ratio --background
 """
 DETECTION_FLAGS = """
     -h --help -d --dataset -m --model --split --score -q --quantile --std --contamination --auto
@@ -35,6 +36,7 @@ CHOICES = {
     "split": "train test all",
     "recipe": "auto robust shapes tutorial photos",
     "backbone": "efficientnet-lite0 MobileNetV3Large EfficientNetV2B0 ResNet50 MobileNet MobileNet-0.25",
+    "aspect_ratio": "stretch pad crop",
     "arch": "conv cnn dense dense-deep",
     "loss": "mse bce",
     "precision": "float32 bf16",
@@ -42,7 +44,8 @@ CHOICES = {
     "score": "auto mse local code neighbours combined global quality",
 }
 REPORT = {
-    "": "written_by n_images n_flagged estimated_contamination seconds images_per_second skipped flagged "
+    "": "written_by n_images n_flagged estimated_contamination seconds images_per_second skipped "
+    "skipped_because flagged "
     "score threshold threshold_rule metrics",
     "metrics": "auroc average_precision precision_at_k precision recall f1 n_anomalies",
 }
@@ -52,10 +55,11 @@ RECIPE = """
 """
 ABOUT = {
     "": "written_by run_again command recipe source skipped n_images image_shape fingerprint versions "
-    "training scores recommended_score",
+    "training scores recommended_score preprocessing trained_on",
     "command": "dataset model vis plot source split valid_label anomaly_label contam image_size "
     "grayscale max_pickle_mib recipe arch filters latent_dim batch_norm loss corrupt trim epochs "
-    "batch_size lr seed precision strategy resume logdir quiet backbone backbone_weights",
+    "batch_size lr seed precision strategy resume logdir quiet backbone backbone_weights aspect_ratio "
+    "background",
     "recipe": RECIPE,
     "versions": "python tensorflow keras numpy opencv-python scikit-learn",
     "training": "loss val_loss seconds suspects interrupted",

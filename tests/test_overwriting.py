@@ -204,7 +204,7 @@ def test_own_pictures_are_not_listed_as_images(photos):
     images, own = image_files.list_images(photos)
     assert images == [photos / f"{i}.png" for i in range(3)]
     assert own == [photos / "below" / "HOLIDAY.PNG", photos / "plot.png"]
-    with pytest.raises(InputError, match="files in .*below, found none but 1 that this suite has"):
+    with pytest.raises(InputError, match="images in .*below, found none but 1 that this suite has"):
         image_files.list_images(photos / "below")
 
 

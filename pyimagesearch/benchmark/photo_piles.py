@@ -149,12 +149,13 @@ def crops(args, seed):
 
 def read_picture(path):
     """An image file as uint8 RGB, or an error that says which file can't be read."""
-    from pyimagesearch.data.image_files import read_image
+    from pyimagesearch.data import decoding, resizing
 
-    image = read_image(path)
-    if image is None:
-        raise InputError(f"expected a PNG, JPEG or BMP file, received {path}: name another picture")
-    return image
+    try:
+        pixels, _ = decoding.read_pixels(path)
+    except decoding.Unreadable as reason:
+        raise InputError(f"expected a picture, received {path} ({reason}): name another") from None
+    return resizing.with_channels(pixels, 3)
 
 
 def random_crop(picture, rng):

@@ -114,7 +114,7 @@ def measure(method, pile):
     """Let a method rank a pile in a process of its own: a dict of numbers by `MEASURES` and `COSTS`."""
     import numpy as np
 
-    from pyimagesearch.data import image_folders
+    from pyimagesearch.data.masks import load_masks
     from pyimagesearch.detection import metrics
 
     hidden = dataclasses.asdict(dataclasses.replace(pile, labels=[], masks=None))
@@ -127,7 +127,7 @@ def measure(method, pile):
     found = metrics.evaluate(scores, np.zeros(len(scores), bool), labels)
     found["worst_rank"] = worst_rank(scores, labels)
     if maps is not None and pile.masks is not None:
-        masks = image_folders.load_masks(pile.masks, maps.shape[1:])
+        masks = load_masks(pile.masks, maps.shape[1:])
         found |= metrics.evaluate_maps(maps, masks)
     measures = {name: found.get(name) for name in MEASURES}
     measures = {name: float("nan") if x is None else x for name, x in measures.items()}

@@ -16,13 +16,14 @@ SCORE_PROGRAM = """
 import json, sys, time
 import numpy as np
 from pyimagesearch.benchmark.subprocesses import peak_mib
-from pyimagesearch.data import datasets
+from pyimagesearch.data import datasets, preprocessing
 from pyimagesearch.detection import scoring
 from pyimagesearch.models import architectures
 from pyimagesearch.training.recipes import make_recipe
 
 path, repetitions = json.loads(sys.argv[1])
-images = datasets.open_dataset(path, image_shape=(28, 28, 1))[0].images
+reading = preprocessing.reading_for((28, 28, 1))
+images = datasets.open_dataset(path, reading=reading).images
 network = architectures.build(make_recipe(), images.shape[1:], seed=0)
 
 def seconds(order=None):
@@ -39,7 +40,7 @@ print(json.dumps([elapsed, worked, peak_mib()]))
 # epoch compiles, and does not count.
 TRAIN_PROGRAM = """
 import json, sys, time
-from pyimagesearch.data import datasets
+from pyimagesearch.data import datasets, preprocessing
 from pyimagesearch.runtime import distribution
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train

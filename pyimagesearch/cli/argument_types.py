@@ -1,6 +1,7 @@
 """Argument types, and the flags that the programs have in common."""
 
 import argparse
+import re
 
 from pyimagesearch import InputError
 
@@ -11,6 +12,7 @@ SCORES = ("mse", "local", "code", "neighbours", "combined", "global", "quality")
 LOSSES = ("mse", "bce")
 PRECISIONS = ("float32", "bf16")
 STRATEGIES = ("auto", "mirrored", "multiworker")
+COLORS = {"white": (255, 255, 255), "black": (0, 0, 0), "gray": (128, 128, 128)}
 # A larger amount is a typing error, and would exhaust the memory.
 MAX_CORRUPTION = 1000
 
@@ -76,6 +78,21 @@ def class_label(text):
         return int(text)
     except ValueError:
         return text
+
+
+def color(text):
+    """A color, by name or code, as R, G and B in 0 to 255.
+
+    Example:
+        >>> color("white"), color("#102030")
+        ((255, 255, 255), (16, 32, 48))
+    """
+    code = re.fullmatch("#([0-9a-fA-F]{6})", text)
+    if text not in COLORS and code is None:
+        raise argparse.ArgumentTypeError(
+            f"expected {', '.join(COLORS)} or #RRGGBB, received {text!r}"
+        )
+    return COLORS[text] if code is None else tuple(bytes.fromhex(code[1]))
 
 
 def corruption(text):

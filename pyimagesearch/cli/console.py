@@ -151,6 +151,28 @@ class Progress:
             logger.info(line)
 
 
+def report_files(source, trained_on=None):
+    """Say which files were taken for what, and warn of those that are passed over or different.
+
+    Args:
+        source: A `Source` or a `Dataset`.
+        trained_on: As for `preprocessing.differences`.
+    """
+    from pyimagesearch.data import preprocessing
+    from pyimagesearch.data.image_files import format_skipped
+
+    for remark in source.remarks:
+        logger.info(remark)
+    if source.skipped:
+        n = len(source.skipped)
+        logger.warning(
+            f"passed over {n:,} file{'s' if n > 1 else ''}: {format_skipped(source.skipped)}"
+        )
+    warn_of_own_pictures(source.own_pictures)
+    for difference in preprocessing.differences(source.images, trained_on):
+        logger.warning(difference)
+
+
 def warn_of_own_pictures(paths):
     """Warn of pictures in a folder of images that the suite itself has written, if there are any.
 
@@ -177,11 +199,7 @@ def warn_of_source(source, requested):
 
     if source.name == "digits" and requested == "auto":
         logger.warning(f"no MNIST, so these are scikit-learn's small digits; {sources.MNIST_HINT}")
-    if len(source.skipped) == 1:
-        logger.warning(f"1 file can't be read: {source.skipped[0]}")
-    elif source.skipped:
-        logger.warning(f"{len(source.skipped):,} files can't be read, such as {source.skipped[0]}")
-    warn_of_own_pictures(source.own_pictures)
+    report_files(source)
 
 
 def epoch_progress(logdir=None):

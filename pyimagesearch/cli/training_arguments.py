@@ -15,6 +15,7 @@ from pyimagesearch.cli.argument_types import (
     add_machine_flags,
     bounded_number,
     class_label,
+    color,
     corruption,
 )
 from pyimagesearch.training.recipes import ARCHITECTURES, BACKBONES, RECIPES, make_recipe
@@ -75,17 +76,17 @@ def training_parser():
         "--valid-label",
         type=class_label,
         nargs="+",
-        default=[1],
         metavar="LABEL",
-        help="class or classes that are normal (default: 1)",
+        help="class or classes that are normal (default: 1); of image files, names of folders "
+        "(default: all images are taken as they are)",
     )
     add(
         "--anomaly-label",
         type=class_label,
         nargs="+",
-        default=[3],
         metavar="LABEL",
-        help="class or classes of the anomalies, or others: all that are not normal (default: 3)",
+        help="class or classes of the anomalies, or others: all that are not normal (default: 3; "
+        "of image files others)",
     )
     add(
         "--contam",
@@ -101,7 +102,26 @@ def training_parser():
         help="height and width to resize a folder's images to; one number for both (default: "
         "256 for --recipe photos; else their own, or 128 if they differ)",
     )
-    add("--grayscale", action="store_true", help="read a folder's images as one channel")
+    add(
+        "--grayscale",
+        action=argparse.BooleanOptionalAction,
+        help="read a folder's images as one channel (default: if all are gray)",
+    )
+    add(
+        "--aspect-ratio",
+        choices=["stretch", "pad", "crop"],
+        default="stretch",
+        help="fit images of another ratio of width to height: stretch (the default), pad with the "
+        "background, or crop to the middle",
+    )
+    add(
+        "--background",
+        type=color,
+        default="white",
+        metavar="COLOR",
+        help="name or #RRGGBB code of the color behind transparent pixels, and beside padded "
+        "images (default: %(default)s)",
+    )
     add(
         "--max-pickle-mib",
         type=bounded_number(int, at_least=0),
@@ -317,20 +337,25 @@ def reproduce_command(flags, source):
     return shlex.join(["python", "train_unsupervised_autoencoder.py", *others, "--source", source])
 
 
-def image_size(args):
-    """Height and width in pixels from `--image-size N` or `N M`.
+def reading(args, on_progress=None):
+    """How the flags say that image files are read: keyword arguments of `datasets.load`.
 
     Args:
         args: The parsed flags of the training script.
-
-    Returns:
-        A tuple of height and width; `None` without the flag.
+        on_progress: As for `datasets.load`.
 
     Raises:
-        InputError: If the flag has more than two numbers.
+        InputError: If `--image-size` has more than two numbers.
     """
-    if args.image_size is None:
-        return None
-    if len(args.image_size) > 2:
-        raise InputError(f"expected --image-size N or N M, received {len(args.image_size)} numbers")
-    return args.image_size[0], args.image_size[-1]
+    size = args.image_size
+    if size is not None:
+        if len(size) > 2:
+            raise InputError(f"expected --image-size N or N M, received {len(size)} numbers")
+        size = size[0], size[-1]
+    return {
+        "size": size,
+        "grayscale": args.grayscale,
+        "aspect_ratio": args.aspect_ratio,
+        "background": args.background,
+        "on_progress": on_progress,
+    }

@@ -1,17 +1,19 @@
 """Datasets: images of any source, with hidden labels that only the metrics read."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from pyimagesearch import InputError
-from pyimagesearch.data import dataset_files
+from pyimagesearch.data import dataset_files, decoding
 from pyimagesearch.data.arrays import MemmapImages, as_images
 from pyimagesearch.data.image_files import ImageFiles
-from pyimagesearch.data.image_folders import is_mvtec, load_files, load_folder, load_mvtec
+from pyimagesearch.data.image_folders import Reading, load_files, load_folder, load_several
+from pyimagesearch.data.masks import Mask
 from pyimagesearch.data.sources import SOURCES, load_npy, load_npz
 
 # The tutorial's contamination; the few bundled digits need more to have any anomalies at all.
@@ -26,31 +28,39 @@ class Dataset:
         images: Images as for `batches.iterate_batches`, `(N, H, W, C)` in [0, 1].
         names: N names.
         labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown.
-        masks, skipped, own_pictures: As in `Source`.
+        masks, skipped, own_pictures, remarks: As in `Source`.
+        quality: Columns of a table, a dict from their names to N texts; empty for arrays.
+        groups: int array `(N,)`: of each image the first of its duplicates; `None` where they are
+            not looked for, in arrays.
     """
 
     images: "np.ndarray | ImageFiles | MemmapImages"
     names: list[str]
     labels: np.ndarray
-    masks: list[Path | None] | None = None
-    skipped: Sequence[str] = ()
+    masks: list[Mask | None] | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
     own_pictures: Sequence[str] = ()
+    quality: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: np.ndarray | None = None
+    remarks: Sequence[str] = ()
 
 
-def load(source, split="train", size=None, grayscale=False, on_progress=None):
+def load(source, split="train", size=None, grayscale=None, on_progress=None, **reading):
     """Load a source of images.
 
     Args:
         source: A key of `SOURCES`; the path of a `.npz` file with `x_train`, `y_train`, `x_test`
-            and `y_test`, as Keras's MNIST has them; or a folder of images, with or without the
-            layout of MVTec AD.
-        split: `train`, `test` or `all`. The digits and a folder without that layout have no
-            splits: all their images are loaded.
+            and `y_test`, as Keras's MNIST has them; or a folder of images, as for
+            `image_folders.load_folder`.
+        split: `train`, `test` or `all`. The digits and a folder of unlabeled images have no splits:
+            all their images are loaded.
         size: Height and width in pixels to which the images of a folder are resized; `None` for
             their own, if it is the same for all.
-        grayscale: Whether to read the images of a folder as one channel instead of three.
+        grayscale: Whether to read the images of a folder as one channel instead of three; `None`:
+            if all of them are gray.
         on_progress: Called as `on_progress(done, total)` while a folder's files are checked, at
             first with `done=0`.
+        **reading: Other fields of `image_folders.Reading`, of a folder.
 
     Returns:
         A `Source`.
@@ -70,13 +80,13 @@ def load(source, split="train", size=None, grayscale=False, on_progress=None):
             f"expected {', '.join(SOURCES)} or a .npz file, or a folder of images, as source of "
             f"images, received {source}: check the path"
         )
+    reading = Reading(size, grayscale, **reading)
     if is_folder(source):
-        read = load_mvtec if is_mvtec(source) else load_folder
-        return read(source, split, size, grayscale, on_progress)
-    if size is not None or grayscale:
+        return load_folder(source, split, reading, on_progress)
+    if reading != Reading():
         raise InputError(
-            f"expected a folder of images to go with an image size or grayscale, received "
-            f"{source}, whose images are taken as they are: leave these flags out"
+            "expected a folder of images to go with an image size, grayscale, aspect ratio or "
+            f"background, received {source}, whose images are taken as they are: leave these out"
         )
     return SOURCES[source](split) if source in SOURCES else load_npz(source, split)
 
@@ -156,94 +166,162 @@ def as_list(label):
     return list(label) if isinstance(label, list | tuple | np.ndarray) else [label]
 
 
-def contaminate(source, valid_label=1, anomaly_label=3, contam=None, seed=42):
+def contaminate(source, valid_label=None, anomaly_label=None, contam=None, seed=42):
     """Make a training set of all normal images of a source and a few anomalies.
 
     Args:
-        source: A `Source`. If it has no classes, all its images are taken in their order, and
-            the labels below are not used.
-        valid_label, anomaly_label, contam, seed: As for `build_unsupervised_dataset`; `contam`
-            is `DEFAULT_CONTAM`, or `DEFAULT_CONTAM_OF_DIGITS` for the digits, if `None`.
+        source: A `Source`. Of image files, all are taken in their order if no label is given.
+        valid_label, anomaly_label: As for `build_unsupervised_dataset`; `None` for its defaults, or,
+            of image files, for `others` as anomalies.
+        contam: Contaminating images per normal image; `None` for `DEFAULT_CONTAM`, or for
+            `DEFAULT_CONTAM_OF_DIGITS` of the digits.
+        seed: As for `build_unsupervised_dataset`.
 
     Returns:
         A `Dataset`.
 
     Raises:
-        InputError: As `build_unsupervised_dataset`, or if a contamination is asked for of a source
-            without classes.
+        InputError: As `build_unsupervised_dataset`, or if a label or a contamination is given for a
+            source without classes.
     """
-    labeled = label_by_class(source, valid_label)
-    if source.classes is None:
-        if contam is not None:
+    is_files = isinstance(source.images, ImageFiles)
+    if source.classes is None or (is_files and valid_label is None):
+        flags = {"label": valid_label, "anomaly label": anomaly_label, "contamination": contam}
+        if given := [name for name, value in flags.items() if value is not None]:
+            needed = "a folder for each class" if source.classes is None else "a valid label"
             raise InputError(
-                f"expected a source with classes to go with a contamination of {contam}, received "
-                f"{source.name}, whose images are taken as they are: leave --contam out"
+                f"expected {needed} in {source.name} to go with the {given[0]} {flags[given[0]]}, "
+                "found none: leave it out, and all images are taken as they are"
             )
-        return labeled
+        return label_by_class(source, None)
+    valid_label = find_classes(source.classes, 1 if valid_label is None else valid_label)
+    default = "others" if is_files else 3
+    anomaly_label = find_classes(
+        source.classes, default if anomaly_label is None else anomaly_label
+    )
     if contam is None:
         contam = DEFAULT_CONTAM_OF_DIGITS if source.name == "digits" else DEFAULT_CONTAM
     picked = build_unsupervised_dataset(
         np.arange(len(source.images)), source.classes, valid_label, anomaly_label, contam, seed
     )
+    labeled = label_by_class(source, valid_label)
+    if not is_files:
+        names = [source.names[i] for i in picked]
+        return Dataset(source.images[picked], names, labeled.labels[picked])
     names = [source.names[i] for i in picked]
-    return Dataset(source.images[picked], names, labeled.labels[picked])
+    quality = source.quality.select(picked)
+    return dataclasses.replace(
+        labeled,
+        images=source.images.select(picked),
+        names=names,
+        labels=labeled.labels[picked],
+        masks=source.masks and [source.masks[i] for i in picked],
+        quality=quality.columns(names),
+        groups=quality.first,
+    )
+
+
+def find_classes(classes, labels):
+    """Labels as the classes of a source have them: of folders text, and in full.
+
+    Args:
+        classes: Array `(N,)` of class labels.
+        labels: One label or a list of several; of a folder in a folder, its own name will do.
+
+    Returns:
+        A list of labels.
+
+    Example:
+        >>> find_classes(np.array(["good", "bad/bent"]), ["good", "bent"])
+        ['good', 'bad/bent']
+    """
+    if classes.dtype.kind != "U":
+        return as_list(labels)
+    found = []
+    for label in map(str, as_list(labels)):
+        full = [name for name in np.unique(classes).tolist() if name.endswith(f"/{label}")]
+        found.append(full[0] if len(full) == 1 and label not in classes else label)
+    return found
 
 
 def label_by_class(source, valid_label):
     """Make a dataset of a source, in which some classes are normal and all others anomalies.
 
     Args:
-        source: A `Source`. If it has no classes, its own labels are taken.
-        valid_label: The classes that are normal; `None` for unknown labels.
+        source: A `Source`. Its own labels are taken if it has no classes, or if they are folders
+            and none of them is one of `valid_label`.
+        valid_label: The classes that are normal; `None` for the source's own labels.
 
     Returns:
         A `Dataset` of all its images, in their order.
     """
-    if source.classes is None:
-        labels = source.labels
-    elif valid_label is None:
+    labels = source.labels
+    if source.classes is not None and valid_label is not None:
+        is_normal = np.isin(source.classes, find_classes(source.classes, valid_label))
+        if labels is None or is_normal.any():
+            labels = (~is_normal).astype(np.int8)
+    if labels is None:
         labels = np.full(len(source.images), -1, np.int8)
-    else:
-        labels = (~np.isin(source.classes, valid_label)).astype(np.int8)
     return Dataset(
-        source.images, source.names, labels, source.masks, source.skipped, source.own_pictures
+        source.images,
+        source.names,
+        labels,
+        source.masks,
+        source.skipped,
+        source.own_pictures,
+        source.quality.columns(source.names) if source.quality else {},
+        source.quality.first if source.quality else None,
+        source.remarks,
     )
 
 
-def open_dataset(path, split="test", image_shape=None, valid_label=None, on_progress=None):
+def open_dataset(paths, split="test", reading=None, valid_label=None, on_progress=None):
     """Open a dataset of images to be scored.
 
     Args:
-        path: A pickle or a `.npy` file of images, a manifest `.csv` of image files, a folder, or
-            any other source that `load` accepts.
+        paths: A pickle or a `.npy` file of images, a manifest `.csv` of image files, a folder, or
+            any other source that `load` accepts; or a list of one such path, or of several paths of
+            image files and folders of them.
         split: `train`, `test` or `all`, of a source with splits.
-        image_shape: `(height, width, depth)` to which image files are converted.
+        reading: How image files are read, as `preprocessing.reading_for` returns it; `None`: as
+            training would read them.
         valid_label: The classes that are normal, of a source with classes.
         on_progress: As for `load`.
 
     Returns:
-        A tuple of a `Dataset` and a remark on its conversion, `None` if there was none.
+        A `Dataset`.
 
     Raises:
         InputError: If there are no such images.
     """
-    _check_exists(path, "a dataset of images")
+    paths, reading = as_list(paths), reading or Reading()
+    for path in paths:
+        _check_exists(path, "a dataset of images")
+    path = paths[0]
+    if len(paths) > 1 or is_image_file(path):
+        return label_by_class(load_several(paths, reading, on_progress), None)
     if is_folder(path):
-        size, grayscale = image_shape[:2], image_shape[2] == 1
-        source = load(path, split, size, grayscale, on_progress)
+        source = load_folder(path, split, reading, on_progress)
     elif is_source(path):
         source = load(path, split)
     elif Path(path).suffix == ".npy":
         source = load_npy(path)
-        converted = source.images.maximum == 255
-        remark = f"{path}: 0 to 255 taken as 0 to 1" if converted else None
-        return label_by_class(source, valid_label), remark
     elif Path(path).suffix == ".csv":
         names, labels = dataset_files.load_manifest(path)
-        grayscale = image_shape[2] == 1
-        source = load_files(names, labels, image_shape[:2], grayscale, on_progress)
+        source = load_files(names, labels, reading, on_progress)
     else:
         images, remark = as_images(dataset_files.load_images(path), path)
         names, labels = dataset_files.load_manifest(dataset_files.manifest_path(path), len(images))
-        return Dataset(images, names, labels), remark
-    return label_by_class(source, valid_label), None
+        return Dataset(images, names, labels, remarks=[remark] if remark else [])
+    return label_by_class(source, valid_label)
+
+
+def is_image_file(path):
+    """Whether a path is that of an image file, by its content."""
+    if path in SOURCES:
+        return False
+    try:
+        with decoding.open_regular(path) as file:
+            return decoding.find_format(file.read(32)) is not None
+    except decoding.Unreadable:
+        return False

@@ -1,39 +1,56 @@
 """Image files: listed and checked once, then read batch by batch, from a folder of any size."""
 
+import dataclasses
 import os
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.data import decoding, image_quality, resizing
+from pyimagesearch.data.decoding import WHITE, Unreadable, read_pixels
 from pyimagesearch.runtime.quiet import quiet_stderr
 from pyimagesearch.storage import ownership
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # Height and width to which images of several sizes are resized by default.
 DEFAULT_SIZE = (128, 128)
 # Files that a thread checks in a row: with one task per small file, threads wait for each other.
 FILES_PER_TASK = 16
+# Folders and files that systems and programs leave among images, besides those with a dot.
+LITTER = {
+    "@eadir",
+    "#recycle",
+    "$recycle.bin",
+    "__macosx",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
+# Large JPEGs are reduced while they are decoded, but to no less than so many times the size that is
+# wanted, so that the area averages that follow are as exact as of all pixels.
+REDUCED_AT_LEAST = 2
 
 
 def list_images(folder):
-    """List the image files in a folder and the folders below it, without hidden ones.
+    """List the files in a folder and the folders below it, without hidden ones and litter.
 
+    Which of them are images is known by their content, when they are read: see `check_files`.
     Pictures that the suite has written, such as results in the same folder, are listed apart.
 
     Args:
         folder: Path of the folder.
 
     Returns:
-        A tuple of two sorted lists of paths that begin with `folder`: the images, and the pictures
+        A tuple of two sorted lists of paths that begin with `folder`: the files, and the pictures
         that the suite has written.
 
     Raises:
-        InputError: If there is no such folder, if it or one below it can't be listed, or if no
-            image in it has a suffix of `SUFFIXES`, in upper or lower case.
+        InputError: If there is no such folder, if it or one below it can't be listed, or if there
+            is no file in it.
     """
 
     def fail(fault):
@@ -51,127 +68,129 @@ def list_images(folder):
             continue
         visited.add(real)
         # Sorted, so that of several paths to a folder always the same is taken.
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        found += [
-            Path(here, name)
-            for name in files
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES)
-        ]
+        below[:] = sorted(name for name in below if not is_litter(name))
+        found += [Path(here, name) for name in files if not is_litter(name)]
     images, own = [], []
     for path in sorted(found):
-        is_own = path.suffix.lower() == ".png" and ownership.is_own_picture(path)
-        (own if is_own else images).append(path)
+        (own if ownership.is_own_picture(path) else images).append(path)
     if not images:
         but = f" but {len(own):,} that this suite has written" if own else ""
-        raise InputError(
-            f"expected {', '.join(SUFFIXES)} files in {folder}, found none{but}: check the path"
-        )
+        raise InputError(f"expected images in {folder}, found none{but}: check the path")
     return images, own
 
 
-def decode(path, flags):
-    """Decode a whole image file.
+def is_litter(name):
+    """Whether a file or a folder of this name is left by a system and not put there by a person."""
+    return name.startswith(".") or name.casefold() in LITTER
+
+
+def check_files(paths, size=None, grayscale=None, on_progress=None, background=WHITE):
+    """Check image files by decoding each of them, without keeping their pixels.
 
     Args:
-        path: Path of a PNG, JPEG or BMP file.
-        flags: OpenCV's `IMREAD_` flags.
+        paths: List of paths.
+        size: Height and width in pixels to which they will be resized; `None` for their own if it
+            is the same for all, else `DEFAULT_SIZE`.
+        grayscale: Whether they will have one channel instead of three; `None`: if all are gray.
+        on_progress: Called every few files as `on_progress(done, total)`, at first with `done=0`.
+        background: R, G and B in 0 to 255 of what lies behind transparent pixels.
 
     Returns:
-        Array `(H, W)` or `(H, W, 3)`, BGR; `None` if the file is missing, broken or truncated.
-    """
-    try:
-        # A pipe or a device of this name would be read forever.
-        if not Path(path).is_file():
-            return None
-        # Read here, because OpenCV can't open every name on every system.
-        data = Path(path).read_bytes()
-        # A JPEG ends with an end mark after its last scan. OpenCV 4 decodes a truncated file
-        # without one, and fills the rest with gray.
-        if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-            return None
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except (OSError, cv2.error):
-        return None
-
-
-def read_image(path, size=None, grayscale=False):
-    """Read an image file of any depth, number of channels and orientation.
-
-    Args:
-        path: Path of a PNG, JPEG or BMP file.
-        size: Height and width in pixels to which it is resized; `None` for its own.
-        grayscale: Whether to convert it to one channel instead of three.
-
-    Returns:
-        uint8 array `(H, W, 1 or 3)`, RGB; `None` if it can't be decoded. 16 bits are reduced to
-        8, transparency is ignored, and the image is rotated as its EXIF orientation says.
-    """
-    image = decode(path, cv2.IMREAD_GRAYSCALE if grayscale else cv2.IMREAD_COLOR)
-    if image is None:
-        return None
-    if not grayscale:
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if size is not None and image.shape[:2] != tuple(size):
-        height, width = size
-        # Area averaging when it shrinks, so that fine patterns do not alias into coarse ones.
-        shrinks = image.shape[0] * image.shape[1] > height * width
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        image = cv2.resize(image, (width, height), interpolation=method)
-    return image.reshape(*image.shape[:2], -1)
-
-
-def find_readable(paths, size=None, on_file=None):
-    """Find the files that can be decoded, and their common size, without keeping their pixels.
-
-    Args:
-        paths: List of paths of image files.
-        size: Height and width in pixels to which they will be resized, or `None`.
-        on_file: Called every few files as `on_file(done)` with the number of files read so far.
-
-    Returns:
-        A tuple of the list of paths that can be decoded; the list of the others; and the height
-        and width to use: `size`, else their own if it is the same for all, else `DEFAULT_SIZE`.
+        A tuple of the `ImageFiles` that can be decoded; a dict of the others, from path as text to
+        the reason; and what was noted of each image, an array `(N,)` of dtype
+        `image_quality.NOTES`.
 
     Raises:
         InputError: If none can be decoded.
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = cv2.imwrite(f"{folder}/black.png", np.zeros((4, 6, 3), np.uint8))
-        ...     _ = Path(folder, "empty.jpg").write_bytes(b"")
-        ...     images, _ = list_images(folder)
-        ...     readable, skipped, size = find_readable(images)
-        ...     ImageFiles(readable, size)[:].shape, len(skipped)
-        ((1, 4, 6, 3), 1)
+        ...     Image.new("RGB", (6, 4)).save(f"{folder}/black.png")
+        ...     _ = Path(folder, "cut.jpg").write_bytes(bytes.fromhex("ffd8ffe0"))
+        ...     files, skipped, notes = check_files(list_images(folder)[0])
+        ...     files[:].shape, list(skipped.values())
+        ((1, 4, 6, 1), ['broken or truncated'])
     """
 
-    def sizes_of(paths):
-        # One channel is enough, and takes less time.
-        images = [read_image(path, grayscale=True) for path in paths]
-        return [None if image is None else image.shape[:2] for image in images]
+    def check(paths):
+        found = []
+        for path in paths:
+            try:
+                pixels, own_size = read_pixels(path, image_quality.PROBE, background)
+                found.append(image_quality.note(pixels, own_size))
+            except Unreadable as reason:
+                # Nobody needs to be told of tables and reports that a run has left here.
+                is_own = str(reason) == "not images" and ownership.is_own_file(path)
+                found.append(None if is_own else str(reason))
+        return found
 
-    sizes = []
+    def report(done):
+        if on_progress is not None:
+            on_progress(done, len(paths))
+
+    report(0)
+    found = []
     threads = os.cpu_count()
     tasks = [paths[i : i + FILES_PER_TASK] for i in range(0, len(paths), FILES_PER_TASK)]
     with ThreadPoolExecutor(threads) as pool:  # decoding releases Python's lock
         for start in range(0, len(tasks), threads):
             with quiet_stderr():
-                for found in pool.map(sizes_of, tasks[start : start + threads]):
-                    sizes += found
-            if on_file is not None:
-                on_file(len(sizes))
-    readable = [path for path, found in zip(paths, sizes, strict=True) if found]
-    skipped = [path for path, found in zip(paths, sizes, strict=True) if not found]
+                for some in pool.map(check, tasks[start : start + threads]):
+                    found += some
+            report(len(found))
+    pairs = list(zip(paths, found, strict=True))
+    skipped = {str(path): reason for path, reason in pairs if isinstance(reason, str)}
+    readable = [path for path, note in pairs if isinstance(note, tuple)]
     if not readable:
         raise InputError(
-            f"expected images, and none of {len(paths):,} files can be decoded "
-            f"({', '.join(map(str, skipped[:3]))}, ...): get them again"
+            f"expected images, and none of {len(paths):,} files can be read "
+            f"({format_skipped(skipped)}): the formats are {decoding.FORMATS}"
         )
+    notes = np.array([note for note in found if isinstance(note, tuple)], image_quality.NOTES)
     if size is None:
-        own = set(sizes) - {None}
-        size = own.pop() if len(own) == 1 else DEFAULT_SIZE
-    return readable, skipped, tuple(size)
+        sizes = np.unique(notes[["height", "width"]])
+        size = sizes[0].item() if len(sizes) == 1 else DEFAULT_SIZE
+    if grayscale is None:
+        grayscale = bool(notes["is_gray"].all())
+    maximum = image_quality.white_level(notes)
+    files = ImageFiles(readable, tuple(size), grayscale, background=background, maximum=maximum)
+    return files, skipped, notes
+
+
+def format_skipped(skipped):
+    """The reasons for which files were passed over, each with their number and the first of them.
+
+    Example:
+        >>> format_skipped({"a.txt": "not images", "b.jpg": "empty", "c.md": "not images"})
+        '2 not images, such as a.txt; 1 empty: b.jpg'
+    """
+    by_reason = defaultdict(list)
+    for path, reason in skipped.items():
+        by_reason[reason].append(path)
+    return "; ".join(
+        f"{len(paths):,} {reason}{', such as' if len(paths) > 1 else ':'} {paths[0]}"
+        for reason, paths in by_reason.items()
+    )
+
+
+def read_image(path, size=None, grayscale=False):
+    """Read an image file of 8 bits a channel, or reduced to them.
+
+    Args:
+        path: Path of a file of any format in `decoding.FORMATS`.
+        size: Height and width in pixels to which it is resized; `None` for its own.
+        grayscale: Whether to convert it to one channel instead of three.
+
+    Returns:
+        float32 array `(H, W, 1 or 3)` in [0, 1], RGB.
+
+    Raises:
+        decoding.Unreadable: If it can't be decoded.
+    """
+    files = ImageFiles([path], size, grayscale)
+    return files.read(path)
 
 
 @dataclass(frozen=True)
@@ -179,19 +198,43 @@ class ImageFiles:
     """Image files, read when they are indexed, as if from one float32 array `(N, H, W, C)`.
 
     Attributes:
-        paths: N paths of image files that can be decoded, as `find_readable` returns them.
+        paths: N paths of image files that can be decoded, as `check_files` finds them.
         size: Height and width in pixels to which they are resized.
         grayscale: Whether they have one channel instead of three.
+        aspect_ratio: What becomes of another ratio of width to height than that of `size`: a key
+            of `resizing.ASPECT_RATIOS`.
+        background: R, G and B in 0 to 255 of what lies behind transparent pixels and beside an
+            image that is padded.
+        maximum: The value for white in files of more than 8 bits a channel.
+        facts: What the files have in common, for JSON: `is_gray`, `is_deep` (more than 8 bits) and
+            `aspect` (median ratio of width to height).
     """
 
     paths: list[Path]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     grayscale: bool = False
+    aspect_ratio: str = "stretch"
+    background: tuple[int, int, int] = WHITE
+    maximum: int = 65535
+    facts: dict = field(default_factory=dict)
 
     @property
     def shape(self):
         """`(N, H, W, C)`, as of an array."""
         return len(self.paths), *self.size, 1 if self.grayscale else 3
+
+    @property
+    def preprocessing(self):
+        """How a file becomes an image, besides its size and channels: a dict for JSON."""
+        return {
+            "aspect_ratio": self.aspect_ratio,
+            "background": list(self.background),
+            "maximum": self.maximum,
+        }
+
+    def select(self, indices):
+        """The images of these indices, still to be read."""
+        return dataclasses.replace(self, paths=[self.paths[i] for i in indices])
 
     def __len__(self):
         return len(self.paths)
@@ -213,11 +256,26 @@ class ImageFiles:
         # One after the other: `batches.iterate_batches` reads several batches at once.
         for row, index in enumerate(chosen.ravel()):
             path = self.paths[index]
-            image = read_image(path, self.size, self.grayscale)
-            if image is None:
+            try:
+                pixels[row] = self.read(path)
+            except Unreadable:
                 raise InputError(
                     f"expected the image {path} to stay as it was when the run began, found it "
                     "missing or broken: put it back, or start again without it"
-                )
-            np.divide(image, np.float32(255), out=pixels[row])
+                ) from None
         return pixels.reshape(*chosen.shape, *self.shape[1:])
+
+    def read(self, path):
+        """Read one file: float32 array `(H, W, C)` in [0, 1].
+
+        Raises:
+            decoding.Unreadable: If it can't be decoded.
+        """
+        at_least = self.size and [REDUCED_AT_LEAST * side for side in self.size]
+        pixels, _ = read_pixels(path, at_least, self.background)
+        white = np.float32(255 if pixels.dtype == np.uint8 else self.maximum)
+        pixels = resizing.with_channels(pixels, 1 if self.grayscale else 3)
+        if self.size is not None:
+            fit = resizing.ASPECT_RATIOS[self.aspect_ratio]
+            pixels = fit(pixels, self.size, np.float32(self.background) / 255 * white)
+        return np.minimum(pixels / white, 1, dtype=np.float32)

@@ -3,9 +3,9 @@
 import os
 import socket
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,8 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.data.arrays import MemmapImages, as_images, pixel_maximum
 from pyimagesearch.data.image_files import ImageFiles
+from pyimagesearch.data.image_quality import Quality
+from pyimagesearch.data.masks import Mask
 from pyimagesearch.storage.files import first_line, load_arrays, open_for_reading, read_npy_header
 
 MNIST_SERVER = ("storage.googleapis.com", 443)
@@ -36,14 +38,15 @@ class Source:
         name: Name of the source: `mnist`, `digits`, a path or `files`.
         images: Images as for `batches.iterate_batches`, `(N, H, W, C)` in [0, 1].
         classes: Array `(N,)` of class labels, of which some can be declared normal; `None` for a
-            source without classes.
+            source without classes. Those of a folder are names of folders in it.
         names: N names; of image files, their paths.
-        labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown; `None` for a source with
-            classes.
-        masks: N paths of ground-truth masks, `None` for each normal image; `None` for a source
-            without masks.
-        skipped: Paths of files that can't be decoded and are not among the images.
+        labels: int8 array `(N,)`: 0 normal, 1 anomaly, -1 unknown, where no class is declared
+            normal; `None` for a source whose classes alone say what is.
+        masks: N `Mask`s, `None` for each normal image; `None` for a source without masks.
+        skipped: Paths of files that are passed over, with the reasons.
         own_pictures: Paths of pictures that the suite has written, which are left out too.
+        quality: Of image files, a `Quality`; else `None`.
+        remarks: Lines of text on what was taken for what.
     """
 
     name: str
@@ -51,9 +54,11 @@ class Source:
     classes: np.ndarray | None
     names: list[str]
     labels: np.ndarray | None = None
-    masks: list[Path | None] | None = None
-    skipped: Sequence[str] = ()
+    masks: list[Mask | None] | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
     own_pictures: Sequence[str] = ()
+    quality: Quality | None = None
+    remarks: Sequence[str] = ()
 
 
 class SourceUnavailable(InputError):
@@ -161,7 +166,9 @@ def load_npy(path):
     maximum = pixel_maximum(array, path)
     images = MemmapImages(array if array.ndim == 4 else array[..., np.newaxis], maximum)
     names = [str(i) for i in range(len(images))]
-    return Source(str(path), images, None, names, np.full(len(images), -1, np.int8))
+    remarks = [f"{path}: 0 to 255 taken as 0 to 1"] if maximum == 255 else []
+    labels = np.full(len(images), -1, np.int8)
+    return Source(str(path), images, None, names, labels, remarks=remarks)
 
 
 def from_arrays(name, arrays, split):

@@ -93,7 +93,7 @@ def main(argv=None):
     with quiet_tensorflow():
         import numpy as np
 
-        from pyimagesearch.data import datasets
+        from pyimagesearch.data import datasets, preprocessing
         from pyimagesearch.detection import trained_model
 
     path = args.dataset or training_dataset(args.model)
@@ -102,12 +102,10 @@ def main(argv=None):
     logger.info("loading autoencoder and images...")
     model = trained_model.TrainedModel.load(args.model, args.score)
     shape = model.image_shape
-    dataset, remark = datasets.open_dataset(
-        path, args.split, shape, model.valid_label, console.Progress("files checked")
-    )
-    if remark:
-        logger.info(remark)
-    console.warn_of_own_pictures(dataset.own_pictures)
+    reading = preprocessing.reading_for(shape, model.settings.get("preprocessing"))
+    progress = console.Progress("files checked")
+    dataset = datasets.open_dataset(path, args.split, reading, model.valid_label, progress)
+    console.report_files(dataset, model.settings.get("trained_on"))
     # Evenly spaced, since a dataset may be sorted.
     n = len(dataset.images)
     images = dataset.images[np.linspace(0, n - 1, min(n, MAX_COMPARED_IMAGES)).astype(int)]

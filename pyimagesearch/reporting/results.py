@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.data import image_folders
 from pyimagesearch.data.datasets import Dataset
+from pyimagesearch.data.masks import load_masks
 from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
 from pyimagesearch.reporting import charts, drawing, gallery
 from pyimagesearch.reporting.html_report import html_report
@@ -160,14 +160,16 @@ class Detection:
             A list of N + 1 tuples.
         """
         held_out = calibration.get("held_out", {})
-        rows = [("rank", "index", "name", "score", "flagged", "label", "z_score")]
+        columns = self.dataset.quality
+        rows = [("rank", "index", "name", "score", "flagged", "label", "z_score", *columns)]
         for rank, i in enumerate(self.ranking.tolist(), start=1):
             z = ""
             if held_out.get("std"):
                 z = f"{(self.scores[i] - held_out['mean']) / held_out['std']:.4f}"
             score = f"{self.scores[i]:.9g}"  # nine digits restore a float32 to the bit
             flagged, label = int(self.flagged[i]), int(self.dataset.labels[i])
-            rows.append((rank, i, self.dataset.names[i], score, flagged, label, z))
+            more = (column[i] for column in columns.values())
+            rows.append((rank, i, self.dataset.names[i], score, flagged, label, z, *more))
         return rows
 
     def report(self):
@@ -180,6 +182,7 @@ class Detection:
             "seconds": self.seconds,
             "images_per_second": n / self.seconds,
             "skipped": list(self.dataset.skipped),
+            "skipped_because": dict(self.dataset.skipped),
             "flagged": [
                 {"index": i, "name": self.dataset.names[i], "score": float(self.scores[i])}
                 for i in self.ranking.tolist()
@@ -229,7 +232,7 @@ def maps_and_masks(model, dataset):
         A tuple of a float32 and a bool array, both `(N, H, W)`.
     """
     maps = model.reconstruct(dataset.images, np.arange(len(dataset.images))).maps
-    return maps, image_folders.load_masks(dataset.masks, maps.shape[1:])
+    return maps, load_masks(dataset.masks, maps.shape[1:])
 
 
 def format_flags(command):
@@ -270,6 +273,6 @@ def picture_columns(model, dataset, order):
         columns = [drawing.to_rgb(pictures) for pictures in seen]
         columns.append(gallery.map_picture(images, maps, scale, features is not None))
         if dataset.masks is not None:
-            masks = image_folders.load_masks([dataset.masks[i] for i in some], maps.shape[1:])
+            masks = load_masks([dataset.masks[i] for i in some], maps.shape[1:])
             columns.append(drawing.to_rgb(masks[..., np.newaxis].astype(np.float32)))
         yield from zip(*columns, strict=True)

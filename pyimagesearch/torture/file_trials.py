@@ -71,7 +71,7 @@ def loaders(trained=None):
     from pyimagesearch.storage import files, model_files
 
     def load_image(path):
-        image_files.find_readable([path])
+        image_files.check_files([path])
 
     settings = files.load_json(trained / "a.json") if trained else {}
     return {

@@ -60,7 +60,10 @@ def black_images(height, width, depth=1):
 TRAINING_INPUTS = {
     "source missing": (lambda tmp: ["--source", "no/such.npz"], "no file or folder at no/such.npz"),
     "source unknown": (lambda tmp: ["--source", "photos"], "no file or folder at photos"),
-    "source an empty folder": (lambda tmp: ["--source", make_folder(tmp / "e")], "files in"),
+    "source an empty folder": (
+        lambda tmp: ["--source", make_folder(tmp / "e")],
+        "expected images in",
+    ),
     "source an empty file": (
         lambda tmp: ["--source", write_file(tmp / "e.npz", b"")],
         "not a whole .npz",
@@ -71,7 +74,7 @@ TRAINING_INPUTS = {
     ),
     "source a folder called .npz": (
         lambda tmp: ["--source", make_folder(tmp / "f.npz")],
-        "files in",
+        "expected images in",
     ),
     "source without images": (
         lambda tmp: [
@@ -90,7 +93,7 @@ TRAINING_INPUTS = {
     ),
     "source of broken images": (
         lambda tmp: ["--source", write_images(tmp / "b", b"", encoded_image(".png")[:60])],
-        "can be decoded",
+        "can be read",
     ),
     "source unreadable": (
         lambda tmp: (tmp / "x.npz").symlink_to("/proc/self/mem") or ["--source", f"{tmp}/x.npz"],
@@ -98,7 +101,7 @@ TRAINING_INPUTS = {
     ),
     "size of a source that is no folder": (
         lambda tmp: ["--image-size", "9"],
-        "leave these flags out",
+        "leave these out",
     ),
     "size of 0": (lambda tmp: ["--image-size", "0"], "--image-size: expected a whole number"),
     "size too large": (lambda tmp: ["--image-size", "1000000"], "at most 16384"),
@@ -122,7 +125,7 @@ TRAINING_INPUTS = {
     ),
     "contamination of a folder": (
         lambda tmp: ["--source", write_images(tmp / "b", encoded_image(".png")), "--contam", "0.1"],
-        "leave --contam out",
+        "leave it out",
     ),
     "label that does not exist": (lambda tmp: ["--valid-label", "12"], "no image has the label 12"),
     "anomaly that does not exist": (
@@ -152,7 +155,7 @@ TRAINING_INPUTS = {
 # The same for the detection script.
 DETECTION_INPUTS = {
     "dataset missing": (lambda tmp: ["-d", "no.pickle"], "no file or folder at no.pickle"),
-    "dataset an empty folder": (lambda tmp: ["-d", make_folder(tmp / "e")], "files in"),
+    "dataset an empty folder": (lambda tmp: ["-d", make_folder(tmp / "e")], "expected images in"),
     "dataset empty": (lambda tmp: ["-d", write_file(tmp / "e.pickle", b"")], "not a whole pickle"),
     "dataset truncated": (
         lambda tmp: ["-d", write_file(tmp / "c.pickle", pickle.dumps(black_images(28, 28))[:-9])],
@@ -227,7 +230,7 @@ DETECTION_INPUTS = {
         lambda tmp: ["-d", write_file(tmp / "a.npy", npy_header((9, 28, 28)))],
         "not a whole",
     ),
-    "folder of broken images": (lambda tmp: ["-d", write_images(tmp / "b", b"")], "can be decoded"),
+    "folder of broken images": (lambda tmp: ["-d", write_images(tmp / "b", b"")], "can be read"),
     "model missing": (lambda tmp: ["-m", "no.model"], "there is no file"),
     "model a folder": (
         lambda tmp: ["-m", make_folder(tmp / "f")],

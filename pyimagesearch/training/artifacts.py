@@ -8,6 +8,7 @@ import numpy as np
 
 from pyimagesearch.data import dataset_files, sources
 from pyimagesearch.data.batches import load_into_memory
+from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.reporting import drawing
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.storage import files, model_files
@@ -165,17 +166,20 @@ def describe(dataset, result, source, fingerprint):
     Args:
         dataset: The `Dataset` that was trained on.
         result: The `TrainingResult`.
-        source: Name of the source of the images.
+        source: The `Source` of the images.
         fingerprint: Of the images, as `dataset_files.fingerprint` returns it.
 
     Returns:
         A dict for JSON.
     """
+    files_read = source.images if isinstance(source.images, ImageFiles) else None
     return {
         "recommended_score": recommended_score(result.recipe),
         "recipe": {**result.recipe.as_dict(), "epochs": len(result.history.loss)},
-        "source": source,
-        "skipped": list(dataset.skipped),
+        "source": source.name,
+        "skipped": list(source.skipped),
+        "preprocessing": files_read and files_read.preprocessing,
+        "trained_on": files_read and files_read.facts,
         "n_images": len(dataset.images),
         "image_shape": dataset.images.shape[1:],
         "fingerprint": fingerprint,

@@ -56,6 +56,7 @@ def train(
     seed=42,
     precision="float32",
     cluster=None,
+    groups=None,
     checkpoint=None,
     on_checkpoint=None,
     on_epoch=None,
@@ -70,6 +71,9 @@ def train(
         seed: Of the split, the initial weights, the order of the images and the corruption.
         precision: A key of `architectures.PRECISION_POLICIES`.
         cluster: A `distribution.Cluster`; the one device unless given.
+        groups: int array `(N,)`: of each image the index of the first of its duplicates. They are
+            not separated: held-out images that have a twin among the others would be scored too
+            low. Of features, the first of each group is trained on. `None` if there are none.
         checkpoint, on_checkpoint, on_epoch: As for `Trainer.fit`; `on_checkpoint` is called in the
             chief process alone.
         on_batch: Of features, called after each batch that the backbone has seen, as
@@ -96,10 +100,11 @@ def train(
         autoencoder, extractor = _build_feature_autoencoder(
             images.shape[1:], recipe, precision, cluster, backbone_weights
         )
+        distinct = np.arange(len(images)) if groups is None else np.unique(groups)
         return _train_features(
-            images, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch
+            images, distinct, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch
         )
-    trained, held_out = split(len(images), seed=seed)
+    trained, held_out = split(len(images), seed=seed, groups=groups)
     normalization = None
     if recipe.center:
         sample = subsample(trained, seed, MAX_NORMALIZATION_IMAGES)
@@ -135,9 +140,14 @@ def _build_feature_autoencoder(image_shape, recipe, precision, cluster, weights)
     return autoencoder, feature_autoencoder.extractor(copy)
 
 
-def _train_features(images, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch):
-    """Fit a feature autoencoder to the images, or to some of very many, each judged by the others."""
-    trained = subsample(np.arange(len(images)), seed, MAX_IMAGES)
+def _train_features(
+    images, distinct, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch
+):
+    """Fit a feature autoencoder to distinct images, or to some of very many.
+
+    Each of them is judged by the others: a duplicate among these would vouch for it.
+    """
+    trained = subsample(distinct, seed, MAX_IMAGES)
     features = ImageFeatures(images, trained, extractor, FeatureStore, seed, cluster, on_batch)
     trainer = FeatureTrainer(features, recipe, seed)
     history = trainer.fit(*resuming)
@@ -147,13 +157,15 @@ def _train_features(images, recipe, seed, cluster, autoencoder, extractor, resum
     return TrainingResult(autoencoder, trained, trained[:0], history, recipe, trainer.fitted)
 
 
-def split(n, held_out=0.2, seed=42):
+def split(n, held_out=0.2, seed=42, groups=None):
     """Split images at random into training images and held-out images.
 
     Args:
         n: Number of images.
         held_out: Share of them to hold out, in [0, 1). At least one image is trained on.
         seed: Of the choice.
+        groups: int array `(N,)`: images of the same number stay together; groups that are larger
+            than what is to be held out are trained on. `None` if each image may go anywhere.
 
     Returns:
         Two int arrays of indices, each ascending: training images, held-out images.
@@ -162,10 +174,22 @@ def split(n, held_out=0.2, seed=42):
         >>> trained, held_out = split(10, held_out=0.2)
         >>> len(trained), len(held_out)
         (8, 2)
+        >>> trained, held_out = split(4, 0.5, groups=np.array([0, 1, 0, 1]))
+        >>> (held_out % 2).tolist() in ([0, 0], [1, 1])
+        True
     """
     order = np.random.default_rng([seed, 0]).permutation(n)
     n_held_out = min(round(n * held_out), n - 1)
-    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    if groups is None:
+        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    _, first, members = np.unique(groups[order], return_index=True, return_inverse=True)
+    sizes, chosen = np.bincount(members), []
+    for group in np.argsort(first):  # in the order of their first images
+        if sizes[group] <= n_held_out:
+            chosen.append(group)
+            n_held_out -= sizes[group]
+    is_held_out = np.isin(members, chosen)
+    return np.sort(order[~is_held_out]), np.sort(order[is_held_out])
 
 
 def make_corruption(recipe, normalization):

@@ -42,7 +42,7 @@ def test_auto_takes_photos_for_image_files_and_reads_them_at_their_size(folder):
 
 def test_auto_keeps_the_size_that_is_asked_for(folder):
     args = parse("--image-size", "64", "80")
-    source = datasets.load(folder, size=training_arguments.image_size(args))
+    source = datasets.load(folder, **training_arguments.reading(args))
     recipe, source = training_arguments.recipe_for(args, source)
     assert recipe == RECIPES["photos"]
     assert source.images.shape == (3, 64, 80, 3)

@@ -73,9 +73,8 @@ def test_epochs_when_typed_are_not_increased_for_few_images():
 def test_image_size_is_one_number_or_height_and_width():
     def size(*numbers):
         flags = ["--image-size", *numbers] if numbers else []
-        return training_arguments.image_size(
-            training_arguments.training_parser().parse_args([*FILES, *flags])
-        )
+        args = training_arguments.training_parser().parse_args([*FILES, *flags])
+        return training_arguments.reading(args)["size"]
 
     assert size() is None
     assert size("64") == (64, 64)

@@ -96,24 +96,24 @@ def test_path_that_does_not_exist_is_reported_as_such():
     with pytest.raises(InputError, match="source of images, found no file or folder at no/such: "):
         datasets.load("no/such")
     with pytest.raises(InputError, match="dataset of images, found no file or folder at no/such: "):
-        datasets.open_dataset("no/such", image_shape=(4, 4, 1))
+        datasets.open_dataset("no/such")
 
 
 def test_folder_without_classes_is_taken_as_it_is(photos):
     source = datasets.load(photos)
     for dataset in (
-        datasets.contaminate(source, valid_label=5, anomaly_label=5),
+        datasets.contaminate(source),
         datasets.label_by_class(source, [5]),
         datasets.label_by_class(source, None),
     ):
         assert dataset.images is source.images
         assert dataset.names == source.names
         assert dataset.labels.tolist() == [-1, -1, -1]
-        assert dataset.skipped == ["photos/a/broken.png"]
+        assert dataset.skipped == {"photos/a/broken.png": "not images"}
 
 
 def test_contamination_of_a_folder_is_refused_and_not_ignored(photos):
-    with pytest.raises(InputError, match="leave --contam out"):
+    with pytest.raises(InputError, match="a folder for each class in photos .* contamination 0.1"):
         datasets.contaminate(datasets.load(photos), contam=0.1)
 
 
@@ -130,5 +130,5 @@ def test_sources_are_known_by_name_or_as_folders(photos):
 def test_size_and_grayscale_are_refused_where_they_would_do_nothing(npz):
     for source in ("digits", npz[0]):
         for settings in ({"size": (8, 8)}, {"grayscale": True}):
-            with pytest.raises(InputError, match="folder of images .*: leave these flags out"):
+            with pytest.raises(InputError, match="folder of images .*: leave these out"):
                 datasets.load(source, **settings)

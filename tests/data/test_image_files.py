@@ -1,5 +1,5 @@
+import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from pyimagesearch.data import image_files
 from pyimagesearch.data.image_files import (
     DEFAULT_SIZE,
     ImageFiles,
-    find_readable,
+    check_files,
+    format_skipped,
     list_images,
     read_image,
 )
@@ -27,12 +28,15 @@ def test_images_are_listed_from_all_folders_and_sorted(write, tmp_path):
     for name in names:
         write(name, uniform(GRAY))
     (tmp_path / "notes.txt").write_text("png")
-    (tmp_path / "b" / "old.tiff").touch()
+    names.append("notes.txt")  # what is no image is known by its content, later
     assert list_images(tmp_path) == (sorted(tmp_path / name for name in names), [])
 
 
-def test_hidden_files_and_folders_are_not_listed(write, tmp_path):
+def test_hidden_files_and_litter_are_not_listed(write, tmp_path):
     visible = write("visible.png", uniform(GRAY))
+    for litter in ("@eaDir", "$RECYCLE.BIN", "__MACOSX", "System Volume Information"):
+        write(f"{litter}/small.png", uniform(GRAY))
+    (tmp_path / "Thumbs.db").touch()
     write(".hidden.png", uniform(GRAY))
     write(".thumbnails/small.png", uniform(GRAY))
     write("._visible.png", uniform(GRAY))
@@ -60,20 +64,14 @@ def test_folder_that_is_missing_or_empty_or_a_file_is_refused(write, tmp_path):
     with pytest.raises(InputError, match=r"a\.png.*Not a directory"):
         list_images(write("a.png", uniform(GRAY)))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"expected \.png, .* found none"):
+    with pytest.raises(InputError, match="expected images in .* found none"):
         list_images(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.PNG", "naïve 画像.png"])
 def test_lossless_image_is_read_as_it_was_written(write, rng, name):
     pixels = rng.integers(0, 256, (5, 7, 3), np.uint8)
-    np.testing.assert_array_equal(read_image(write(name, pixels)), pixels)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".bmp"])
-def test_channels_are_red_green_blue(write, suffix):
-    image = read_image(write(f"red{suffix}", uniform(RED, 16, 16)))
-    np.testing.assert_allclose(image.mean((0, 1)), RED, atol=3)
+    np.testing.assert_array_equal(read_image(write(name, pixels)), np.float32(pixels) / 255)
 
 
 @pytest.mark.parametrize(
@@ -81,150 +79,93 @@ def test_channels_are_red_green_blue(write, suffix):
     [
         pytest.param(uniform(GRAY), id="gray"),
         pytest.param(uniform((GRAY,) * 3), id="rgb"),
-        pytest.param(uniform((GRAY, GRAY, GRAY, 0)), id="transparent"),
+        pytest.param(uniform((GRAY, GRAY, GRAY, 255)), id="alpha"),
         pytest.param(uniform(GRAY * 257, dtype=np.uint16), id="16-bit gray"),
         pytest.param(uniform((GRAY * 257,) * 3, dtype=np.uint16), id="16-bit rgb"),
-        pytest.param(uniform((GRAY * 257,) * 4, dtype=np.uint16), id="16-bit alpha"),
     ],
 )
 @pytest.mark.parametrize(("grayscale", "depth"), [(False, 3), (True, 1)])
 def test_images_of_any_depth_are_read_as_asked(write, pixels, grayscale, depth):
     image = read_image(write("a.png", pixels), grayscale=grayscale)
-    assert image.dtype == np.uint8
+    assert image.dtype == np.float32
     assert image.shape == (6, 4, depth)
-    assert (image == GRAY).all()
+    np.testing.assert_allclose(image, GRAY / 255, atol=1e-5)
 
 
 def test_grayscale_weighs_the_channels_by_luma(write):
-    image = read_image(write("a.png", uniform(RED)), grayscale=True)
-    assert image.mean() == pytest.approx(0.299 * 255, abs=1)
+    for path in (
+        write("8.png", uniform(RED)),
+        write("16.png", uniform((65535, 0, 0), dtype=np.uint16)),
+    ):
+        assert read_image(path, grayscale=True).mean() == pytest.approx(0.299, abs=0.004)
 
 
-def test_exif_orientation_rotates_the_image(write):
-    pixels = uniform((0, 0, 0), 16, 32)
-    pixels[:8] = 255
-    path = write("a.jpg", pixels)
-    # Orientation 6: a quarter turn clockwise shows it as the camera was held.
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    data = path.read_bytes()
-    path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
-    image = read_image(path)
-    assert image.shape == (32, 16, 3)
-    assert image[:, 8:].mean() > 250
-    assert image[:, :8].mean() < 5
-    assert find_readable([path])[2] == (32, 16)
+def test_12_bits_in_a_file_of_16_keep_their_levels_by_the_range_of_the_set(write, tmp_path):
+    levels = np.arange(900, 900 + 24, dtype=np.uint16).reshape(6, 4)
+    write("a.png", levels)
+    write("b.png", np.full((6, 4), 3000, np.uint16))
+    files, _, _ = check_files(list_images(tmp_path)[0])
+    assert files.maximum == 4095
+    np.testing.assert_allclose(files[0][..., 0], levels / np.float32(4095))
+    # Brighter ones than any of the set are white, when the set's range is kept.
+    write("c.png", np.full((6, 4), 60000, np.uint16))
+    brighter = dataclasses.replace(files, paths=[tmp_path / "c.png"])
+    assert brighter[:].max() == 1
 
 
-def test_shrinking_averages_areas(write):
-    stripes = np.zeros((32, 32), np.uint8)
-    stripes[:, ::4] = 200
-    image = read_image(write("a.png", stripes), (8, 8))
-    np.testing.assert_array_equal(image, np.full((8, 8, 3), 50))
-
-
-def test_enlarging_interpolates(write):
-    image = read_image(write("a.png", np.array([[0, 200]], np.uint8)), (1, 8), grayscale=True)
-    assert image.shape == (1, 8, 1)
-    assert (np.diff(image.ravel().astype(int)) >= 0).all()
-    assert len(np.unique(image)) > 3
-
-
-def test_size_is_height_then_width(write):
-    assert read_image(write("a.png", uniform(GRAY, 20, 30)), (10, 5)).shape == (10, 5, 3)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
-@pytest.mark.parametrize("share", [0, 0.02, 0.3, 0.7, 0.99])
-def test_truncated_file_is_not_read(write, rng, suffix, share):
-    path = write(f"a{suffix}", rng.integers(0, 256, (40, 40, 3), np.uint8))
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-    assert read_image(path) is None
-
-
-def test_jpeg_without_its_end_mark_is_not_read_though_its_thumbnail_has_one(
-    write, rng, monkeypatch
-):
-    pixels = rng.integers(0, 256, (40, 40, 3), np.uint8)
-    path = write("a.jpg", pixels)
-    data = path.read_bytes()
-    # As OpenCV 4 does, take whatever begins like an image.
-    monkeypatch.setattr(image_files.cv2, "imdecode", lambda data, flags: pixels)
-    exif = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
-    path.write_bytes(data[:2] + exif + data[2:])
-    assert read_image(path).shape == (40, 40, 3)
-    path.write_bytes(data[:2] + exif + data[2:-2])
-    assert read_image(path) is None
-
-
-def test_path_that_is_not_an_image_file_is_not_read(tmp_path):
-    (tmp_path / "text.png").write_text("this is no picture")
-    (tmp_path / "folder.png").mkdir()
-    os.mkfifo(tmp_path / "pipe.png")
-    for name in ("text.png", "folder.png", "pipe.png", "none.png"):
-        assert read_image(tmp_path / name) is None, name
-
-
-def test_file_without_permission_is_not_read(write, monkeypatch):
-    path = write("a.png", uniform(GRAY))
-
-    def refuse(self):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)  # no permission stops root
-    assert read_image(path) is None
-
-
-def test_find_readable_separates_readable_files_from_others_in_order(write, tmp_path):
+def test_find_readable_files_in_order_and_the_reasons_of_the_others(write):
     paths = [write(f"{i:02}.png", uniform(GRAY)) for i in range(40)]
-    for i in (3, 39):
-        paths[i].write_bytes(paths[i].read_bytes()[:30])
-    readable, skipped, size = find_readable(paths)
-    assert skipped == [paths[3], paths[39]]
-    assert readable == [path for path in paths if path not in skipped]
-    assert size == (6, 4)
-
-
-def test_size_is_the_argument_or_that_of_all_files_or_the_default(write):
-    same = [write(f"same/{i}.png", uniform(GRAY, 9, 7)) for i in range(3)]
-    other = write("other.png", uniform(GRAY, 7, 9))
-    assert find_readable(same)[2] == (9, 7)
-    assert find_readable([*same, other])[2] == DEFAULT_SIZE
-    assert find_readable(same, size=(5, 3))[2] == (5, 3)
-
-
-def test_unreadable_file_does_not_affect_the_size(write, tmp_path):
-    (tmp_path / "broken.png").touch()
-    assert find_readable([write("a.png", uniform(GRAY, 9, 7)), tmp_path / "broken.png"])[2] == (
-        9,
-        7,
+    paths[3].write_bytes(paths[3].read_bytes()[:30])
+    paths[39].write_text("notes")
+    files, skipped, notes = check_files(paths)
+    assert skipped == {str(paths[3]): "broken or truncated", str(paths[39]): "not images"}
+    assert files.paths == [path for path in paths if str(path) not in skipped]
+    assert len(notes) == 38
+    assert files.size == (6, 4)
+    assert (
+        format_skipped(skipped) == f"1 broken or truncated: {paths[3]}; 1 not images: {paths[39]}"
     )
 
 
-def test_find_readable_reports_its_progress(write):
+def test_size_is_the_argument_or_that_of_all_files_or_the_default(write, tmp_path):
+    same = [write(f"same/{i}.png", uniform(GRAY, 9, 7)) for i in range(3)]
+    other = write("other.png", uniform(GRAY, 7, 9))
+    (tmp_path / "broken.png").touch()
+    assert check_files([*same, tmp_path / "broken.png"])[0].size == (9, 7)
+    assert check_files([*same, other])[0].size == DEFAULT_SIZE
+    assert check_files(same, size=(5, 3))[0].size == (5, 3)
+
+
+def test_images_have_one_channel_if_all_are_gray_or_as_asked(write):
+    gray = [write("a.png", uniform(GRAY)), write("b.png", uniform((GRAY,) * 3))]
+    color = write("c.png", uniform((GRAY, GRAY, GRAY + 1)))
+    assert check_files(gray)[0].shape == (2, 6, 4, 1)
+    assert check_files([*gray, color])[0].shape == (3, 6, 4, 3)
+    assert check_files(gray, grayscale=False)[0].shape == (2, 6, 4, 3)
+    assert check_files([color], grayscale=True)[0].shape == (1, 6, 4, 1)
+
+
+def test_check_reports_its_progress(write):
     path = write("a.png", uniform(GRAY))
     reported = []
-    find_readable([path] * 40, on_file=reported.append)
+    check_files([path] * 40, on_progress=lambda *progress: reported.append(progress))
     assert reported == sorted(set(reported))
-    assert len(reported) > 1
-    assert reported[-1] == 40
+    assert (reported[0], reported[-1]) == ((0, 40), (40, 40))
+    assert len(reported) > 2
 
 
-def test_find_readable_without_any_readable_file_is_refused_and_names_some(tmp_path):
+def test_no_readable_file_is_refused_with_the_reasons(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(InputError, match=r"none of 1 files can be decoded .*a\.png"):
-        find_readable([tmp_path / "a.png"])
+    with pytest.raises(InputError, match=r"none of 1 files .*1 not images: .*a\.png.*PNG, JPEG"):
+        check_files([tmp_path / "a.png"])
 
 
 def test_decoders_are_quiet_while_callbacks_can_still_print(write, rng, capfd):
     path = write("whole.png", uniform(GRAY))
-    cut = [
-        write(f"a{suffix}", rng.integers(0, 256, (40, 40), np.uint8)) for suffix in (".png", ".bmp")
-    ]
-    for file in cut:
-        file.write_bytes(file.read_bytes()[:-100])
-    find_readable([path, *cut], on_file=lambda done: os.write(2, b"line"))
-    assert capfd.readouterr().err == "line"
+    cut = write("a.tif", rng.integers(0, 256, (40, 40), np.uint8))
+    cut.write_bytes(cut.read_bytes()[:-100])
+    check_files([path, cut], on_progress=lambda done, total: os.write(2, b"line"))
+    assert capfd.readouterr().err == "lineline"
 
 
 @pytest.fixture

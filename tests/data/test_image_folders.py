@@ -6,7 +6,7 @@ import pytest
 
 from pyimagesearch import InputError
 from pyimagesearch.data import datasets, image_folders
-from pyimagesearch.data.image_folders import load_masks
+from pyimagesearch.data.image_folders import Reading
 from tests.data.conftest import draw
 
 
@@ -14,11 +14,11 @@ def test_folder_without_layout_is_unlabeled_and_sorted(photos):
     source = datasets.load(photos)
     assert source.name == "photos"
     assert source.names == ["photos/a/z.png", "photos/a/é.bmp", "photos/b.png"]
-    assert source.skipped == ["photos/a/broken.png"]
+    assert source.skipped == {"photos/a/broken.png": "not images"}
     assert source.labels.tolist() == [-1, -1, -1]
     assert source.labels.dtype == np.int8
     assert (source.classes, source.masks) == (None, None)
-    assert source.images.shape == (3, 6, 4, 3)
+    assert source.images.shape == (3, 6, 4, 1)
     np.testing.assert_allclose(source.images[:].mean((1, 2, 3)), [0.4, 0.6, 0.2], atol=1e-6)
 
 
@@ -35,7 +35,7 @@ def test_folder_reports_the_progress_of_its_check(photos):
 def test_mvtec_is_labeled_by_folder_and_split(screws):
     train = datasets.load(str(screws))
     assert [str(screws / "train" / "good" / f"00{i}.png") for i in (0, 1)] == train.names
-    assert (train.labels.tolist(), train.masks, train.classes) == ([0, 0], None, None)
+    assert (train.labels.tolist(), train.masks) == ([0, 0], None)
     test = datasets.load(str(screws), "test")
     assert test.labels.tolist() == [1, 1, 0, 1]
     assert test.labels.dtype == np.int8
@@ -54,18 +54,19 @@ def test_mvtec_masks_are_paired_by_name(screws):
         None,
         truth / "scratch" / "000_mask.bmp",
     ]
-    assert datasets.load(screws, "test").masks == test
+    expected = [mask and (mask,) for mask in test]
+    found = datasets.load(screws, "test").masks
+    assert [mask and mask.paths for mask in found] == expected
+    assert found[0].image == screws / "test" / "bent" / "000.png"
     both = datasets.load(screws, "all")
-    assert both.masks == [None, None, *test]
+    assert [mask and mask.paths for mask in both.masks] == [None, None, *expected]
     assert datasets.label_by_class(both, None).masks == both.masks
     assert datasets.contaminate(both).masks == both.masks
 
 
 def test_mvtec_image_without_its_mask_is_named_with_the_mask_expected(screws):
     (screws / "ground_truth" / "bent" / "001.png").unlink()
-    with pytest.raises(
-        InputError, match=r"test/bent/001\.png at .*ground_truth/bent/001_mask\.png"
-    ):
+    with pytest.raises(InputError, match=r"test/bent/001\.png named 001_mask\.png or 001\.png"):
         datasets.load(screws, "test")
     assert datasets.load(screws, "train").masks is None
 
@@ -81,14 +82,15 @@ def test_mvtec_image_that_cannot_be_decoded_is_skipped_with_its_label_and_mask(s
     (screws / "test" / "bent" / "000.png").write_text("no picture")
     (screws / "ground_truth" / "bent" / "000_mask.png").unlink()
     test = datasets.load(screws, "test")
-    assert test.skipped == [str(screws / "test" / "bent" / "000.png")]
+    assert list(test.skipped) == [str(screws / "test" / "bent" / "000.png")]
     assert test.labels.tolist() == [1, 0, 1]
-    assert [mask and mask.name for mask in test.masks] == ["001.png", None, "000_mask.bmp"]
+    names = [mask and mask.paths[0].name for mask in test.masks]
+    assert names == ["001.png", None, "000_mask.bmp"]
 
 
 def test_mvtec_test_image_outside_of_any_defect_is_refused(screws):
     draw(screws / "test" / "stray.png", 1)
-    with pytest.raises(InputError, match=r"good/, found .*stray\.png"):
+    with pytest.raises(InputError, match=r"such as good/, found .*stray\.png"):
         datasets.load(screws, "test")
 
 
@@ -96,17 +98,92 @@ def test_mvtec_of_defects_in_nested_folders_is_paired_too(screws):
     draw(screws / "test" / "bent" / "left" / "7.png", 1)
     draw(screws / "ground_truth" / "bent" / "left" / "7_mask.png", 1)
     masks = datasets.load(screws, "test").masks
-    assert screws / "ground_truth" / "bent" / "left" / "7_mask.png" in masks
+    assert (screws / "ground_truth" / "bent" / "left" / "7_mask.png",) in [
+        mask.paths for mask in masks if mask
+    ]
 
 
-def test_half_of_the_mvtec_layout_is_an_unlabeled_folder(screws):
+def test_set_without_the_split_that_is_asked_for_is_refused(screws):
     shutil.rmtree(screws / "test")
-    assert set(datasets.load(screws).labels.tolist()) == {-1}
+    with pytest.raises(InputError, match="expected images in .*screws/test, found none"):
+        datasets.load(screws, "test")
+    assert datasets.load(screws).labels.tolist() == [0, 0]
+
+
+def test_set_without_splits_is_trained_on_its_normal_images_and_ranked_as_a_whole(tmp_path):
+    for name in ("good/1.png", "good/2.png", "NG/crack/1.png", "mask/crack/1.png"):
+        draw(tmp_path / name, 100)
+    train, test = (datasets.load(tmp_path, split) for split in ("train", "test"))
+    assert train.labels.tolist() == [0, 0]
+    assert test.labels.tolist() == [1, 0, 0]
+    assert test.classes.tolist() == ["NG/crack", "good", "good"]
+    assert [mask and mask.paths for mask in test.masks] == [
+        (tmp_path / "mask" / "crack" / "1.png",),
+        None,
+        None,
+    ]
+    (remark,) = test.remarks
+    assert remark.endswith("NG/crack: 1 anomalous; crack: 1 masks; good: 2 normal")
+
+
+def test_validation_images_are_loaded_with_all_splits_alone(screws):
+    draw(screws / "validation" / "good" / "000.png", 50)
+    counts = {split: len(datasets.load(screws, split).names) for split in ("train", "test", "all")}
+    assert counts == {"train": 2, "test": 4, "all": 7}
+
+
+def test_folder_of_several_sets_is_refused_with_their_names(screws):
+    shutil.copytree(screws, screws.parent / "nuts")
+    with pytest.raises(InputError, match=r"found 2: name one of .*/nuts, .*/screws"):
+        datasets.load(screws.parent)
+
+
+def test_masks_among_unlabeled_images_are_left_out(photos):
+    draw(Path("photos/mask/b.png"), 255)
+    source = datasets.load("photos")
+    assert len(source.names) == 3
+    assert source.remarks == ["left out 1 files in folders of masks or measurements"]
+
+
+def test_class_folders_are_contaminated_as_labels_are(tmp_path):
+    for kind, n in (("cats", 20), ("dogs", 5)):
+        for i in range(n):
+            draw(tmp_path / kind / f"{i}.png", 10 * i)
+    source = datasets.load(tmp_path)
+    assert set(source.labels.tolist()) == {-1}
+    assert len(datasets.contaminate(source).names) == 25
+    dataset = datasets.contaminate(source, ["cats"], contam=0.1)
+    assert sorted(dataset.labels.tolist()) == [0] * 20 + [1] * 2
+    assert [name.split("/")[-2] for name in dataset.names] == [
+        {0: "cats", 1: "dogs"}[label] for label in dataset.labels.tolist()
+    ]
+    assert dataset.images.shape == (22, 6, 4, 1)
+    values = (dataset.images[:][:, 0, 0, 0] * 255 / 10).round().astype(int)
+    assert [f"{value}.png" for value in values] == [name.split("/")[-1] for name in dataset.names]
+
+
+def test_label_without_class_folders_is_refused(photos):
+    source = datasets.load(photos)
+    for given in ({"valid_label": ["cats"]}, {"anomaly_label": ["dogs"]}, {"contam": 0.1}):
+        with pytest.raises(InputError, match="expected a folder for each class in photos"):
+            datasets.contaminate(source, **given)
+
+
+def test_duplicates_and_quality_are_found_in_a_folder(write, rng):
+    scene = rng.integers(0, 256, (20, 20), np.uint8)
+    for name in ("a", "c"):
+        write(f"set/{name}.png", scene)
+    write("set/b.png", rng.integers(0, 256, (20, 20), np.uint8))
+    blank = write("set/d.png", np.zeros((20, 20), np.uint8))
+    dataset = datasets.label_by_class(datasets.load(blank.parent), None)
+    assert dataset.quality["duplicate_of"] == ["", "", str(blank.parent / "a.png"), ""]
+    assert dataset.quality["quality"][3].startswith("blank")
+    assert dataset.groups.tolist() == [0, 1, 0, 3]
 
 
 def test_files_of_a_manifest_are_taken_in_its_order_with_its_labels(photos):
     names, labels = ["photos/b.png", "photos/a/z.png"], np.array([1, 0], np.int8)
-    source = image_folders.load_files(names, labels, size=(3, 3), grayscale=True)
+    source = image_folders.load_files(names, labels, Reading((3, 3), True))
     assert source.names == names
     assert source.images.shape == (2, 3, 3, 1)
     np.testing.assert_allclose(source.images[:].mean((1, 2, 3)), [0.2, 0.4], atol=1e-6)
@@ -118,49 +195,19 @@ def test_files_of_a_manifest_that_are_missing_or_broken_are_named(photos):
     names = ["photos/b.png", "photos/gone.png", "photos/lost.png"]
     with pytest.raises(InputError, match=r"photos/gone\.png.*no such file \(nor 1 more\)"):
         image_folders.load_files(names, labels)
-    with pytest.raises(InputError, match=r"photos/a/broken\.png.*can't be decoded:"):
+    with pytest.raises(InputError, match=r"can't be decoded .*photos/a/broken\.png"):
         image_folders.load_files(["photos/b.png", "photos/a/broken.png"], labels[:2])
 
 
 def test_files_of_a_manifest_in_windows_1252_are_found_by_their_names(photos):
     names = ["photos/b.png", "photos/a/\udce9.bmp"]
-    source = image_folders.load_files(names, np.zeros(2, np.int8), size=(3, 3))
+    source = image_folders.load_files(names, np.zeros(2, np.int8), Reading((3, 3)))
     assert source.names == ["photos/b.png", "photos/a/é.bmp"]
     # The file of this very name comes first.
     draw(Path("photos/a/\udce9.bmp"), 0)
-    assert image_folders.load_files(names, np.zeros(2, np.int8), size=(3, 3)).names == names
+    assert image_folders.load_files(names, np.zeros(2, np.int8), Reading((3, 3))).names == names
     for name in ("photos/a/\udcf6.bmp", "photos/a/\udc81.bmp"):  # the second is in no such table
         with pytest.raises(
             InputError, match="no such file: .* or save the manifest as CSV in UTF-8"
         ):
             image_folders.load_files([name], np.zeros(1, np.int8))
-
-
-def test_masks_are_true_where_not_black_and_none_is_false_everywhere(write):
-    pixels = np.zeros((4, 4), np.uint8)
-    pixels[0, 0], pixels[3, 3] = 255, 1
-    masks = load_masks([None, write("a.png", pixels)], (4, 4))
-    assert masks.dtype == bool
-    assert not masks[0].any()
-    np.testing.assert_array_equal(masks[1], pixels > 0)
-
-
-def test_masks_of_16_bits_keep_their_low_values(write):
-    path = write("a.png", np.array([[0, 1]], np.uint16))
-    assert load_masks([path], (1, 2)).ravel().tolist() == [False, True]
-
-
-def test_masks_are_resized_to_the_nearest_pixel_and_to_height_and_width(write):
-    middle = np.zeros((3, 3), np.uint8)
-    middle[1, 1] = 255
-    path = write("a.png", middle)
-    assert load_masks([path], (1, 1)).all()
-    larger = load_masks([path], (6, 9))[0]
-    np.testing.assert_array_equal(larger, np.kron(middle > 0, np.ones((2, 3), bool)))
-
-
-def test_mask_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "a_mask.png").write_text("no picture")
-    for name in ("a_mask.png", "none.png"):
-        with pytest.raises(InputError, match=name):
-            load_masks([None, Path(tmp_path, name)], (4, 4))
