@@ -55,6 +55,7 @@ TURNS = {
     8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
 }
 SIDEWAYS = (5, 6, 7, 8)
+REDUCTIONS = (8, 4, 2)
 WHITE = (255, 255, 255)
 
 # Pillow remarks on broken metadata, without the name of the file.
@@ -173,8 +174,8 @@ def read_pixels(path, at_least=None, background=WHITE):
 
     Args:
         path: Path of a file of any format in `FORMATS`.
-        at_least: Height and width in pixels; a larger JPEG may be reduced while it is decoded, by
-            a power of 2 but not below these. `None` decodes all pixels.
+        at_least: Pixels; a larger JPEG is reduced while it is decoded, by 2, 4 or 8, so that its
+            shorter side still has so many. `None` decodes all pixels.
         background: R, G and B in 0 to 255 of what lies behind transparent pixels.
 
     Returns:
@@ -196,7 +197,7 @@ def read_pixels(path, at_least=None, background=WHITE):
         size = image.height, image.width
         if image.format in ("JPEG", "MPO"):
             orientation = orientation_of(image)
-            pixels = _decode_jpeg(file, image, at_least, orientation)
+            pixels = _decode_jpeg(file, image, at_least)
         else:
             is_deep = "16" in str(image.tile[0].args if image.tile else "")
             image.load()
@@ -238,15 +239,18 @@ def orientation_of(image):
         return 1
 
 
-def _decode_jpeg(file, image, at_least, orientation):
-    """Decode a JPEG, reduced to no less than `at_least`, and strictly.
+def _decode_jpeg(file, image, at_least):
+    """Decode a JPEG strictly, and reduced as Pillow's `Image.draft` does.
 
     Pillow shows a JPEG that is cut or damaged inside as if it were whole, with gray in place of
     what is lost. The decoder used here is the same, and says what it misses.
     """
     file.seek(0)
     data = file.read()
-    height, width = turned_size(at_least or (0, 0), orientation)
+    size = image.height, image.width
+    ratio = min(size) // at_least if at_least else 1
+    reduction = next((factor for factor in REDUCTIONS if factor <= ratio), 1)
+    height, width = (-(-side // reduction) for side in size)
     colors = {"L": "GRAY", "RGB": "RGB"}.get(image.mode, "CMYK")
 
     def decode(strict):

@@ -30,8 +30,8 @@ LITTER = {
     "system volume information",
     "thumbs.db",
 }
-# Large JPEGs are reduced while they are decoded, but to no less than so many times the size that is
-# wanted, so that the area averages that follow are as exact as of all pixels.
+# Large JPEGs are reduced while they are decoded, but to no less than so many times the longer side
+# that is wanted, so that the area averages that follow are as exact as of all pixels.
 REDUCED_AT_LEAST = 2
 
 
@@ -271,7 +271,7 @@ class ImageFiles:
         Raises:
             decoding.Unreadable: If it can't be decoded.
         """
-        at_least = self.size and [REDUCED_AT_LEAST * side for side in self.size]
+        at_least = self.size and REDUCED_AT_LEAST * max(self.size)
         pixels, _ = read_pixels(path, at_least, self.background)
         white = np.float32(255 if pixels.dtype == np.uint8 else self.maximum)
         pixels = resizing.with_channels(pixels, 1 if self.grayscale else 3)

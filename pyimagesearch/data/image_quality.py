@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 
 from pyimagesearch.data import resizing
 
-# A JPEG need not be decoded beyond this height and width to be judged.
-PROBE = (256, 256)
+# Pixels a side on which an image is judged.
+PROBE = 256
 # What is noted of each image: its height and width, whether it is gray, its highest value if it
 # has more than 8 bits (else 0), three quantiles and the standard deviation of its brightness in
 # 0 to 255, how sharp it is, and a thumbnail, by which duplicates are found.
@@ -62,7 +62,7 @@ def note(pixels, size):
     highest = 0 if pixels.dtype == np.uint8 else pixels.max()
     gray = resizing.with_channels(pixels, 1)
     # Sharpness is compared at the same size: a large photo has no more detail than a small one.
-    small = resizing.resize(gray, _fit(gray.shape[:2], PROBE))[..., 0].astype(np.float32)
+    small = resizing.resize(gray, _fit(gray.shape[:2]))[..., 0].astype(np.float32)
     if highest:
         small *= 255 / next_power_of_2(highest)
     low, high = np.quantile(small, [0.05, 0.95])
@@ -74,9 +74,9 @@ def note(pixels, size):
     return *size, is_gray, highest, low, high, small.std(), sharpness, np.asarray(thumbnail)
 
 
-def _fit(size, bounds):
-    """The largest size of the same ratio within bounds, but no larger than the size itself."""
-    scale = min(1, *(bound / side for bound, side in zip(bounds, size, strict=True)))
+def _fit(size):
+    """The size of an image whose longer side is reduced to `PROBE`."""
+    scale = min(1, PROBE / max(size))
     return tuple(max(1, round(side * scale)) for side in size)
 
 

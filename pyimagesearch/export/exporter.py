@@ -57,6 +57,14 @@ def export(model, format_name, path, images):
     return difference
 
 
+# What the description says of images whose ratio of width to height is another.
+ASPECT_RATIOS = {
+    "stretch": "resize to the whole, whatever the ratio of width to height",
+    "pad": "resize to fit inside, the rest is background, the image in the middle",
+    "crop": "cut to the ratio of width to height, around the middle",
+}
+
+
 def build_exported_model(model):
     """Build one Keras model that reconstructs, scores and flags images.
 
@@ -104,24 +112,35 @@ def describe(model, format_name):
     Returns:
         A dict for JSON.
     """
+    from pyimagesearch.data.image_files import ImageFiles
     from pyimagesearch.storage import model_files
 
     height, width, depth = model.image_shape
     n = FORMATS[format_name].batch_size or "N"
-    colors = {1: "one channel, gray", 3: "three channels, in the order R, G, B"}
+    colors = {
+        1: "one channel, gray, as Pillow's convert('L')",
+        3: "three channels, in the order R, G, B",
+    }
+    # A model of arrays, or from elsewhere, says nothing of files: then as files are read by default.
+    reading = model.settings.get("preprocessing") or ImageFiles([], None).preprocessing
     rule = f"{detection_arguments.format_rule('auto', True)}, on the training images"
     about = {
         "score": model.score,
         "threshold": model.calibration.get("threshold"),
         "threshold_rule": rule if model.calibration else None,
         "pixel_threshold": model.calibration.get("pixel_threshold"),
+        "threshold_from": "images that were held out, or judged by all others",
         "image_shape": [height, width, depth],
+        **reading,
         "preprocessing": [
-            f"decode to 8 bits, {colors.get(depth, 'channels as in training')}; transparency is "
-            "dropped",
-            f"resize to height {height} and width {width}: by area where the image shrinks, "
-            "bilinearly where it grows",
-            "divide by 255",
+            "decode; a large JPEG reduced by 2, 4 or 8 as Pillow's Image.draft does, so that its "
+            f"shorter side has at least {2 * max(height, width)} pixels",
+            "turn as the EXIF orientation says; lay what is transparent on the background",
+            colors.get(depth, "channels as in training"),
+            ASPECT_RATIOS[reading["aspect_ratio"]],
+            f"resize with Pillow's Resampling.BOX to height min({height}, own height) and width "
+            f"min({width}, own width), then with Resampling.BILINEAR to {height} and {width}",
+            "divide by 255; pixels of more than 8 bits by the maximum, and 1 at most",
         ],
         "input": {"images": f"float32, [{n}, {height}, {width}, {depth}], 0 to 1"},
         "outputs": {

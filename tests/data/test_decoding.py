@@ -219,9 +219,18 @@ def test_large_jpeg_is_reduced_but_not_below_the_size_asked_for(tmp_path):
     exif[0x0112] = 6
     (tmp_path / "a.jpg").write_bytes(encoded(large, "JPEG", quality=95))
     (tmp_path / "turned.jpg").write_bytes(encoded(large, "JPEG", quality=95, exif=exif))
-    pixels, size = read_pixels(tmp_path / "a.jpg", at_least=(110, 120))
-    assert (pixels.shape[:2], size) == ((120, 200), (480, 800))
-    pixels, size = read_pixels(tmp_path / "turned.jpg", at_least=(190, 110))
+    for at_least, shape in (
+        (60, (60, 100)),
+        (61, (120, 200)),
+        (240, (240, 400)),
+        (241, (480, 800)),
+    ):
+        pixels, size = read_pixels(tmp_path / "a.jpg", at_least)
+        assert (pixels.shape[:2], size) == (shape, (480, 800))
+        draft = Image.open(tmp_path / "a.jpg")
+        draft.draft("RGB", (at_least, at_least))
+        np.testing.assert_array_equal(pixels, np.asarray(draft))  # so that others can do the same
+    pixels, size = read_pixels(tmp_path / "turned.jpg", at_least=61)
     assert (pixels.shape[:2], size) == ((200, 120), (800, 480))
 
 

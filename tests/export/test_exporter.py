@@ -3,15 +3,17 @@
 import dataclasses
 import importlib.util
 import json
+import re
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from pyimagesearch import InputError
-from pyimagesearch.data import dataset_files
+from pyimagesearch.data import dataset_files, datasets, preprocessing
 from pyimagesearch.detection import anomaly_maps, feature_scores, scores, thresholds, trained_model
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.export import __main__ as command
@@ -19,6 +21,7 @@ from pyimagesearch.export import exporter, formats
 from pyimagesearch.storage import files, model_files, ownership
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train
+from tests.conftest import ROOT
 
 SHAPE = (9, 12, 3)
 QUICKEST = ("savedmodel", "mse")
@@ -115,7 +118,7 @@ def test_exported_model_gives_the_outputs_of_the_model(folder, images, tmp_path,
     assert about["threshold"] == model.calibration["threshold"]
     assert "Benjamini-Hochberg" in about["threshold_rule"]
     assert about["image_shape"] == list(SHAPE)
-    assert "R, G, B" in about["preprocessing"][0]
+    assert "R, G, B" in about["preprocessing"][2]
     assert set(about["outputs"]) == set(outputs)
 
 
@@ -294,3 +297,43 @@ def test_parser_has_the_choices_of_the_tables():
     choices = {action.dest: action.choices for action in command.parser()._actions}
     assert choices["to"] == list(formats.FORMATS)
     assert set(choices["score"]) == {"auto", *scores.SCORES, *feature_scores.NAMES}
+
+
+def readme_programs():
+    """The functions that the README of exports defines."""
+    text = (ROOT / "pyimagesearch" / "export" / "README.md").read_text(encoding="utf-8")
+    found = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        exec(compile(code, "README", "exec"), found)
+    return found
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        pytest.param(to, marks=[] if to == "savedmodel" else pytest.mark.slow)
+        for to in formats.FORMATS
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_program_of_the_readme_scores_pictures_as_the_scripts_do(folder, tmp_path, capfd, to):
+    skip_without_packages(to)
+    assert export(folder, to, tmp_path / "it", "--score", "mse") == 0
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    # Larger in both sides, by more than 8; larger in one alone; smaller; sideways; transparent.
+    for i, (height, width) in enumerate([(400, 600), (30, 8), (5, 70), (9, 12), (3, 4)]):
+        small = rng.integers(0, 256, (height // 3 + 1, width // 3 + 1, 3), np.uint8)
+        image = Image.fromarray(small).resize((width, height))
+        exif = Image.Exif()
+        exif[0x0112] = (1, 6, 3, 8, 5)[i]
+        image.save(tmp_path / "photos" / f"{i}.jpg", quality=95, exif=exif)
+    clear = rng.integers(0, 256, (20, 30, 4), np.uint8)
+    Image.fromarray(clear).save(tmp_path / "photos" / "clear.png")
+
+    model = trained_model.TrainedModel.load(folder / "a.model", "mse")
+    reading = preprocessing.reading_for(model.image_shape)
+    dataset = datasets.open_dataset(tmp_path / "photos", reading=reading)
+    program = readme_programs()[f"with_{to}"]
+    scores = [program(str(tmp_path / "it"), name) for name in dataset.names]
+    np.testing.assert_allclose(scores, model.score_images(dataset.images), rtol=1e-3)
