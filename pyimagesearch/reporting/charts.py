@@ -2,9 +2,13 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from pyimagesearch.reporting.drawing import BLUE, DPI, GRAY, LEGEND, TITLE, VERMILLION, render
+
+# Images in the tallest bar of a histogram, at most, where its axis is linear. A single image is then
+# some pixels high.
+MAX_LINEAR = 50
 
 
 def loss_curves(loss, val_loss, trim=0.0, name="mse"):
@@ -93,13 +97,14 @@ def bar_edges(scores, threshold):
         threshold: The number above which an image is flagged; one of the edges.
 
     Returns:
-        A tuple of the edges, an ascending float array, the first below all scores and the last
+        A tuple of the edges, an ascending float array, the first not above any score and the last
         not below any; and a bool, whether they are equally spaced on a logarithmic scale. They
         are where the scores differ tenfold and one gap would take a third of a linear scale.
+        Where no score is negative, no edge is, but of a bar for scores on a threshold of 0.
 
     Example:
         >>> edges, logarithmic = bar_edges(np.array([1.0, 2.0, 100.0]), 50.0)
-        >>> bool(edges[0] < 1), bool(edges[-1] >= 100), 50.0 in edges, logarithmic
+        >>> bool(edges[0] <= 1), bool(edges[-1] >= 100), 50.0 in edges, logarithmic
         (True, True, True, True)
     """
     points = np.sort(np.append(np.asarray(scores, np.float64), threshold))
@@ -114,6 +119,8 @@ def bar_edges(scores, threshold):
     if logarithmic:
         edges = np.exp(edges)
     edges[below] = threshold  # to the bit, whatever was lost in rounding
+    if points[0] >= 0 > edges[0] and threshold > 0:
+        edges = np.append(0.0, edges[edges > 0])
     return edges, logarithmic
 
 
@@ -121,9 +128,9 @@ def bar_counts(scores, edges):
     """Count scores by the bar of a histogram that they are in.
 
     Args:
-        scores: float array `(N,)`, above the first edge and up to the last.
+        scores: float array `(N,)`, from the first edge to the last.
         edges: float array `(bars + 1,)`, ascending. A score on an edge counts in the bar below it,
-            as one on the threshold is not flagged.
+            as one on the threshold is not flagged; one on the first edge in the first bar.
 
     Returns:
         int array `(bars,)`.
@@ -133,7 +140,7 @@ def bar_counts(scores, edges):
         [2, 0, 1]
     """
     places = np.searchsorted(edges, np.asarray(scores, np.float64)) - 1
-    return np.bincount(places, minlength=len(edges) - 1)
+    return np.bincount(np.maximum(places, 0), minlength=len(edges) - 1)
 
 
 def score_histogram(scores, threshold, score="mse", injected=None):
@@ -178,8 +185,12 @@ def score_histogram(scores, threshold, score="mse", injected=None):
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:#.5g}")
     if logarithmic:
         logarithmic_axis(axes.xaxis, edges[-1] / edges[0])
-    # On a linear axis, a few outliers beside thousands of inliers would not be a pixel high.
-    axes.set_yscale("symlog", linthresh=1)
-    axes.set_ylim(0, 2 * tallest)
+    if tallest > MAX_LINEAR:
+        # On a linear axis, a few outliers beside thousands of inliers would not be a pixel high.
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(0, 2 * tallest)
+    else:
+        axes.set_ylim(0, 1.05 * tallest)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     return finish_chart(figure, axes, f"anomaly score ({score})", "images")

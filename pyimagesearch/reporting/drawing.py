@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import re
 import warnings
 from pathlib import Path
 
@@ -21,6 +23,9 @@ BLUE, VERMILLION, GRAY = "#0072B2", "#D55E00", "#777777"
 OUTLINE, FRAME = (86, 180, 233), (204, 204, 204)  # their sky blue, and a light gray, in RGB
 # Light over dark, in even steps of lightness, so that it also reads in gray.
 MAP_COLORS = matplotlib.colormaps["inferno"]
+# The brightest value of a map over one that is nearly black, and the brightness, a share of 1, from
+# which a place glows in a map that is laid over an image.
+MAP_RANGE, GLOWS_FROM = 50, 0.46
 DPI = 100
 # Longer side of a pictured image in pixels: small images are enlarged by a whole factor.
 MIN_TILE, MAX_TILE = 112, 152
@@ -82,29 +87,62 @@ def to_rgb(images):
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-def color_maps(anomaly_maps, scale):
-    """Color anomaly maps: black for 0, bright from `scale` on.
+def map_shares(anomaly_maps, scale):
+    """How bright the values of anomaly maps are shown, on a logarithmic scale.
+
+    A linear one would show either the strongest outlier or all the others, not both.
 
     Args:
-        anomaly_maps: float array `(N, H, W)`, 0 or more.
+        anomaly_maps: float array `(N, H, W)`. What is below 0 counts as 0.
+        scale: The value that is shown brightest, `MAP_RANGE` times one that is nearly black.
+
+    Returns:
+        A float array `(N, H, W)`, from 0 for 0 to 1 for `scale` and more.
+
+    Example:
+        >>> map_shares(np.array([[[0.0, 0.1, 1.0, 10.0, 99.0]]]), 10.0).round(2).tolist()
+        [[[0.0, 0.1, 0.46, 1.0, 1.0]]]
+    """
+    values = np.clip(anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps), 0, 1)
+    return np.log1p(MAP_RANGE * values) / np.log1p(MAP_RANGE)
+
+
+def color_maps(anomaly_maps, scale):
+    """Color anomaly maps: black for 0, bright from `scale` on, as `map_shares` has it.
+
+    Args:
+        anomaly_maps: float array `(N, H, W)`.
         scale: The value that is shown brightest.
 
     Returns:
         uint8 array `(N, H, W, 3)`.
     """
-    shares = np.clip(anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps), 0, 1)
-    return np.rint(MAP_COLORS(shares)[..., :3] * 255).astype(np.uint8)
+    return np.rint(MAP_COLORS(map_shares(anomaly_maps, scale))[..., :3] * 255).astype(np.uint8)
+
+
+def glow(shares):
+    """The color and the opacity with which a map is laid over an image.
+
+    Only the bright half of the colors is taken: a place that glows is told by its lightness too,
+    not by its hue alone.
+
+    Args:
+        shares: float array of any shape in [0, 1], as `map_shares` returns it. Up to `GLOWS_FROM`
+            nothing is shown.
+
+    Returns:
+        A tuple of two float arrays in [0, 1], `(..., 3)` and `(..., 1)`.
+    """
+    excess = np.clip((shares - GLOWS_FROM) / (1 - GLOWS_FROM), 0, 1)
+    return MAP_COLORS(0.5 + 0.5 * excess)[..., :3], np.minimum(1, 2.5 * excess)[..., np.newaxis]
 
 
 def overlay_maps(images, anomaly_maps, scale):
     """Lay anomaly maps over the images: a dim gray photo on which anomalous places glow.
 
-    Only the bright half of the colors is taken, and the photo is dimmed below them: from half of
-    `scale` on, a place that glows is told by its lightness too, not by its hue alone.
-
     Args:
         images: uint8 array `(N, H, W, 3)`.
-        anomaly_maps: float array `(N, H, W)`; up to a third of `scale` nothing is shown.
+        anomaly_maps: float array `(N, H, W)`.
         scale: The value that is shown brightest.
 
     Returns:
@@ -112,16 +150,14 @@ def overlay_maps(images, anomaly_maps, scale):
 
     Example:
         >>> white = np.full((1, 1, 2, 3), 255, np.uint8)
-        >>> overlay_maps(white, np.array([[[1.0, 9.0]]]), 3.0)[0, 0].tolist()
+        >>> overlay_maps(white, np.array([[[0.1, 9.0]]]), 3.0)[0, 0].tolist()
         [[115, 115, 115], [252, 255, 164]]
     """
-    shares = anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps)
-    excess = np.clip(1.5 * shares - 0.5, 0, 1)
+    color, opacity = glow(map_shares(anomaly_maps, scale))
     gray = images.mean(axis=-1, keepdims=True)
     # Tinted rather than covered: where all of an image is anomalous, it still shows through.
-    glow = MAP_COLORS(0.5 + 0.5 * excess)[..., :3] * (0.6 * 255 + 0.4 * gray)
-    opacity = np.minimum(1, 2.5 * excess)[..., np.newaxis]
-    return np.rint((1 - opacity) * 0.45 * gray + opacity * glow).astype(np.uint8)
+    tinted = color * (0.6 * 255 + 0.4 * gray)
+    return np.rint((1 - opacity) * 0.45 * gray + opacity * tinted).astype(np.uint8)
 
 
 def tiles(pictures):
@@ -208,6 +244,17 @@ def shorten_name(name, longest=24):
     """
     name = " ".join(name.encode("utf-8", "backslashreplace").decode().splitlines())
     return name if len(name) <= longest else "…" + name[len(name) + 1 - longest :]
+
+
+def common_folder(names):
+    """The folder that all names are in, with the slash at its end; may be empty.
+
+    Example:
+        >>> common_folder(["photos/a/1.png", "photos/ab/2.png"]), common_folder(["photos/1.png"])
+        ('photos/', 'photos/')
+    """
+    # Not `os.path.commonpath`, which refuses to compare `/a` with `b` and mends `a//b`.
+    return re.sub(r"[^/\\]*$", "", os.path.commonprefix(list(names)))
 
 
 def fit_name(name, room):

@@ -1,5 +1,7 @@
 """Galleries of images with captions."""
 
+from typing import NamedTuple
+
 import cv2
 import imutils
 import matplotlib
@@ -12,12 +14,15 @@ from pyimagesearch.reporting.drawing import (
     GRAY,
     LEGEND,
     MAP_COLORS,
+    MAP_RANGE,
     SMALL,
     TITLE,
     VERMILLION,
     color_maps,
+    common_folder,
     draw_outlines,
     fit_name,
+    map_shares,
     overlay_maps,
     render,
     shorten_name,
@@ -28,22 +33,42 @@ from pyimagesearch.reporting.drawing import (
     to_rgb,
 )
 
-# Width in pixels of a whole gallery, at most.
-MAX_WIDTH = 2000
+# Width in pixels of a whole gallery, and cells in a row, at most.
+MAX_WIDTH, MAX_COLUMNS = 2000, 5
 # Pixels: the margin between cells, a line of text, the head with the titles, the foot with the bar.
-MARGIN, LINE, HEAD, FOOT = 24, 21, 92, 92
+MARGIN, LINE, HEAD, FOOT = 24, 21, 92, 116
 
 
-# What the parts of a cell are called where a network of features has made them.
+# What the parts of a cell are called, in words that need no introduction.
+EXPECTED, ODDNESS = "what the network makes of it (reconstruction)", "how odd each place is"
+PIXEL_PARTS = f"original | {EXPECTED} | {ODDNESS}"
 FEATURE_PARTS = (
-    "original | what the network sees (features) | its reconstruction | "
-    "anomaly map over the original"
+    "original | what the network sees (features) | what it makes of that (reconstruction) | "
+    f"{ODDNESS}, over the original"
 )
 
 
-def map_scale(pixel_threshold, overlay=False):
-    """The map value to show brightest. Laid over images, maps show nothing below the threshold."""
-    return (3 if overlay else 1.5) * pixel_threshold
+def map_scale(anomaly_maps, pixel_threshold=None):
+    """The map value to show brightest, the same for all maps of a picture.
+
+    It is five times the pixel threshold, so that maps of normal images stay dark. Where most maps
+    are far below it, strong outliers have raised it; then most maps decide, not the outliers.
+
+    Args:
+        anomaly_maps: float array `(N, H, W)`, N at least 1: the maps of the highest scores.
+        pixel_threshold: The number above which a pixel counts as anomalous; `None` without a
+            calibration.
+
+    Example:
+        >>> maps = np.array([1.0, 2.0, 9000.0]).reshape(3, 1, 1)
+        >>> map_scale(maps), map_scale(maps, 1.5), map_scale(maps, 4000.0)
+        (10.0, 7.5, 15.0)
+    """
+    peaks = np.quantile(anomaly_maps, 0.995, axis=(1, 2))
+    usual = float(np.median(peaks))
+    if usual <= 0:
+        usual = float(np.max(peaks))
+    return 5 * (usual if pixel_threshold is None else min(pixel_threshold, 1.5 * usual))
 
 
 def map_picture(images, anomaly_maps, scale, overlay):
@@ -101,17 +126,44 @@ def reconstructions(images, reconstructed, corrupted=None, features=None, maps=N
     return render(figure)
 
 
+class Caption(NamedTuple):
+    """What stands above an image: a line of text, its name, and whether the line stands out."""
+
+    text: str
+    name: str
+    is_marked: bool = False
+
+
+def rank_captions(scores, names, flagged=None, remarks=None):
+    """Captions with rank and score.
+
+    Args:
+        scores: float array `(N,)`, highest first.
+        names: N names.
+        flagged: bool array `(N,)`; `None` where it is not to be written.
+        remarks: N words to add, some of them empty; `None` for none.
+
+    Returns:
+        A list of N captions.
+
+    Example:
+        >>> captions = rank_captions([0.9, 0.12345], "ab", [True, False], ["injected", ""])
+        >>> [caption.text for caption in captions]
+        ['#1  0.9000  flagged  injected', '#2  0.1235']
+    """
+    flagged = [False] * len(scores) if flagged is None else flagged
+    remarks = [""] * len(scores) if remarks is None else remarks
+    captions = []
+    for rank, (score, name, flag, remark) in enumerate(
+        zip(scores, names, flagged, remarks, strict=True), 1
+    ):
+        words = (f"#{rank}", f"{score:#.4g}", "flagged" if flag else "", remark)
+        captions.append(Caption("  ".join(filter(None, words)), name, bool(flag)))
+    return captions
+
+
 def anomalies(
-    images,
-    reconstructed,
-    anomaly_maps,
-    captions,
-    flagged,
-    names,
-    title,
-    *,
-    scale=None,
-    features=None,
+    images, reconstructed, anomaly_maps, captions, title, *, scale, least=None, features=None
 ):
     """The images of the highest scores, as `anomalies.png`: original, reconstruction, anomaly map.
 
@@ -119,21 +171,17 @@ def anomalies(
         images: float array `(N, H, W, C)` in [0, 1], highest score first, N at least 1.
         reconstructed: The same of their reconstructions.
         anomaly_maps: float array `(N, H, W)`.
-        captions: N lines, as `rank_captions` makes them.
-        flagged: bool array `(N,)`.
-        names: N names.
+        captions: N captions, as `rank_captions` makes them.
         title: The title of the picture.
-        scale: The map value that is shown brightest; `None` takes the brightest of these maps.
+        scale: The map value that is shown brightest, as `map_scale` returns it.
+        least: How many of the images to show; those after them fill the last row. `None`: all.
         features: Pictures of what a network of features sees; `None` for one of pixels.
 
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
     """
-    if scale is None:
-        # One scale for the whole picture, so that maps of normal images stay dark.
-        scale = float(np.quantile(anomaly_maps, 0.995))
     seen = [] if features is None else [to_rgb(features)]
-    parts = "original | reconstruction | anomaly map" if features is None else FEATURE_PARTS
+    parts = PIXEL_PARTS if features is None else FEATURE_PARTS
     return gallery(
         strips(
             to_rgb(images),
@@ -142,16 +190,15 @@ def anomalies(
             map_picture(images, anomaly_maps, scale, overlay=features is not None),
         ),
         captions,
-        flagged,
-        names,
         (title, f"each: {parts}"),
         scale,
+        least=least,
         overlay=features is not None,
     )
 
 
 def heatmaps(
-    images, anomaly_maps, masks, predicted, captions, names, title, *, scale, overlay=False
+    images, anomaly_maps, masks, predicted, captions, title, *, scale, least=None, overlay=False
 ):
     """Anomaly maps beside the ground truth, as `heatmaps.png`.
 
@@ -163,11 +210,10 @@ def heatmaps(
         anomaly_maps: float array `(N, H, W)`.
         masks: bool array `(N, H, W)`, true where the image is anomalous.
         predicted: bool array `(N, H, W)`, true where the map lies above its threshold.
-        captions: N lines, as `rank_captions` makes them.
-        names: N names.
+        captions: N captions, as `rank_captions` makes them.
         title: The title of the picture.
-        scale: The map value that is shown brightest: one for the whole dataset, so that maps of
-            normal images stay dark.
+        scale: The map value that is shown brightest, as `map_scale` returns it.
+        least: As for `anomalies`.
         overlay: Whether to lay the maps over the images.
 
     Returns:
@@ -178,7 +224,7 @@ def heatmaps(
     )
     # Drawn on the tiles, the line stays fine on small images and whole on large ones.
     outlines = tiles(true)[..., 0] > 127
-    shown = "anomaly map over the original" if overlay else "anomaly map"
+    shown = f"{ODDNESS}, over the original" if overlay else ODDNESS
     return gallery(
         strips(
             draw_outlines(tiles(to_rgb(images)), outlines),
@@ -187,70 +233,66 @@ def heatmaps(
             true,
         ),
         captions,
-        np.zeros(len(captions), bool),
-        names,
         (title, f"each: original with the true outline | {shown} | predicted mask | true mask"),
         scale,
+        least=least,
         overlay=overlay,
     )
 
 
-def rank_captions(scores, flagged=None, remarks=None):
-    """Captions with rank and score.
+def columns_of(most, n, least):
+    """In how many columns, of at most so many, the fewest cells of the last row stay empty.
 
     Args:
-        scores: float array `(N,)`, highest first.
-        flagged: bool array `(N,)`; `None` where it is not to be written.
-        remarks: N words to add, some of them empty; `None` for none.
-
-    Returns:
-        A list of N lines.
+        most: The number of columns that there is room for.
+        n: How many cells there are.
+        least: How many of them to show; the others fill the last row.
 
     Example:
-        >>> rank_captions([0.9, 0.12345], [True, False], ["injected", ""])
-        ['#1  0.9000  flagged  injected', '#2  0.1235']
+        >>> columns_of(3, 29, 25), columns_of(5, 7, 7), columns_of(5, 12, 12)
+        (3, 4, 4)
     """
-    flags = [""] * len(scores) if flagged is None else ["flagged" if f else "" for f in flagged]
-    remarks = [""] * len(scores) if remarks is None else remarks
-    return [
-        "  ".join(filter(None, (f"#{rank}", f"{score:#.4g}", flag, remark)))
-        for rank, (score, flag, remark) in enumerate(zip(scores, flags, remarks, strict=True), 1)
-    ]
+    some = range(most, most // 2, -1)
+    return min(some, key=lambda columns: max(0, -(-least // columns) * columns - n))
 
 
-def gallery(cells, captions, marked, names, titles, scale, *, overlay=False):
+def gallery(cells, captions, titles, scale, *, least=None, overlay=False):
     """Lay out captioned strips in rows, under a title and above a color bar.
 
     Everything is measured before it is placed: no caption runs into another or off the paper.
 
     Args:
         cells: uint8 array `(N, h, w, 3)`, N at least 1.
-        captions: N lines, one for each cell.
-        marked: bool array `(N,)`: which captions stand out.
-        names: N names. They go to the right of the captions, or below these where there is no
-            room, shortened at their beginning.
+        captions: N captions. Names go to the right of the lines, or below these where there is no
+            room, without the folder that all are in and shortened at their beginning.
         titles: A pair of the title, and of a line below that says what the parts of a cell are.
         scale: The map value that is shown brightest.
+        least: As for `anomalies`.
         overlay: Whether the maps are laid over the images.
 
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
     """
-    weights = ["bold" if is_marked else "normal" for is_marked in marked]
+    weights = ["bold" if caption.is_marked else "normal" for caption in captions]
     widths = [
-        text_width(caption, CAPTION, weight)
+        text_width(caption.text, CAPTION, weight)
         for caption, weight in zip(captions, weights, strict=True)
     ]
     width = max(cells.shape[2], *widths)  # of a cell with its caption
-    names = [shorten_name(name) for name in names]
+    least = min(least or len(cells), len(cells))
+    most = min(MAX_COLUMNS, least, max(1, (MAX_WIDTH - MARGIN) // (width + MARGIN)))
+    columns = columns_of(most, len(cells), least)
+    rows = -(-least // columns)
+    cells, captions, widths = (some[: rows * columns] for some in (cells, captions, widths))
+
+    folder = common_folder(caption.name for caption in captions)
+    names = [shorten_name(caption.name.removeprefix(folder)) for caption in captions]
     rooms = [width - taken - 10 for taken in widths]
     lines = 1
     if any(text_width(name, SMALL) > room for name, room in zip(names, rooms, strict=True)):
         lines, rooms = 2, [width] * len(names)
     height = lines * LINE + cells.shape[1] + 18
 
-    columns = min(5, len(cells), max(1, (MAX_WIDTH - MARGIN) // (width + MARGIN)))
-    rows = -(-len(cells) // columns)
     texts = tuple(zip(titles, (TITLE, LEGEND), strict=True))
     across = MARGIN + max(
         columns * (width + MARGIN), *(text_width(*text) + MARGIN for text in texts)
@@ -269,8 +311,8 @@ def gallery(cells, captions, marked, names, titles, scale, *, overlay=False):
     for i, cell in enumerate(cells):
         left = MARGIN + i % columns * (width + MARGIN)
         upper = HEAD + i // columns * height
-        color = VERMILLION if marked[i] else "black"
-        write(captions[i], left, upper + LINE - 5, CAPTION, color=color, fontweight=weights[i])
+        color = VERMILLION if captions[i].is_marked else "black"
+        write(captions[i].text, left, upper + LINE - 5, CAPTION, color=color, fontweight=weights[i])
         name = fit_name(names[i], rooms[i])
         if lines == 1:
             write(name, left + cell.shape[1], upper + LINE - 5, SMALL, "right", color=GRAY)
@@ -280,21 +322,41 @@ def gallery(cells, captions, marked, names, titles, scale, *, overlay=False):
         lower = down - upper - lines * LINE - len(cell)
         figure.figimage(cell, left, lower, origin="upper")
     draw_color_bar(figure, across, down, scale, overlay)
+    if folder:
+        room = across - 2 * MARGIN
+        write(fit_name(f"all in {folder}", room), MARGIN, down - 8, SMALL, color=GRAY)
     return render(figure)
 
 
 def draw_color_bar(figure, across, down, scale, overlay):
-    """Draw the scale of the anomaly maps at the foot of a figure of that many pixels."""
-    colors = MAP_COLORS
+    """Draw the scale of the anomaly maps above the foot of a figure of that many pixels."""
+    scale = scale if scale > 0 else 1.0
+    ramp = np.linspace(0, 1, 256)
+    colors = MAP_COLORS(ramp)[:, :3]
     if overlay:
-        white, ramp = np.full((1, 1, 256, 3), 255, np.uint8), np.linspace(0, 1, 256)
-        colors = matplotlib.colors.ListedColormap(overlay_maps(white, ramp, 1)[0, 0] / 255)
-    width = min(300, across - 2 * MARGIN)
-    axes = figure.add_axes((MARGIN / across, 40 / down, width / across, 14 / down))
-    mapping = matplotlib.cm.ScalarMappable(
-        matplotlib.colors.Normalize(0, max(scale, 1e-12)), colors
+        white = np.full((1, 1, 256, 3), 255, np.uint8)
+        values = scale / MAP_RANGE * np.expm1(ramp * np.log1p(MAP_RANGE))
+        colors = overlay_maps(white, values, scale)[0, 0] / 255
+    norm = matplotlib.colors.FuncNorm(
+        (
+            lambda values: map_shares(np.asarray(values), scale),
+            lambda shares: scale / MAP_RANGE * np.expm1(shares * np.log1p(MAP_RANGE)),
+        ),
+        0,
+        scale,
     )
-    figure.colorbar(mapping, cax=axes, orientation="horizontal", extend="max")
+    width = min(300, across - 2 * MARGIN)
+    axes = figure.add_axes((MARGIN / across, 58 / down, width / across, 14 / down))
+    mapping = matplotlib.cm.ScalarMappable(norm, matplotlib.colors.ListedColormap(colors))
+    ticks = [0, *(round_number(scale / divisor) for divisor in (30, 8, 2))]
+    figure.colorbar(mapping, cax=axes, orientation="horizontal", extend="max", ticks=ticks)
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(labelsize=SMALL)
-    axes.locator_params(nbins=5)
-    axes.set_title("anomaly map value", fontsize=SMALL, loc="left", pad=4)
+    title = f"{ODDNESS}: anomaly map value, logarithmic, one scale for all"
+    axes.set_title(title, fontsize=SMALL, loc="left", pad=4)
+
+
+def round_number(value):
+    """The number of one digit next to a positive one."""
+    return float(f"{value:.0e}")

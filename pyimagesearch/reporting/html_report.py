@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 
 import cv2
@@ -76,11 +77,14 @@ def html_report(detection, columns=(), pictures=(), training=None, settings=None
             MAX_SETTING_BYTES,
         ),
     }
-    template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
-    script = template.split("<script>")[1].split("</script>")[0]
+    template, style, script = (
+        Path(__file__).with_name(f"report.{kind}").read_text(encoding="utf-8")
+        for kind in ("html", "css", "js")
+    )
     # The browser runs the one script of this page, and no other that a name may contain.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return template.replace("SCRIPT_DIGEST", digest).replace("REPORT_DATA", as_json(content))
+    parts = {"STYLE": style, "DIGEST": digest, "SCRIPT": script, "DATA": as_json(content)}
+    return re.sub("REPORT_([A-Z]+)", lambda match: parts[match[1]], template)
 
 
 def as_json(content):

@@ -107,16 +107,17 @@ class Detection:
 
         Args:
             model: As for `save`.
-            n: How many images to show, at least 1.
+            n: How many images to show, at least 1. A few more fill the last row.
 
         Returns:
             A dict of pictures, uint8 `(H, W, 3)`, by the names of their files.
         """
-        top, scale = self.ranking[:n], map_scale(model)
+        # A few more are at hand to fill the last row.
+        top = self.ranking[: n + gallery.MAX_COLUMNS - 1]
         images, features, reconstructed, maps = model.reconstruct(self.dataset.images, top)
+        scale = map_scale(model, maps)
         names = [self.dataset.names[i] for i in top]
-        scores, flagged = self.scores[top], self.flagged[top]
-        remarks = None
+        scores, remarks = self.scores[top], None
         if self.injected is not None:
             remarks = ["injected" if injected else "" for injected in self.injected[top]]
         pictures = {
@@ -124,12 +125,11 @@ class Detection:
                 images,
                 reconstructed,
                 maps,
-                gallery.rank_captions(scores, flagged, remarks),
-                flagged,
-                names,
-                f"The {len(top)} highest of {len(self.scores):,} scores; "
+                gallery.rank_captions(scores, names, self.flagged[top], remarks),
+                f"The oddest of {len(self.scores):,} images; "
                 f"{self.flagged.sum():,} flagged, above {self.threshold:#.4g}",
                 scale=scale,
+                least=n,
                 features=features,
             )
         }
@@ -139,10 +139,10 @@ class Detection:
                 self.maps[top],
                 self.masks[top],
                 self.maps[top] > model.calibration["pixel_threshold"],
-                gallery.rank_captions(scores),
-                names,
-                f"Anomaly maps of the {len(top)} images with the highest scores",
+                gallery.rank_captions(scores, names),
+                "Anomaly maps of the oddest images",
                 scale=scale,
+                least=n,
                 overlay=features is not None,
             )
         return pictures
@@ -244,12 +244,9 @@ def format_flags(command):
     }
 
 
-def map_scale(model):
-    """The map value to show brightest, the same for all images; `None` without a calibration."""
-    if not model.calibration:
-        return None
-    is_overlay = is_feature_autoencoder(model.autoencoder)
-    return gallery.map_scale(model.calibration["pixel_threshold"], is_overlay)
+def map_scale(model, maps):
+    """The map value to show brightest, the same for all images; `maps` are of the highest scores."""
+    return gallery.map_scale(maps, model.calibration.get("pixel_threshold"))
 
 
 def picture_columns(model, dataset, order):
@@ -263,12 +260,11 @@ def picture_columns(model, dataset, order):
     Yields:
         Three to five uint8 arrays `(H, W, 3)` for each image. Few images are held at a time.
     """
-    scale = map_scale(model)
+    scale = None
     for start in range(0, len(order), PICTURE_BATCH):
         some = order[start : start + PICTURE_BATCH]
         images, features, reconstructed, maps = model.reconstruct(dataset.images, some)
-        # Without a calibration, the brightest of the highest-ranked images.
-        scale = float(np.quantile(maps, 0.995)) if scale is None else scale
+        scale = map_scale(model, maps) if scale is None else scale  # of the highest scores
         seen = [images, reconstructed] if features is None else [images, features, reconstructed]
         columns = [drawing.to_rgb(pictures) for pictures in seen]
         columns.append(gallery.map_picture(images, maps, scale, features is not None))

@@ -30,7 +30,7 @@ def draw_reconstructions(result, images, calibration, seed=42):
         originals, features, restored, maps = scoring.reconstruct(
             result.autoencoder, images, unseen[:MAX_FEATURES_PICTURED], score, result.reference
         )
-        scale = gallery.map_scale(calibration[score]["pixel_threshold"], overlay=True)
+        scale = gallery.map_scale(maps, calibration[score]["pixel_threshold"])
         return gallery.reconstructions(
             originals, restored, features=features, maps=maps, scale=scale
         )

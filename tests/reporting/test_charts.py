@@ -72,6 +72,13 @@ def test_logarithmic_axis_has_plain_numbers_at_its_ticks(monkeypatch):
     assert shown == ["1", "2", "5", "10", "20", "50"]
 
 
+@pytest.mark.parametrize(("n", "scale"), [(50, "linear"), (51, "symlog")])
+def test_histogram_of_small_counts_is_on_a_linear_axis_of_whole_numbers(monkeypatch, n, scale):
+    axes = axes_of(monkeypatch, charts.score_histogram, np.append(np.ones(n), 2.0), 1.5)
+    assert axes.get_yscale() == scale
+    assert all(tick == int(tick) for tick in axes.get_yticks())
+
+
 @pytest.mark.parametrize(
     ("scores", "scale"),
     [([1, 2, 3, 300], "log"), ([1, 2, 3, 4], "linear"), ([0, 2, 3, 300], "linear")],
@@ -81,7 +88,8 @@ def test_histogram_with_scores_far_out_is_on_a_logarithmic_axis(monkeypatch, sco
     assert axes.get_xscale() == scale
     drawn = [bar for bar in axes.patches if bar.get_height()]
     assert sum(bar.get_height() for bar in drawn) == len(scores)
-    # No bar stands on both sides of the threshold.
+    # No bar stands left of zero, none on both sides of the threshold.
+    assert min(bar.get_x() for bar in drawn) >= 0
     inside = [bar.get_x() + bar.get_width() * np.array([0.01, 0.99]) - 2.5 for bar in drawn]
     assert all(left * right > 0 for left, right in inside)
 

@@ -26,7 +26,7 @@ def test_color_maps_grow_brighter_up_to_the_scale():
 def test_overlay_dims_the_photo_in_gray_and_glows_only_where_the_map_is_high():
     photo = np.zeros((1, 2, 3, 3), np.uint8)
     photo[0, 0, 0], photo[0, 0, 2], photo[0, 1, 2] = [240, 0, 0], [60, 120, 180], 200
-    maps = np.array([[[-5.0, 0.0, 0.9], [3.0, -0.1, 1.0]]])
+    maps = np.array([[[-5.0, 0.0, 0.2], [3.0, -0.1, 0.3]]])
     laid = drawing.overlay_maps(photo, maps, scale=3.0)[0]
     expected = np.array([[36, 0, 54], [0, 0, 90]])  # 0.45 of the mean of the channels
     below = maps[0] <= 1

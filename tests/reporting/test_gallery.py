@@ -8,14 +8,13 @@ from tests.reporting.pictures import assert_ink_on_white, contains
 def anomalies(images, scores=None, flagged=None, remarks=None, **changed):
     n = len(images)
     scores = np.zeros(n) if scores is None else scores
-    flagged = np.zeros(n, bool) if flagged is None else flagged
+    names = changed.pop("names", ["name"] * n)
     settings = {
         "reconstructed": images,
         "anomaly_maps": np.zeros(images.shape[:3]),
-        "captions": gallery.rank_captions(scores, flagged, remarks),
-        "flagged": flagged,
-        "names": ["name"] * n,
+        "captions": gallery.rank_captions(scores, names, flagged, remarks),
         "title": "title",
+        "scale": 1.0,
         **changed,
     }
     return gallery.anomalies(images, **settings)
@@ -23,12 +22,13 @@ def anomalies(images, scores=None, flagged=None, remarks=None, **changed):
 
 def heatmaps(images, scores=None, **changed):
     n = len(images)
+    scores = np.zeros(n) if scores is None else scores
+    names = changed.pop("names", ["name"] * n)
     settings = {
         "anomaly_maps": np.zeros(images.shape[:3]),
         "masks": np.zeros(images.shape[:3], bool),
         "predicted": np.zeros(images.shape[:3], bool),
-        "captions": gallery.rank_captions(np.zeros(n) if scores is None else scores),
-        "names": ["name"] * n,
+        "captions": gallery.rank_captions(scores, names),
         "scale": 1.0,
         "title": "title",
         **changed,
@@ -110,14 +110,6 @@ def test_anomalies_contain_every_strip_pixel_by_pixel(rng):
     assert not contains(picture, strips[0][:, ::-1])
 
 
-def test_anomalies_without_a_scale_take_the_brightest_of_their_maps(rng):
-    images, maps = np.zeros((3, 28, 28, 1)), rng.random((3, 28, 28))
-    brightest = float(np.quantile(maps, 0.995))
-    np.testing.assert_array_equal(
-        anomalies(images, anomaly_maps=maps), anomalies(images, anomaly_maps=maps, scale=brightest)
-    )
-
-
 def test_anomalies_with_a_fixed_scale_show_a_map_alike_beside_any_other():
     small = np.full((28, 28), 0.01)
     images = np.zeros((2, 28, 28, 1))
@@ -127,25 +119,54 @@ def test_anomalies_with_a_fixed_scale_show_a_map_alike_beside_any_other():
     assert changed.min() > alone.shape[1] // 2
 
 
-def test_anomalies_without_a_scale_show_all_maps_on_one():
-    """The same small error is as dark beside a large one as the large one makes it."""
-    images = np.zeros((2, 28, 28, 1))
-    small = np.full((28, 28), 0.01)
-    alone = anomalies(images, anomaly_maps=np.stack([small, small]))
-    beside = anomalies(images, anomaly_maps=np.stack([np.ones((28, 28)), small]))
-    assert (alone != beside)[:, : alone.shape[1] // 2].any()
-    assert (alone != beside)[120:, alone.shape[1] // 2 :].any()
+@pytest.mark.parametrize("pixel_threshold", [None, 1.0, 1e4])
+def test_maps_beside_one_of_a_strong_outlier_are_not_black(rng, pixel_threshold):
+    """Even if the outlier has raised the threshold, without which the scale is taken of the maps."""
+    maps = 0.1 * rng.random((25, 28, 28))
+    maps[:, 5:9, 5:9] += 1.0
+    maps[0] = 1e4
+    scale = gallery.map_scale(maps, pixel_threshold)
+    for shown in (drawing.color_maps(maps, scale)[1:], glow_alone(maps, scale)[1:]):
+        brightness = shown.mean(axis=-1)
+        assert brightness[:, 5:9, 5:9].max(axis=(1, 2)).min() > 2 * brightness[:, 15:, 15:].max()
+        assert brightness[:, 5:9, 5:9].max(axis=(1, 2)).min() > 15
 
 
-def test_rank_captions_say_what_is_flagged_and_then_the_remark():
-    scores, flagged = np.array([3.0, 2, 1]), np.array([True, True, False])
-    assert gallery.rank_captions(scores, flagged, ["injected blur:1", "", "x"]) == [
-        "#1  3.000  flagged  injected blur:1",
-        "#2  2.000  flagged",
-        "#3  1.000  x",
-    ]
-    captions = ["#1  3.000  flagged", "#2  2.000  flagged", "#3  1.000"]
-    assert gallery.rank_captions(scores, flagged) == captions
+def glow_alone(maps, scale):
+    """The maps laid over black images."""
+    return drawing.overlay_maps(np.zeros((*maps.shape, 3), np.uint8), maps, scale)
+
+
+def test_scale_of_maps_is_told_by_most_of_them():
+    maps = np.ones((3, 2, 2))
+    assert gallery.map_scale(maps) == 5
+    assert gallery.map_scale(maps * [[[1]], [[1]], [[900]]]) == 5
+    assert gallery.map_scale(maps, 0.2) == 1
+    assert gallery.map_scale(maps, 9.0) == 7.5
+    assert gallery.map_scale(maps * [[[0]], [[0]], [[9]]]) == 45
+    assert gallery.map_scale(maps * 0) == 0
+
+
+def test_names_are_shown_without_the_folder_that_all_are_in(monkeypatch):
+    figures = []
+    monkeypatch.setattr(gallery, "render", lambda figure: figures.append(figure))
+    anomalies(np.zeros((2, 28, 28, 1)), names=["photos/site a/x.png", "photos/site b/y.png"])
+    texts = [text.get_text() for text in figures[0].texts]
+    assert texts[3::2] == ["site a/x.png", "site b/y.png", "all in photos/"][: len(texts[3::2])]
+    assert texts[-1] == "all in photos/"
+
+
+@pytest.mark.parametrize(
+    ("n", "least", "shown"), [(29, 25, 25), (29, 24, 25), (7, 7, 7), (12, 12, 12), (3, 1, 1)]
+)
+def test_last_row_is_filled_by_the_images_that_follow(monkeypatch, n, least, shown):
+    figures = []
+    monkeypatch.setattr(gallery, "render", lambda figure: figures.append(figure))
+    anomalies(np.zeros((n, 28, 28, 1)), least=least)
+    assert len(figures[0].images) == shown
+    rows = {image.oy for image in figures[0].images}
+    in_rows = [sum(image.oy == row for image in figures[0].images) for row in sorted(rows)]
+    assert in_rows[0] >= in_rows[-1] - 1
 
 
 @pytest.mark.parametrize("draw", [anomalies, heatmaps, anomalies_of_features])
@@ -299,17 +320,16 @@ def test_heatmaps_laid_over_show_the_map_on_the_gray_photo():
 
 @pytest.mark.parametrize("draw", [anomalies_of_features, heatmaps_laid_over])
 def test_color_bar_of_maps_laid_over_begins_in_gray_and_ends_in_the_brightest_color(draw):
-    bar = draw(np.zeros((1, 28, 28, 1)))[-47, 24:].astype(int)
+    bar = draw(np.zeros((1, 28, 28, 1)))[-65, 24:].astype(int)
     bar = bar[: np.flatnonzero(bar.min(axis=1) < 250)[-1] + 1]
     inside = bar[5:-25]
     assert (np.ptp(inside[: len(inside) // 4], axis=1) == 0).all()
     assert (np.abs(inside[-1] - np.multiply(drawing.MAP_COLORS(1.0)[:3], 255)) < 45).all()
 
 
-def test_maps_laid_over_images_begin_to_glow_at_the_threshold():
-    scale = gallery.map_scale(7.0, overlay=True)
+def test_maps_laid_over_images_begin_to_glow_at_half_the_threshold():
+    scale = gallery.map_scale(np.full((1, 1, 1), 9.0), 7.0)
     photo = np.full((1, 1, 2, 3), 200, np.uint8)
-    below, above = drawing.overlay_maps(photo, np.array([[[6.99, 7.7]]]), scale)[0, 0].tolist()
+    below, above = drawing.overlay_maps(photo, np.array([[[3.4, 7.0]]]), scale)[0, 0].tolist()
     assert below == [90] * 3
-    assert above[0] > 95 > above[2]
-    assert gallery.map_scale(7.0) == 10.5
+    assert above[0] > 110 > above[2]

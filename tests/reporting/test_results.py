@@ -12,7 +12,7 @@ import pytest
 from pyimagesearch.data.datasets import Dataset
 from pyimagesearch.detection.scoring import Reconstructions
 from pyimagesearch.models.feature_autoencoder import DECODERS, FEATURES
-from pyimagesearch.reporting import drawing, results
+from pyimagesearch.reporting import drawing, gallery, results
 
 N, SIDE, PIXEL_THRESHOLD = 3, 16, 1.0
 LAYERS = {"features": ("backbone", *FEATURES, *DECODERS), "pixels": ("encoder", "decoder")}
@@ -60,12 +60,13 @@ def test_page_shows_what_the_network_sees_and_the_map_over_the_photo_only_of_fea
     page = detection(images).page(stand_in(kind, parts), argparse.Namespace(top=N))
     content = json.loads(page.split('id="data">')[1].split("</script>")[0])
     rgb = [drawing.to_rgb(part) for part in (images, features, reconstructed)]
+    scale = gallery.map_scale(maps, PIXEL_THRESHOLD)
     if of_features:
         assert content["columns"] == ["Original", "Features", "Reconstruction", "Anomaly map"]
-        expected = [*rgb, drawing.overlay_maps(rgb[0], maps, 3 * PIXEL_THRESHOLD)]
+        expected = [*rgb, drawing.overlay_maps(rgb[0], maps, scale)]
     else:
         assert content["columns"] == ["Original", "Reconstruction", "Anomaly map"]
-        expected = [rgb[0], rgb[2], drawing.color_maps(maps, 1.5 * PIXEL_THRESHOLD)]
+        expected = [rgb[0], rgb[2], drawing.color_maps(maps, scale)]
     assert len(content["pictures"]) == N
     for shown, i in zip(content["pictures"], [1, 2, 0], strict=True):  # highest score first
         for uri, column in zip(shown, expected, strict=True):

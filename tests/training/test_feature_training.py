@@ -6,7 +6,7 @@ import pytest
 from pyimagesearch.detection import scoring
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.models import feature_autoencoder
-from pyimagesearch.reporting import drawing
+from pyimagesearch.reporting import drawing, gallery
 from pyimagesearch.training import feature_statistics, feature_training, reconstructions
 from pyimagesearch.training.feature_extraction import ImageFeatures
 from pyimagesearch.training.feature_store import FeatureStore
@@ -138,7 +138,7 @@ def test_reconstructions_are_drawn_as_photo_features_reconstruction_and_map(resu
         result.autoencoder, images, odd_first.trained, "combined", result.reference
     )
     rgb = [drawing.to_rgb(part) for part in shown[:3]]
-    scale = 3 * calibration["combined"]["pixel_threshold"]
+    scale = gallery.map_scale(shown.maps, calibration["combined"]["pixel_threshold"])
     laid = drawing.overlay_maps(rgb[0], shown.maps, scale)
     assert all(contains(picture, strip) for strip in drawing.strips(*rgb, laid))
     assert (np.ptp(laid[0], axis=-1) > 60).any()  # the disk glows
