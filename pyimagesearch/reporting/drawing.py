@@ -26,6 +26,9 @@ MAP_COLORS = matplotlib.colormaps["inferno"]
 # The brightest value of a map over one that is nearly black, and the brightness, a share of 1, from
 # which a place glows in a map that is laid over an image.
 MAP_RANGE, GLOWS_FROM = 50, 0.46
+# Pictures of maps in gray hold values up to this times the brightest, which is a share of white.
+HEADROOM = 100
+BRIGHTEST_LEVEL = float(np.log1p(MAP_RANGE) / np.log1p(MAP_RANGE * HEADROOM))
 DPI = 100
 # Longer side of a pictured image in pixels: small images are enlarged by a whole factor.
 MIN_TILE, MAX_TILE = 112, 152
@@ -105,6 +108,27 @@ def map_shares(anomaly_maps, scale):
     """
     values = np.clip(anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps), 0, 1)
     return np.log1p(MAP_RANGE * values) / np.log1p(MAP_RANGE)
+
+
+def map_levels(anomaly_maps, scale):
+    """Anomaly maps in gray, on the same logarithmic scale, for a page that colors them itself.
+
+    Args:
+        anomaly_maps: float array `(N, H, W)`.
+        scale: The value that is shown brightest; values up to `HEADROOM` times it are told apart.
+
+    Returns:
+        uint8 array `(N, H, W)`: 0 for 0, `255 * BRIGHTEST_LEVEL` for `scale`, 255 for the highest.
+
+    Example:
+        >>> map_levels(np.array([[[0.0, 10.0, 1e3, 1e9]]]), 10.0).tolist()
+        [[[0, 118, 255, 255]]]
+    """
+    values = np.clip(
+        anomaly_maps / scale if scale > 0 else np.zeros_like(anomaly_maps), 0, HEADROOM
+    )
+    levels = np.log1p(MAP_RANGE * values) / np.log1p(MAP_RANGE * HEADROOM)
+    return np.rint(255 * levels).astype(np.uint8)
 
 
 def color_maps(anomaly_maps, scale):

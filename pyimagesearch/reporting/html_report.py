@@ -4,27 +4,40 @@ import base64
 import hashlib
 import json
 import math
+import os
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 
+from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.reporting.charts import bar_counts, bar_edges
+from pyimagesearch.reporting.drawing import BRIGHTEST_LEVEL, MAP_COLORS, common_folder, glow
 
 # Size of the page, at most: the caps below add up to less, whatever the images and their names.
-MAX_MIB = 10
-# Bytes of pictures, names and settings as they are encoded in the page.
-MAX_PICTURE_BYTES, MAX_NAME_BYTES, MAX_SETTING_BYTES = 7 << 20, 3 << 19, 1 << 18
+MAX_MIB = 28
+# Bytes of pictures, names, settings, and notes on files as they are encoded in the page.
+MAX_PICTURE_BYTES, MAX_NAME_BYTES, MAX_SETTING_BYTES, MAX_NOTE_BYTES = (
+    20 << 20,
+    4 << 20,
+    1 << 18,
+    1 << 19,
+)
 # Scores in the page, the highest, and epochs on a curve.
 MAX_SCORES, MAX_EPOCHS = 100_000, 1000
 # Letters of a name or of a setting.
 MAX_TEXT = 1000
 # Longer side in pixels: of a picture, at most, and of one that is stored without loss, at most.
 MAX_SIDE, LOSSLESS_SIDE = 256, 64
+# The column of the anomaly maps, which the page colors. Their pictures are gray.
+MAP_COLUMN = "Anomaly map"
 
 
-def html_report(detection, columns=(), pictures=(), training=None, settings=None):
+def html_report(
+    detection, columns=(), pictures=(), training=None, settings=None, output=None, overlay=False
+):
     """Build the report as one page that loads nothing from any network or disk.
 
     What is too much for a page is left out, and the page says so: pictures and names of the lowest
@@ -33,39 +46,55 @@ def html_report(detection, columns=(), pictures=(), training=None, settings=None
     Args:
         detection: A `results.Detection` of at least one image.
         columns: What the pictures of an image show, such as `("Original", "Reconstruction")`.
-        pictures: Iterable, in the order of the ranking, of as many uint8 arrays `(H, W, 3)` for
-            each image; no more are taken from it than fit on the page.
+        pictures: Iterable, in the order of the ranking, of as many uint8 arrays for each image:
+            `(H, W, 3)`, or `(H, W)` of an anomaly map, as `drawing.map_levels` returns it. No more
+            are taken from it than fit on the page.
         training: Dict with `loss` and `val_loss` by epoch, the share `trim` of the images that
             both leave out, and `name`, the name of the loss; may be `None`.
         settings: Dict by heading of dicts of settings by name.
+        output: The folder that the page is written to, from which it links to the image files;
+            `None` for no links.
+        overlay: Whether the maps lie over the images at first.
 
     Returns:
         The page as text, of at most `MAX_MIB` MiB in UTF-8. The same input gives the same text.
     """
-    scores = np.asarray(detection.scores, np.float32)[detection.ranking]
-    labels = np.asarray(detection.dataset.labels)[detection.ranking]
-    ranked_names = (detection.dataset.names[i] for i in detection.ranking)
-    names = take_fitting(map(shorten_text, ranked_names), MAX_NAME_BYTES)
+    dataset, ranking = detection.dataset, detection.ranking
+    scores = np.asarray(detection.scores, np.float32)[ranking]
+    labels = np.asarray(dataset.labels)[ranking]
+    names = take_fitting((shorten_text(dataset.names[i]) for i in ranking), MAX_NAME_BYTES)
     shown = zip(names, pictures, strict=False)
-    pictures = take_fitting(
-        ([data_uri(part) for part in parts] for _, parts in shown), MAX_PICTURE_BYTES
-    )
+    shown = take_fitting((encode_parts(parts) for _, parts in shown), MAX_PICTURE_BYTES)
+    skipped = ([shorten_text(name), why] for name, why in dataset.skipped.items())
     known = labels >= 0
     edges, logarithmic = bar_edges(scores, detection.threshold)
+    # Little-endian float32, so that the page compares the very numbers that were flagged.
+    encoded_scores = base64.b64encode(scores[:MAX_SCORES].astype("<f4").tobytes()).decode()
     content = {
         "n": len(scores),
         "score": detection.score,
         "rule": detection.rule,
         "threshold": detection.threshold,
-        # Little-endian float32, so that the page compares the very numbers that were flagged.
-        "scores": base64.b64encode(scores[:MAX_SCORES].astype("<f4").tobytes()).decode(),
+        "scores": encoded_scores,
         "bars": bars(scores, edges, logarithmic, labels == 1),
         "known": int(known.sum()),
         "anomalies": int((labels == 1).sum()),
         "labels": "".join("?01"[label + 1] for label in labels[:MAX_SCORES]) if known.any() else "",
         "names": names,
+        # By it the browser finds the decisions again that a person has made on this page.
+        "fingerprint": hashlib.sha256(as_json([encoded_scores, names]).encode()).hexdigest()[:16],
+        "link": link_to_files(dataset, names, output),
         "columns": list(columns),
-        "pictures": pictures,
+        "pictures": [parts for parts, _ in shown],
+        "picture_mib": MAX_PICTURE_BYTES >> 20,
+        "map": columns.index(MAP_COLUMN) if MAP_COLUMN in columns else None,
+        "peaks": [peak for _, peak in shown],
+        "map_style": map_style(),
+        "overlay": overlay,
+        "quality": by_rank(dataset.quality.get("quality"), ranking[: len(names)]),
+        "duplicates": by_rank(dataset.quality.get("duplicate_of"), ranking[: len(names)]),
+        "n_skipped": len(dataset.skipped),
+        "skipped": take_fitting(skipped, MAX_NOTE_BYTES),
         "metrics": detection.evaluation,
         "training": training and curves(**training),
         "settings": take_fitting(
@@ -77,6 +106,11 @@ def html_report(detection, columns=(), pictures=(), training=None, settings=None
             MAX_SETTING_BYTES,
         ),
     }
+    return assemble(content)
+
+
+def assemble(content):
+    """Put the content into the page, together with its style and its script."""
     template, style, script = (
         Path(__file__).with_name(f"report.{kind}").read_text(encoding="utf-8")
         for kind in ("html", "css", "js")
@@ -85,6 +119,61 @@ def html_report(detection, columns=(), pictures=(), training=None, settings=None
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = {"STYLE": style, "DIGEST": digest, "SCRIPT": script, "DATA": as_json(content)}
     return re.sub("REPORT_([A-Z]+)", lambda match: parts[match[1]], template)
+
+
+def link_to_files(dataset, names, output):
+    """How the page finds the image files: what to put before a name without its folder.
+
+    Args:
+        dataset: The `Dataset`; only one of image files has links.
+        names: The names in the page.
+        output: The folder that the page is written to; may be `None`.
+
+    Returns:
+        A dict of the common `folder` of the names, its relative address `href` with a slash at its
+        end, and the system's `separator`; `None` where there are no files, or none on this drive.
+    """
+    if output is None or not isinstance(dataset.images, ImageFiles):
+        return None
+    folder = common_folder(names)
+    try:
+        relative = Path(os.path.relpath(folder or ".", output)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return None
+    # Beginning with a dot, it can be no address of another kind, whatever the folder is called.
+    href = relative if relative.startswith("..") else f"./{relative}"
+    return {"folder": folder, "href": quote(os.fsencode(f"{href}/")), "separator": os.sep}
+
+
+def by_rank(column, ranking):
+    """The texts of a column of a table that are not empty, by rank, as many as there is room for.
+
+    Example:
+        >>> by_rank(["", "blurred", "dark"], [2, 0, 1])
+        {0: 'dark', 2: 'blurred'}
+    """
+    texts = enumerate(column[i] for i in ranking) if column else ()
+    return dict(
+        take_fitting(((rank, shorten_text(text)) for rank, text in texts if text), MAX_NOTE_BYTES)
+    )
+
+
+def map_style():
+    """How the page colors the gray pictures of maps: tables of colors, and the gray of the scale."""
+    shares = np.linspace(0, 1, 33)
+    color, opacity = glow(shares)
+    # A little of the photo shows through.
+    tables = {"map": MAP_COLORS(shares)[:, :3], "glow": np.hstack([color, 0.85 * opacity])}
+    return {
+        "brightest": BRIGHTEST_LEVEL,
+        **{name: np.round(table.T, 3).tolist() for name, table in tables.items()},
+    }
+
+
+def encode_parts(parts):
+    """The pictures of an image as data URIs, and how bright its anomaly map is, a share of 1."""
+    peaks = [float(np.quantile(part, 0.995)) / 255 for part in parts if part.ndim == 2]
+    return [data_uri(part) for part in parts], round(peaks[0], 3) if peaks else None
 
 
 def as_json(content):
@@ -145,7 +234,7 @@ def data_uri(picture):
     """Encode a picture as a data URI: small ones without loss, others reduced and compressed.
 
     Args:
-        picture: uint8 array `(H, W, 3)`, RGB.
+        picture: uint8 array `(H, W, 3)`, RGB, or `(H, W)`, gray.
 
     Example:
         >>> data_uri(np.zeros((28, 28, 3), np.uint8))[:22]
@@ -157,9 +246,10 @@ def data_uri(picture):
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     # A photograph as PNG would take five times the bytes of a JPEG.
     kind, flags = (
-        ("png", []) if longest <= LOSSLESS_SIDE else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, 90])
+        ("png", []) if longest <= LOSSLESS_SIDE else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, 85])
     )
-    encoded = cv2.imencode(f".{kind}", picture[..., ::-1], flags)[1].tobytes()
+    picture = picture if picture.ndim == 2 else picture[..., ::-1]
+    encoded = cv2.imencode(f".{kind}", picture, flags)[1].tobytes()
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
 
 

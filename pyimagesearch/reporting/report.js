@@ -2,6 +2,7 @@
 const report = JSON.parse(document.getElementById("data").textContent);
 const scores = decodeScores(report.scores);  // highest first
 const CARDS = 24, ROWS = 50, STEPS = 1000;
+const nNamed = Math.min(report.names.length, scores.length);  // those that can be listed
 let threshold = report.threshold;
 
 // Names and settings are only ever set as text, never parsed as HTML.
@@ -144,7 +145,7 @@ function drawHistogram() {
   const drag = event => {
     const box = svg.getBoundingClientRect();
     const x = (event.clientX - box.left) / box.width * 384;
-    setThreshold(scoreAt((x - plot.left) / (plot.right - plot.left)));
+    setThreshold(middleOfGap(countAbove(scoreAt((x - plot.left) / (plot.right - plot.left)))));
   };
   svg.addEventListener("pointerdown", event => { svg.setPointerCapture(event.pointerId); drag(event); });
   svg.addEventListener("pointermove", event => { if (svg.hasPointerCapture(event.pointerId)) drag(event); });
@@ -159,13 +160,22 @@ function setThreshold(value) {
   update();
 }
 
-let announcementTimer;
+// The threshold that flags so many images and is farthest from all scores: new images that score
+// like these fall on the same side. Equal scores are flagged together or not at all.
+function middleOfGap(count) {
+  const above = count ? scores[count - 1] : highest, below = scores[count] ?? lowest;
+  return above > below ? below + (above - below) / 2 : below;
+}
+
+// The slider stays where it is dragged to, or its keys could not leave a wide gap.
+let announcementTimer, sliding = false;
 function update() {
   const count = countAbove(threshold);
   const text = `of ${formatCount(report.n)} images flagged (${percent(count / report.n)})`;
   $("count").textContent = formatCount(count);
   $("of").textContent = text;
-  $("slider").value = Math.round(STEPS * axisShare(threshold));
+  showLead(count);
+  if (!sliding) $("slider").value = Math.round(STEPS * axisShare(threshold));
   $("slider").setAttribute("aria-valuetext", `${formatNumber(threshold)}: ${formatCount(count)} ${text}`);
   $("threshold-value").value = shortestDecimal(threshold);
   $("n-flagged").value = count;
@@ -182,10 +192,17 @@ function update() {
   $("histogram").setAttribute("aria-label", `Histogram of the scores of ${formatCount(report.n)} images, up to ${formatNumber(scores[0])}; ${formatCount(count)} lie above the threshold`);
   if (report.known) showEvaluation(count);
   for (const card of document.querySelectorAll("[data-rank]")) markFlagged(card);
+  if ($("show").value !== "all") list();
+  showWithoutPicture(count);
+  $("jump").disabled = count >= nNamed;
   if ($("large").open) showFacts();
-  // Announced to screen readers once the slider rests, not at every step.
+  announce(`${formatCount(count)} ${text}`);
+}
+
+// Said to screen readers once the slider rests, not at every step.
+function announce(text) {
   clearTimeout(announcementTimer);
-  announcementTimer = setTimeout(() => { $("announcement").textContent = `${formatCount(count)} ${text}`; }, 400);
+  announcementTimer = setTimeout(() => { $("announcement").textContent = text; }, 400);
 }
 
 function listFigures(parent, entries) {
@@ -222,7 +239,7 @@ function showMetrics() {
   listFigures($("over-thresholds"), measured.map(([name, [title, meaning]]) => [title, report.metrics[name].toFixed(4), meaning]));
 }
 
-// ---- Pages of cards and of rows -------------------------------------------------------------
+// ---- Pages of a list -------------------------------------------------------------
 
 const collator = new Intl.Collator("en", { numeric: true });
 const SORTS = {
@@ -232,35 +249,203 @@ const SORTS = {
 };
 
 // A list of which only one page is in the document at a time.
-function paged(ranks, size, nav, show) {
-  let page = 0;
+function paged(size, nav, show) {
+  let ranks = [], page = 0;
   const range = element("span"), back = element("button", { type: "button", text: "Previous" }), on = element("button", { type: "button", text: "Next" });
   range.setAttribute("aria-live", "polite");
   nav.append(back, on, range);
   const turn = to => {
-    page = to;
+    page = Math.max(0, Math.min(to, Math.ceil(ranks.length / size) - 1));
     const from = page * size, to_ = Math.min(ranks.length, from + size);
     show(ranks.slice(from, to_));
     range.textContent = `${formatCount(from + 1)}–${formatCount(to_)} of ${formatCount(ranks.length)}`;
     back.disabled = page === 0;
     on.disabled = to_ === ranks.length;
+    nav.hidden = ranks.length <= size;
   };
-  nav.hidden = ranks.length <= size;
   back.addEventListener("click", () => turn(page - 1));
   on.addEventListener("click", () => turn(page + 1));
-  return { first: () => turn(0) };
+  return {
+    set: (list, to = 0) => { ranks = list; turn(to); },
+    // The rank that stands so many places after another, whose page is turned to.
+    go: (rank, by = 0) => {
+      const place = ranks.indexOf(rank) + by;
+      if (!(place in ranks)) return undefined;
+      if (Math.floor(place / size) !== page) turn(Math.floor(place / size));
+      return ranks[place];
+    },
+  };
 }
+
+// ---- Decisions ------------------------------------------------------------------------------
+
+// Rank -> "kept" or "confirmed". They are stored under the scores and names that they belong to.
+const DECISIONS = { kept: ["✓", "Keep", "v", "it belongs to the others"], confirmed: ["✗", "Confirm", "x", "it is an outlier"] };
+const decisions = new Map(), storeName = `anomaly report ${report.fingerprint}`;
+
+function loadDecisions() {
+  try {
+    for (const [rank, decision] of JSON.parse(localStorage.getItem(storeName) || "[]")) {
+      if (Number.isInteger(rank) && rank >= 0 && rank < nNamed && decision in DECISIONS) decisions.set(rank, decision);
+    }
+  } catch { $("unsaved").hidden = false; }
+}
+
+function decide(rank, decision) {
+  if (decisions.get(rank) === decision) decisions.delete(rank); else decisions.set(rank, decision);
+  try {
+    if (decisions.size) localStorage.setItem(storeName, JSON.stringify([...decisions])); else localStorage.removeItem(storeName);
+  } catch { $("unsaved").hidden = false; }
+  for (const holder of document.querySelectorAll(`[data-rank="${rank}"]`)) markDecided(holder);
+  showDecided();
+}
+
+function decideButtons(rank, words = true) {
+  return Object.entries(DECISIONS).map(([decision, [sign, word, key, meaning]]) => {
+    const text = words ? `${sign}\u00a0${word}` : sign;
+    const button = element("button", { type: "button", class: `decision ${decision}`, text, title: `${word}: ${meaning} (key ${key})`, "data-decision": decision });
+    if (!words) button.setAttribute("aria-label", word);
+    button.addEventListener("click", () => decide(rank, decision));
+    return button;
+  });
+}
+
+function markDecided(holder) {
+  const decision = decisions.get(Number(holder.dataset.rank));
+  for (const button of holder.querySelectorAll("[data-decision]")) button.setAttribute("aria-pressed", button.dataset.decision === decision);
+}
+
+function showDecided() {
+  const all = [...decisions.values()];
+  const confirmed = all.filter(decision => decision === "confirmed").length;
+  $("decided").textContent = all.length ? `${formatCount(confirmed)} confirmed, ${formatCount(all.length - confirmed)} kept` : "No image decided on yet: keep or confirm each.";
+  $("download-decisions").disabled = !all.length;
+}
+
+// ---- The list: what is shown, copied and downloaded --------------------------------------------
+
+const FILTERS = {
+  all: () => true,
+  flagged: rank => scores[rank] > threshold,
+  open: rank => scores[rank] > threshold && !decisions.has(rank),
+  confirmed: rank => decisions.get(rank) === "confirmed",
+  kept: rank => decisions.get(rank) === "kept",
+  outliers: rank => decisions.get(rank) === "confirmed" || scores[rank] > threshold && !decisions.has(rank),
+};
+let listed = [], galleryPages, tablePages, gallery = [], sortRows = SORTS.rank, rowsTurned = false;
+
+// List the images anew that are asked for, on the same pages where they are the same images.
+function list() {
+  const isShown = FILTERS[$("show").value], words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const before = listed;
+  listed = [];
+  for (let rank = 0; rank < nNamed; rank++) {
+    if (!isShown(rank)) continue;
+    const name = words.length ? report.names[rank].toLowerCase() : "";
+    if (words.every(word => name.includes(word))) listed.push(rank);
+  }
+  if (before.length === listed.length && before.every((rank, i) => rank === listed[i])) return;
+  showLists();
+}
+
+function showLists() {
+  const order = $("order").value;
+  gallery = listed.filter(rank => rank < report.pictures.length).sort(SORTS[order] || SORTS.rank);
+  if (order === "last") gallery.reverse();
+  galleryPages.set(gallery);
+  showRows();
+  const all = listed.length === nNamed, some = formatCount(gallery.length);
+  $("gallery-title").textContent = !all ? `${some} of ${formatCount(report.pictures.length)} pictures`
+    : gallery.length < report.n ? `The ${some} highest of ${formatCount(report.n)} scores` : "All images";
+  $("copy").textContent = `Copy ${formatCount(listed.length)} name${listed.length === 1 ? "" : "s"}`;
+  $("copy").disabled = $("download-list").disabled = !listed.length;
+}
+
+function showRows() {
+  const ranks = [...listed].sort(sortRows);
+  if (rowsTurned) ranks.reverse();
+  tablePages.set(ranks);
+}
+
+function showWithoutPicture(count) {
+  const missing = count - Math.min(count, report.pictures.length);
+  $("without-picture").hidden = !missing || !report.pictures.length;
+  $("without-picture").textContent = `${formatCount(missing)} flagged image${missing === 1 ? " has" : "s have"} no picture here: a page has room for about ${report.picture_mib} MiB of them. The ranking below has their names.`;
+}
+
+async function copyNames() {
+  const text = listed.map(rank => report.names[rank]).join("\n") + "\n";
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {  // where a page may not write to the clipboard by itself
+    const area = element("textarea", { class: "visually-hidden" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  announce(`${formatCount(listed.length)} name${listed.length === 1 ? "" : "s"} copied`);
+  $("copy").textContent = "Copied";
+}
+
+function csvField(value) { return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : String(value); }
+
+// Bytes of a name that are not UTF-8 come as lone surrogates, and go as the bytes they were.
+function asBytes(text) {
+  return text.split(/([\udc80-\udcff])/u).map((part, i) => i % 2 ? Uint8Array.of(part.charCodeAt(0) - 0xdc00) : part);
+}
+
+function download(name, ranks) {
+  const lines = [["rank", "name", "score", "flagged", "label", "decision"], ...ranks.map(rank => [
+    rank + 1, report.names[rank], Number(scores[rank].toPrecision(9)), Number(scores[rank] > threshold),
+    { 0: 0, 1: 1 }[report.labels[rank]] ?? -1, decisions.get(rank) || ""])];
+  const text = lines.map(line => line.map(value => csvField(String(value))).join(",") + "\r\n").join("");
+  const address = URL.createObjectURL(new Blob(asBytes(text), { type: "text/csv" }));
+  element("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
+// The first image that is not flagged, in the ranking of all.
+function jump() {
+  const rank = countAbove(threshold);
+  $("show").value = "all";
+  $("search").value = "";
+  $("order").value = "rank";
+  list();
+  showLists();
+  if (rank < gallery.length) { galleryPages.go(rank); focusCard(rank); return; }
+  sortRows = SORTS.rank;
+  rowsTurned = false;
+  showRows();
+  tablePages.go(rank);
+  const row = document.querySelector(`#rows [data-rank="${rank}"]`);
+  row.scrollIntoView({ block: "center" });
+  row.querySelector("button").focus();
+}
+
+// ---- Cards and rows ---------------------------------------------------------------------------
 
 function markFlagged(holder) {
   const flagged = scores[holder.dataset.rank] > threshold;
   holder.classList.toggle("flagged", flagged);
-  holder.querySelector(".tag").hidden = !flagged;
+  const tag = holder.querySelector(".tag");
+  if (tag) tag.hidden = !flagged;
 }
 
+function image(rank, column, alt = report.columns[column]) {
+  const node = element("img", { alt, src: report.pictures[rank][column], loading: "lazy", decoding: "async" });
+  node.addEventListener("load", () => node.classList.toggle("exact", node.naturalWidth < 100));
+  return node;
+}
+
+// A map lies over its image, and hides it unless it is made to glow.
 function picture(rank, column) {
-  const image = element("img", { alt: report.columns[column], src: report.pictures[rank][column], loading: "lazy", decoding: "async" });
-  image.addEventListener("load", () => image.classList.toggle("exact", image.naturalWidth < 100));
-  return image;
+  if (column !== report.map) return image(rank, column);
+  const map = image(rank, column);
+  map.classList.add("map");
+  map.style.setProperty("--own", report.peaks[rank] ? 1 / report.peaks[rank] : 1 / report.map_style.brightest);
+  return element("span", { class: "laid" }, image(rank, 0, ""), map);
 }
 
 function labelSpan(rank) {
@@ -268,53 +453,83 @@ function labelSpan(rank) {
   return element("span", { class: `label ${label}`, text: label });
 }
 
-function card(rank) {
-  const node = element("button", { type: "button", class: "card", "data-rank": rank, "aria-haspopup": "dialog" },
-    element("span", { class: "parts" }, ...report.columns.map((_, i) => picture(rank, i))),
-    element("span", { class: "line" },
-      element("b", { text: `#${rank + 1}` }), element("span", { text: formatNumber(scores[rank]) }), element("span", { class: "tag", text: "flagged" })),
-    element("span", { class: "name", title: report.names[rank] },
-      element("bdi", { text: shortName(rank) }), labelSpan(rank)));
-  node.addEventListener("click", () => enlarge(rank));
-  markFlagged(node);
-  return element("li", {}, node);
+// The name of an image, as a link to its file where there is one.
+function nameNode(rank, text) {
+  const address = addressOf(rank), name = element("bdi", { text });
+  return address ? element("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, name) : name;
 }
 
-const gallery = report.pictures.map((_, rank) => rank);
+// Only ever a relative address that begins with a dot: no name can make it one of another kind.
+function addressOf(rank) {
+  const { folder: base, href, separator } = report.link || {}, name = report.names[rank];
+  if (!/^\.\.?\//.test(href || "") || !name.startsWith(base)) return null;
+  const parts = name.slice(base.length).split(separator).join("/").split(/([\udc80-\udcff])/u);
+  try {
+    return href + parts.map((part, i) => i % 2 ? `%${(part.charCodeAt(0) - 0xdc00).toString(16)}` : encodeURIComponent(part)).join("").replaceAll("%2F", "/");
+  } catch { return null; }  // another lone surrogate
+}
+
+function badges(rank) {
+  const found = (report.quality[rank] || "").split(" ").filter(Boolean).map(text => element("span", { class: "badge", text }));
+  const other = report.duplicates[rank];
+  if (other) found.push(element("span", { class: "badge", text: "duplicate", title: `of ${other}` }));
+  return found;
+}
+
+function card(rank) {
+  const open = element("button", { type: "button", class: "open parts", "aria-haspopup": "dialog", "aria-label": `Enlarge #${rank + 1}, ${shortName(rank)}` },
+    ...report.columns.map((_, i) => picture(rank, i)));
+  open.addEventListener("click", () => enlarge(rank));
+  const node = element("li", { class: "card", "data-rank": rank }, open,
+    element("div", { class: "line" },
+      element("b", { text: `#${rank + 1}` }), element("span", { text: formatNumber(scores[rank]) }), element("span", { class: "tag", text: "flagged" })),
+    element("div", { class: "name", title: report.names[rank] }, nameNode(rank, shortName(rank)), labelSpan(rank)),
+    element("div", { class: "line decide" }, ...decideButtons(rank), ...badges(rank)));
+  markFlagged(node);
+  markDecided(node);
+  return node;
+}
+
 function showGallery() {
-  $("gallery-title").textContent = gallery.length < report.n ? `The ${formatCount(gallery.length)} highest of ${formatCount(report.n)} scores` : "All images";
-  $("gallery").hidden = !gallery.length;
-  $("key").textContent = `Each image: ${report.columns.join(" | ").toLowerCase()}. Click to enlarge.` + (folder ? ` All are in ${folder}` : "");
+  $("gallery").hidden = !report.pictures.length;
+  $("key").textContent = `Each image: ${report.columns.join(" | ").toLowerCase()} (how odd each place is). Click to enlarge.` + (folder ? ` All are in ${folder}` : "");
+  if (report.map === null) $("key").textContent = $("key").textContent.replace(" (how odd each place is)", "");
   $("cards").style.setProperty("--card", `${76 * report.columns.length}px`);
   if (!report.known) $("order").querySelector("[value=label]").remove();
-  const pages = paged(gallery, CARDS, $("cards-pager"), ranks => $("cards").replaceChildren(...ranks.map(card)));
-  $("order").addEventListener("change", () => {
-    const key = $("order").value;
-    gallery.sort(SORTS[key] || SORTS.rank);
-    if (key === "last") gallery.reverse();
-    pages.first();
-  });
-  pages.first();
+  galleryPages = paged(CARDS, $("cards-pager"), ranks => $("cards").replaceChildren(...ranks.map(card)));
+  for (const [name, parts] of [["map-colors", "RGB"], ["glow-colors", "RGBA"]]) {
+    const transfer = svgElement($(name), "feComponentTransfer", {});
+    report.map_style[name.slice(0, -7)].forEach((values, i) => svgElement(transfer, `feFunc${parts[i]}`, { type: "table", tableValues: values.join(" ") }));
+  }
+  document.body.style.setProperty("--brightness", 1 / report.map_style.brightest);
+  $("switches").hidden = report.map === null;
+  $("over").checked = report.overlay;
+  for (const name of ["over", "own"]) {
+    const turn = () => document.body.classList.toggle(name, $(name).checked);
+    $(name).addEventListener("change", turn);
+    turn();
+  }
 }
 
 function row(rank) {
   const node = element("tr", { "data-rank": rank },
     element("td", { class: "number", text: formatCount(rank + 1) }),
-    element("td", { class: "name-cell", title: report.names[rank] }, element("bdi", { text: shortName(rank) })),
+    element("td", { class: "name-cell", title: report.names[rank] }, nameNode(rank, shortName(rank)), ...badges(rank)),
     element("td", { class: "number", text: formatNumber(scores[rank], 6) }),
-    element("td", {}, element("span", { class: "tag", text: "flagged" })));
+    element("td", {}, element("span", { class: "tag", text: "flagged" })),
+    element("td", { class: "decide" }, ...decideButtons(rank, false)));
   if (report.known) node.append(element("td", {}, labelSpan(rank)));
   markFlagged(node);
+  markDecided(node);
   return node;
 }
 
 function showTable() {
-  const ranks = Array.from({ length: Math.min(report.names.length, scores.length) }, (_, rank) => rank);
-  if (ranks.length < report.n) {
-    $("left-out").textContent = `The ${formatCount(ranks.length)} highest; all ${formatCount(report.n)} are in anomalies.csv.`;
+  if (nNamed < report.n) {
+    $("left-out").textContent = `The ${formatCount(nNamed)} highest; all ${formatCount(report.n)} are in anomalies.csv.`;
   }
-  const pages = paged(ranks, ROWS, $("rows-pager"), some => $("rows").replaceChildren(...some.map(row)));
-  const columns = [["Rank", "rank", "number"], ["Name", "name"], ["Score", "rank", "number"], ["Flag", null]];
+  tablePages = paged(ROWS, $("rows-pager"), some => $("rows").replaceChildren(...some.map(row)));
+  const columns = [["Rank", "rank", "number"], ["Name", "name"], ["Score", "rank", "number"], ["Flag", null], ["Decision", null]];
   if (report.known) columns.push(["Label", "label"]);
   for (const [title, key, kind] of columns) {
     const head = element("th", { scope: "col", class: kind || "" });
@@ -325,16 +540,23 @@ function showTable() {
     button.addEventListener("click", () => {
       // Rank 1 is the highest score.
       const falls = title === "Score";
-      const turned = head.getAttribute("aria-sort") === (falls ? "descending" : "ascending");
+      rowsTurned = head.getAttribute("aria-sort") === (falls ? "descending" : "ascending");
       for (const other of $("columns").children) other.removeAttribute("aria-sort");
-      ranks.sort(SORTS[key]);
-      if (turned) ranks.reverse();
-      head.setAttribute("aria-sort", turned !== falls ? "descending" : "ascending");
-      pages.first();
+      sortRows = SORTS[key];
+      head.setAttribute("aria-sort", rowsTurned !== falls ? "descending" : "ascending");
+      showRows();
     });
   }
   $("columns").firstChild.setAttribute("aria-sort", "ascending");
-  pages.first();
+}
+
+function showUnread() {
+  const n = report.n_skipped, files = `${formatCount(n)} file${n === 1 ? "" : "s"}`;
+  $("unread").hidden = $("unread-note").hidden = !n;
+  if (!n) return;
+  $("unread-note").append(element("a", { href: "#unread", text: `${files} could not be read` }), ` and ${n === 1 ? "has" : "have"} no score.`);
+  $("unread-files").append(...report.skipped.map(([name, why]) => element("li", {}, element("bdi", { text: name }), element("span", { class: "soft", text: ` ${why}` }))));
+  if (report.skipped.length < n) $("unread-files").append(element("li", { class: "soft", text: `and ${formatCount(n - report.skipped.length)} more, in report.json` }));
 }
 
 // ---- One image, large -----------------------------------------------------------------------
@@ -343,19 +565,25 @@ let enlarged;
 function showFacts() {
   const facts = [`score ${formatNumber(scores[enlarged], 6)}`, scores[enlarged] > threshold ? "flagged" : "not flagged"];
   if (labelText(enlarged)) facts.push(labelText(enlarged));
+  if (report.quality[enlarged]) facts.push(report.quality[enlarged].split(" ").join(", "));
+  if (report.duplicates[enlarged]) facts.push(`duplicate of ${report.duplicates[enlarged]}`);
   $("large-facts").textContent = facts.join(" · ");
 }
 
 function enlarge(rank) {
   enlarged = rank;
-  $("large-title").replaceChildren(`#${rank + 1} `, element("bdi", { text: report.names[rank] }));
+  $("large-title").replaceChildren(`#${rank + 1} `, nameNode(rank, report.names[rank]));
   $("large-parts").replaceChildren(...report.columns.map((column, i) =>
     element("figure", {}, element("figcaption", { text: column }), picture(rank, i))));
+  $("large-decide").replaceChildren(...decideButtons(rank));
+  $("large-decide").dataset.rank = rank;
+  markDecided($("large-decide"));
   const place = gallery.indexOf(rank);
   $("previous").disabled = place === 0;
   $("next").disabled = place === gallery.length - 1;
   showFacts();
-  if (!$("large").open) $("large").showModal(); document.getElementById("large-title").focus();
+  if (!$("large").open) $("large").showModal();
+  $("large-title").focus();
 }
 
 function step(by) {
@@ -370,6 +598,45 @@ $("large").addEventListener("click", event => { if (event.target === $("large"))
 $("large").addEventListener("keydown", event => {
   if (event.key === "ArrowLeft") step(-1);
   if (event.key === "ArrowRight") step(1);
+});
+$("large").addEventListener("close", () => {
+  galleryPages.go(enlarged);
+  // The browser has put the focus back to where the dialog was opened, unless a key was faster.
+  if (document.activeElement !== $("search")) focusCard(enlarged);
+});
+
+// ---- Keys ---------------------------------------------------------------------------------------
+
+let current;  // the rank of the card that had the focus last
+$("cards").addEventListener("focusin", event => { current = Number(event.target.closest("[data-rank]").dataset.rank); });
+
+function focusCard(rank) {
+  const open = document.querySelector(`#cards [data-rank="${rank}"] .open`);
+  if (!open) return;
+  open.focus();
+  open.scrollIntoView({ block: "nearest" });
+}
+
+function walk(by) {
+  if ($("large").open) { step(by); return; }
+  const next = gallery.includes(current) ? galleryPages.go(current, by) : gallery[0];
+  if (next !== undefined) focusCard(next);
+}
+
+function decideCurrent(decision) {
+  const held = document.activeElement.closest("[data-rank]");
+  const rank = $("large").open ? enlarged : held ? Number(held.dataset.rank) : current;
+  if (rank !== undefined) decide(rank, decision);
+}
+
+const KEYS = { j: () => walk(1), k: () => walk(-1), x: () => decideCurrent("confirmed"), v: () => decideCurrent("kept"), "/": () => { if (!$("large").open) $("search").focus(); } };
+document.addEventListener("keydown", event => {
+  // Where a person types, the keys are letters.
+  const typing = event.target.matches("select, input:not([type=checkbox], [type=range])");
+  if (event.key === "Escape" && event.target === $("search")) { $("search").value = ""; list(); $("search").blur(); }
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(KEYS, event.key)) return;
+  event.preventDefault();
+  KEYS[event.key]();
 });
 
 // ---- Training and settings --------------------------------------------------------------------
@@ -432,18 +699,29 @@ const SCORES = {
   code: "the Mahalanobis distance of the latent code",
   neighbours: "the k-NN distance to the training images, times the mean squared error",
 };
-const flaggedAtFirst = countAbove(report.threshold);
-$("lead").textContent = `${formatCount(flaggedAtFirst)} of ${formatCount(report.n)} images are flagged: their score is above ${formatNumber(report.threshold)} (${report.rule}). The score (${report.score}) is ${SCORES[report.score] || "a measure of anomaly"}; a higher score is more anomalous.`;
-document.title = `${formatCount(flaggedAtFirst)} of ${formatCount(report.n)} images flagged – anomaly report`;
+function showLead(count) {
+  const rule = threshold === report.threshold ? ` (${report.rule})` : "";
+  $("lead").textContent = `${formatCount(count)} of ${formatCount(report.n)} images ${count === 1 ? "is flagged: its" : "are flagged: their"} score is above ${formatNumber(threshold)}${rule}. The score (${report.score}) is ${SCORES[report.score] || "a measure of anomaly"}; a higher score is more anomalous.`;
+  document.title = `${formatCount(count)} of ${formatCount(report.n)} images flagged – anomaly report`;
+}
 document.querySelector("main").hidden = false;
 drawHistogram();
 showMetrics();
+loadDecisions();
 showGallery();
 showTable();
+list();
+showDecided();
+showUnread();
 if (report.training) showLosses();
 showSettings();
 $("n-flagged").max = scores.length;
-$("slider").addEventListener("input", () => setThreshold(scoreAt($("slider").value / STEPS)));
+$("slider").addEventListener("input", () => {
+  sliding = true;
+  setThreshold(middleOfGap(countAbove(scoreAt($("slider").value / STEPS))));
+  sliding = false;
+});
+$("slider").addEventListener("pointerup", update);
 $("threshold-value").addEventListener("change", () => {
   const value = $("threshold-value").valueAsNumber;
   setThreshold(Number.isFinite(value) ? value : threshold);
@@ -451,8 +729,13 @@ $("threshold-value").addEventListener("change", () => {
 $("n-flagged").addEventListener("change", () => {
   const value = $("n-flagged").valueAsNumber;
   const count = Math.min(scores.length, Math.max(0, Math.round(value)));
-  // The highest score that is not to be flagged. Equal scores are flagged together or not at all.
-  setThreshold(Number.isFinite(value) ? scores[count] ?? lowest : threshold);
+  setThreshold(Number.isFinite(value) ? middleOfGap(count) : threshold);
 });
+for (const [name, type] of [["show", "change"], ["search", "input"]]) $(name).addEventListener(type, list);
+$("order").addEventListener("change", showLists);
+$("jump").addEventListener("click", jump);
+$("copy").addEventListener("click", copyNames);
+$("download-list").addEventListener("click", () => download("list.csv", listed));
+$("download-decisions").addEventListener("click", () => download("decisions.csv", [...decisions.keys()].sort((a, b) => a - b)));
 $("reset").addEventListener("click", () => setThreshold(report.threshold));
 update();

@@ -9,7 +9,7 @@ from pyimagesearch.data.datasets import Dataset
 from pyimagesearch.data.masks import load_masks
 from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
 from pyimagesearch.reporting import charts, drawing, gallery
-from pyimagesearch.reporting.html_report import html_report
+from pyimagesearch.reporting.html_report import MAP_COLUMN, html_report
 from pyimagesearch.storage import files
 from pyimagesearch.storage.atomic import Transaction
 
@@ -22,8 +22,9 @@ FILES = (
     "report.json",
     "report.html",
 )
-# Images that the page shows if it has room for them, and how many are reconstructed at a time.
-MAX_PAGE_IMAGES, PICTURE_BATCH = 200, 25
+# Images that the page shows at least if it has room for them, and how many are reconstructed at a
+# time. It shows all that are flagged, too.
+MIN_PAGE_IMAGES, PICTURE_BATCH = 200, 25
 
 
 @dataclass(frozen=True)
@@ -211,14 +212,15 @@ class Detection:
             "Recipe": about.get("recipe", {}),
             "Versions": about.get("versions", {}),
         }
-        columns = ["Original", "Reconstruction", "Anomaly map"]
-        if is_feature_autoencoder(model.autoencoder):
+        columns = ["Original", "Reconstruction", MAP_COLUMN]
+        of_features = is_feature_autoencoder(model.autoencoder)
+        if of_features:
             columns.insert(1, "Features")
         if self.dataset.masks is not None:
             columns.append("True mask")
-        shown = self.ranking[: max(args.top, MAX_PAGE_IMAGES)]
+        shown = self.ranking[: max(args.top, MIN_PAGE_IMAGES, int(self.flagged.sum()))]
         pictures = picture_columns(model, self.dataset, shown)
-        return html_report(self, columns, pictures, training, settings)
+        return html_report(self, columns, pictures, training, settings, args.output, of_features)
 
 
 def maps_and_masks(model, dataset):
@@ -258,7 +260,8 @@ def picture_columns(model, dataset, order):
         order: int array: which of the images.
 
     Yields:
-        Three to five uint8 arrays `(H, W, 3)` for each image. Few images are held at a time.
+        Three to five uint8 arrays for each image: `(H, W, 3)`, and `(H, W)` of the anomaly map. Few
+        images are held at a time.
     """
     scale = None
     for start in range(0, len(order), PICTURE_BATCH):
@@ -267,7 +270,7 @@ def picture_columns(model, dataset, order):
         scale = map_scale(model, maps) if scale is None else scale  # of the highest scores
         seen = [images, reconstructed] if features is None else [images, features, reconstructed]
         columns = [drawing.to_rgb(pictures) for pictures in seen]
-        columns.append(gallery.map_picture(images, maps, scale, features is not None))
+        columns.append(drawing.map_levels(maps, scale))
         if dataset.masks is not None:
             masks = load_masks([dataset.masks[i] for i in some], maps.shape[1:])
             columns.append(drawing.to_rgb(masks[..., np.newaxis].astype(np.float32)))

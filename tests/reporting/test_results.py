@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -57,17 +58,31 @@ def test_page_shows_what_the_network_sees_and_the_map_over_the_photo_only_of_fea
     maps = rng.uniform(-1, 4, (N, SIDE, SIDE))
     of_features = kind == "features"
     parts = Reconstructions(images, features if of_features else None, reconstructed, maps)
-    page = detection(images).page(stand_in(kind, parts), argparse.Namespace(top=N))
+    page = detection(images).page(stand_in(kind, parts), argparse.Namespace(top=N, output="output"))
     content = json.loads(page.split('id="data">')[1].split("</script>")[0])
     rgb = [drawing.to_rgb(part) for part in (images, features, reconstructed)]
-    scale = gallery.map_scale(maps, PIXEL_THRESHOLD)
+    gray = drawing.map_levels(maps, gallery.map_scale(maps, PIXEL_THRESHOLD))
     if of_features:
         assert content["columns"] == ["Original", "Features", "Reconstruction", "Anomaly map"]
-        expected = [*rgb, drawing.overlay_maps(rgb[0], maps, scale)]
+        expected = [*rgb, gray]
     else:
         assert content["columns"] == ["Original", "Reconstruction", "Anomaly map"]
-        expected = [rgb[0], rgb[2], drawing.color_maps(maps, scale)]
+        expected = [rgb[0], rgb[2], gray]
+    assert content["overlay"] == of_features
     assert len(content["pictures"]) == N
     for shown, i in zip(content["pictures"], [1, 2, 0], strict=True):  # highest score first
         for uri, column in zip(shown, expected, strict=True):
-            np.testing.assert_array_equal(decoded(uri), column[i])
+            shown_in_rgb = np.broadcast_to(column[i].T, (3, SIDE, SIDE)).T
+            np.testing.assert_array_equal(decoded(uri), shown_in_rgb)
+
+
+def test_page_pictures_all_that_are_flagged(rng, monkeypatch):
+    monkeypatch.setattr(results, "MIN_PAGE_IMAGES", 1)
+    images, maps = rng.random((N, SIDE, SIDE, 3), np.float32), rng.random((N, SIDE, SIDE))
+    model = stand_in("pixels", Reconstructions(images, None, images, maps))
+    flags = argparse.Namespace(top=1, output="output")
+    for n in range(N + 1):
+        flagged = np.isin(np.arange(N), [1, 2, 0][:n])
+        page = dataclasses.replace(detection(images), flagged=flagged).page(model, flags)
+        content = json.loads(page.split('id="data">')[1].split("</script>")[0])
+        assert len(content["pictures"]) == max(n, 1)
