@@ -18,8 +18,11 @@ logger = logging.getLogger("pyimagesearch")  # its modules' too, whatever name t
 @console.exit_status
 def main(argv=None):
     args = detection_arguments.detection_parser().parse_args(argv)
-    rule, value = detection_arguments.threshold_rule(args)
+    detection_arguments.check_inputs(args)
     console.configure_logging(args.quiet)
+    if args.scores is not None:
+        flag_again(args)
+        return
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
@@ -60,14 +63,12 @@ def main(argv=None):
         return
 
     # Decide: which scores are too high?
+    default = detection_arguments.default_rule(model, dataset, args.dataset)
+    rule, value = detection_arguments.threshold_rule(args, default)
     threshold = thresholds.RULES[rule](value, scores, model.calibration)
     flagged = thresholds.flag(scores, threshold)
     rule_text = detection_arguments.format_rule(rule, value)
-    logger.info(f"threshold rule: {rule_text}")
-    logger.info(f"{model.score} threshold: {threshold:.6f}")
-    logger.info(f"{flagged.sum():,} outlier{'' if flagged.sum() == 1 else 's'} found")
-    if rule == "auto":
-        logger.info(f"estimated share of anomalies: {flagged.mean():.2%}")
+    console.report_threshold(rule, rule_text, model.score, threshold, scores, flagged)
 
     # Evaluate: only here are the hidden labels and the masks looked at.
     evaluation = metrics.evaluate(scores, flagged, dataset.labels)
@@ -94,7 +95,18 @@ def main(argv=None):
         injected=injected,
     )
     detection.save(args.output, model, args)
-    logger.info(f"wrote the results to {args.output}")
+    console.report_flagged(detection.ranked(model), flagged, args.output, args.top)
+
+
+def flag_again(args):
+    """Flag the images of a table of scores by another threshold, without TensorFlow."""
+    from pyimagesearch.cli import thresholding
+
+    rule, value = detection_arguments.threshold_rule(args)
+    rule_text = detection_arguments.format_rule(rule, value)
+    ranking, threshold, flagged = thresholding.apply_rule(args.scores, rule, value, rule_text)
+    console.report_threshold(rule, rule_text, "score", threshold, ranking.scores, flagged)
+    console.report_flagged(ranking, flagged, Path(args.scores).parent, args.top)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ WRITTEN = [
     "autoencoder.model",
     "autoencoder.npz",
     "errors.png",
+    "flagged.txt",
     "images.csv",
     "images.pickle",
     "plot.png",

@@ -30,7 +30,7 @@ TRAINING_FLAGS = """
 """
 DETECTION_FLAGS = """
     -h --help -d --dataset -m --model --split --score -q --quantile --std --contamination --auto
-    --threshold --corrupt --corrupt-fraction --output --top --precision --strategy --quiet
+    --threshold --scores --corrupt --corrupt-fraction --output --top --precision --strategy --quiet
 """
 CHOICES = {
     "split": "train test all",
@@ -45,7 +45,7 @@ CHOICES = {
 }
 REPORT = {
     "": "written_by n_images n_flagged estimated_contamination seconds images_per_second skipped "
-    "skipped_because flagged "
+    "skipped_because flagged flagged_list calibration "
     "score threshold threshold_rule metrics",
     "metrics": "auroc average_precision precision_at_k precision recall f1 n_anomalies",
 }
@@ -65,7 +65,7 @@ ABOUT = {
     "training": "loss val_loss seconds suspects interrupted",
     "scores": "mse local code neighbours",
 }
-SCORE, SUMMARY = "trained held_out threshold pixel_threshold", "n mean std min median max"
+SCORE, SUMMARY = "trained held_out threshold pixel_threshold", "n mean std min median max mad"
 REFERENCES = """
     local/mean local/precision code/bank code/mean code/precision neighbours/bank
     neighbours/suspects

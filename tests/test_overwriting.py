@@ -67,7 +67,7 @@ def test_several_unmarked_files_are_reported_in_one_line(trained, tmp_path, capf
         (tmp_path / name).write_bytes(UNMARKED)
     error = error_line(find_anomalies.main, detection_flags(trained, tmp_path), capfd)
     listed = ", ".join(str(tmp_path / name) for name in results.FILES[:3])
-    assert f"found {listed} and 3 more, which it has not written" in error
+    assert f"found {listed} and 4 more, which it has not written" in error
     assert "move them away" in error
 
 

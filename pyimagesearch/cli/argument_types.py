@@ -1,6 +1,7 @@
 """Argument types, and the flags that the programs have in common."""
 
 import argparse
+import difflib
 import re
 
 from pyimagesearch import InputError
@@ -20,9 +21,19 @@ MAX_CORRUPTION = 1000
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that raises an `InputError` of one line where its base class exits."""
 
+    def __init__(self, *args, **kwargs):
+        # Examples at the end of the help keep their lines.
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
+
     def error(self, message):
-        """Raise an `InputError`."""
-        raise InputError(f"{message} (see {self.prog} --help)")
+        """Raise an `InputError`, which suggests the flag that an unknown one looks like."""
+        unknown = (
+            message.partition("unrecognized arguments: ")[2].partition(" ")[0].partition("=")[0]
+        )
+        similar = difflib.get_close_matches(unknown, self._option_string_actions, 1)
+        meant = f"; did you mean {similar[0]}?" if unknown.startswith("-") and similar else ""
+        raise InputError(f"{message}{meant} (see {self.prog} --help)")
 
 
 def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):
@@ -66,7 +77,11 @@ def bounded_number(kind, at_least=None, at_most=None, below=None, above=None):
             and (above is None or value > above)
         )
         if not valid:
-            raise argparse.ArgumentTypeError(f"expected {', '.join(expected)}, received {text!r}")
+            percent = re.fullmatch(r"\s*(\d{1,3}(?:\.\d+)?)\s*%\s*", text)
+            hint = f": {percent[1]} % is {float(percent[1]) / 100:g}" if percent else ""
+            raise argparse.ArgumentTypeError(
+                f"expected {', '.join(expected)}, received {text!r}{hint}"
+            )
         return value
 
     return parse

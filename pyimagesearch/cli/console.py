@@ -3,9 +3,11 @@
 import functools
 import logging
 import os
+import shlex
 import sys
 import time
 import traceback
+from pathlib import Path
 
 from pyimagesearch import InputError
 
@@ -200,6 +202,67 @@ def warn_of_source(source, requested):
     if source.name == "digits" and requested == "auto":
         logger.warning(f"no MNIST, so these are scikit-learn's small digits; {sources.MNIST_HINT}")
     report_files(source)
+
+
+def report_threshold(rule, rule_text, score, threshold, scores, flagged):
+    """Say what the threshold is, how many images it flags, and what else stands out.
+
+    Args:
+        rule: A key of `thresholds.RULES`.
+        rule_text: The rule as text.
+        score: Name of the score.
+        threshold: The threshold.
+        scores: float array `(N,)`.
+        flagged: bool array `(N,)`.
+    """
+    import numpy as np
+
+    from pyimagesearch.detection import thresholds
+
+    n = int(flagged.sum())
+    logger.info(f"threshold rule: {rule_text}")
+    logger.info(f"{score} threshold: {threshold:.6f}")
+    logger.info(f"{n:,} outlier{'' if n == 1 else 's'} found")
+    if rule == "auto":
+        logger.info(f"estimated share of anomalies: {flagged.mean():.2%}")
+    apart = thresholds.find_gap(scores)
+    if apart and apart != n:
+        falling = np.sort(scores)[::-1]
+        between = thresholds.between(falling[apart - 1], falling[apart])
+        logger.info(f"a gap after rank {apart:,}: --threshold {between} would flag {apart:,}")
+
+
+# Highest ranks that are named at least.
+NAMED = 5
+
+
+def report_flagged(ranking, flagged, folder, top):
+    """Name the oddest images, the list of the flagged ones, and the page; and how to move them.
+
+    Args:
+        ranking: A `ranking.Ranking`.
+        flagged: bool array `(N,)`.
+        folder: Path of the results.
+        top: How many of the flagged images to name, at most.
+    """
+    folder, n = Path(folder), int(flagged.sum())
+    named = min(len(ranking.names), max(NAMED, min(n, top)))
+    logger.info(f"the {named:,} oddest:" if named > 1 else "the oddest:")
+    for rank in range(named):
+        logger.info(f"{rank + 1:>4}  {ranking.scores[rank]:<#9.4g} {ranking.names[rank]}")
+    if n > named:
+        logger.info(f"      and {n - named:,} more flagged")
+    logger.info(f"wrote the results to {folder}: the page to open is {folder / 'report.html'}")
+    listed = folder / "flagged.txt"
+    if n and all(Path(name).is_file() for name in ranking.names[: min(n, NAMED)]):
+        logger.info(f"the flagged images are listed in {listed}; to move them into a folder odd:")
+        logger.info(move_command(listed))
+
+
+def move_command(listed):
+    """A shell command that moves the files of a list, and overwrites none."""
+    read = shlex.quote(str(listed))
+    return f'mkdir -p odd && while IFS= read -r name; do mv -n -- "$name" odd/; done < {read}'
 
 
 def epoch_progress(logdir=None):

@@ -28,6 +28,14 @@ MAX_SIDE = 2**14
 # Shorter side in pixels from which on image files are photographs to --recipe auto, and the height
 # and width at which the backbone sees them.
 MIN_PHOTO_SIDE, PHOTO_SIZE = 64, (256, 256)
+EXAMPLES = """examples:
+  the tutorial:
+    python train_unsupervised_autoencoder.py --dataset output/images.pickle --model output/autoencoder.model
+  a folder of photos:
+    python train_unsupervised_autoencoder.py --source photos --dataset output/photos.pickle --model output/photos.keras
+  small drawings, by a network of pixels:
+    python train_unsupervised_autoencoder.py --source icons --recipe robust --dataset output/icons.pickle --model output/icons.keras
+"""
 # Flags of networks of pixels alone.
 PIXEL_FLAGS = ("arch", "filters", "batch_norm", "batch_size", "lr", "corrupt")
 
@@ -38,6 +46,7 @@ def training_parser():
     parser = Parser(
         prog="python train_unsupervised_autoencoder.py",
         description="Train an autoencoder on images, a few of which may be anomalies.",
+        epilog=EXAMPLES,
     )
     add = parser.add_argument
     add("-d", "--dataset", required=True, metavar="PATH", help="pickle file to save the images to")

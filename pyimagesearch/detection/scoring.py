@@ -323,7 +323,8 @@ def summarize(scores):
         scores: float array `(N,)`.
 
     Returns:
-        A dict with `n`, and for N at least 1 `mean`, `std`, `min`, `median` and `max`.
+        A dict with `n`, and for N at least 1 `mean`, `std`, `min`, `median`, `max` and `mad`, the
+        median absolute deviation from the median.
 
     Example:
         >>> summarize(np.array([1.0, 3.0]))["std"]
@@ -333,4 +334,9 @@ def summarize(scores):
         return {"n": 0}
     scores = np.asarray(scores, np.float64)
     functions = {"mean": np.mean, "std": np.std, "min": np.min, "median": np.median, "max": np.max}
-    return {"n": len(scores), **{name: float(of(scores)) for name, of in functions.items()}}
+    summary = {name: float(of(scores)) for name, of in functions.items()}
+    return {
+        "n": len(scores),
+        **summary,
+        "mad": float(np.median(np.abs(scores - summary["median"]))),
+    }

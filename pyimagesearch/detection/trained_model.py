@@ -1,14 +1,15 @@
 """A trained model: the network, its calibration and its reference, loaded to score images."""
 
-import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets, sources
-from pyimagesearch.detection import feature_scores, scoring
+from pyimagesearch.detection import feature_scores, scoring, thresholds
 from pyimagesearch.detection.scores import SCORES
 from pyimagesearch.models import architectures, feature_autoencoder, rebuilding
 from pyimagesearch.runtime.distribution import Cluster
@@ -77,11 +78,51 @@ class TrainedModel:
         """Shape `(H, W, C)` of the images that the model takes."""
         return self.autoencoder.input_shape[1:]
 
+    @property
+    def is_of_features(self):
+        """Whether the network is an autoencoder of features, of recipe `photos`."""
+        return feature_autoencoder.is_feature_autoencoder(self.autoencoder)
+
     def score_images(self, images, cluster=None, on_batch=None):
         """Score images: see `scoring.score_images`."""
         return scoring.score_images(
             self.autoencoder, images, self.score, self.reference, cluster=cluster, on_batch=on_batch
         )
+
+    def z_scores(self, scores):
+        """How many robust standard deviations scores lie above the median of held-out images.
+
+        Args:
+            scores: float array `(N,)`.
+
+        Returns:
+            float64 array `(N,)`; `None` if no image was held out, or if their scores are all equal.
+        """
+        held_out = self.calibration.get("held_out", {})
+        if not held_out.get("n"):
+            return None
+        center, scale = thresholds.center_and_scale(held_out)
+        return (np.asarray(scores, np.float64) - center) / scale if scale > 0 else None
+
+    def was_trained_on(self, dataset, paths):
+        """Whether a dataset is the one that the model was trained on, as far as is known.
+
+        Args:
+            dataset: A `Dataset`.
+            paths: What it was opened by.
+
+        Returns:
+            Of images in memory, whether their fingerprint is the same. Of others, which would have
+            to be read for that, whether the path is that of the training's source or manifest.
+        """
+        if isinstance(dataset.images, np.ndarray):
+            return dataset_files.fingerprint(dataset.images) == self.settings.get("fingerprint")
+        command = self.settings.get("command", {})
+        known = [self.settings.get("source")]
+        if isinstance(command.get("dataset"), str):
+            known += [command["dataset"], str(dataset_files.manifest_path(command["dataset"]))]
+        same = (os.path.realpath(name) for name in known if isinstance(name, str))
+        return len(paths) == 1 and os.path.realpath(paths[0]) in same
 
     def reconstruct(self, images, order):
         """Reconstruct images: see `scoring.reconstruct`."""
@@ -147,7 +188,7 @@ def parse_calibration(settings, score, name):
     try:
         calibration = settings.get("scores", {}).get(score, {})
         valid_label = settings.get("command", {}).get("valid_label")
-        valid = (not calibration or is_calibration(calibration)) and all(
+        valid = (not calibration or thresholds.is_calibration(calibration)) and all(
             type(label) in (int, str) for label in valid_label or []
         )
     except (AttributeError, KeyError, TypeError):
@@ -160,30 +201,21 @@ def parse_calibration(settings, score, name):
     return calibration, valid_label
 
 
-def is_calibration(calibration):
-    """Whether a dict has the thresholds and summaries of `calibrate`, all of finite numbers."""
-    summaries = calibration["trained"], calibration["held_out"]
-    numbers = [calibration["threshold"], calibration["pixel_threshold"]]
-    for summary in summaries:
-        numbers += summary.values()
-    return all(type(n) in (int, float) and math.isfinite(n) for n in numbers) and all(
-        {"mean", "std"} <= summary.keys() for summary in summaries if summary["n"]
-    )
-
-
-def files_read(dataset, model):
+def files_read(paths, model):
     """The files that are read when images are scored by a model, whether they exist or not.
 
     Args:
-        dataset: As for `datasets.open_dataset`.
+        paths: As for `datasets.open_dataset`.
         model: Path of the model.
 
     Returns:
         A list of paths; of a folder of images, only that of the folder.
     """
     read = [model, model_files.settings_path(model), model_files.reference_path(model)]
-    if dataset in sources.SOURCES:
-        return read
-    if not datasets.is_source(dataset) and Path(dataset).suffix not in (".npy", ".csv"):
-        read.append(dataset_files.manifest_path(dataset))
-    return [dataset, *read]
+    for path in datasets.as_list(paths):
+        if path in sources.SOURCES:
+            continue
+        read.append(path)
+        if not datasets.is_source(path) and Path(path).suffix not in (".npy", ".csv"):
+            read.append(dataset_files.manifest_path(path))
+    return read

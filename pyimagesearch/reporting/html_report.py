@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import json
-import math
 import os
 import re
 from pathlib import Path
@@ -12,9 +10,9 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from pyimagesearch.data.image_files import ImageFiles
-from pyimagesearch.reporting.charts import bar_counts, bar_edges
 from pyimagesearch.reporting.drawing import BRIGHTEST_LEVEL, MAP_COLORS, common_folder, glow
+from pyimagesearch.reporting.histogram import bar_edges, bars
+from pyimagesearch.reporting.page_data import as_json
 
 # Size of the page, at most: the caps below add up to less, whatever the images and their names.
 MAX_MIB = 28
@@ -133,7 +131,7 @@ def link_to_files(dataset, names, output):
         A dict of the common `folder` of the names, its relative address `href` with a slash at its
         end, and the system's `separator`; `None` where there are no files, or none on this drive.
     """
-    if output is None or not isinstance(dataset.images, ImageFiles):
+    if output is None or not hasattr(dataset.images, "paths"):
         return None
     folder = common_folder(names)
     try:
@@ -174,30 +172,6 @@ def encode_parts(parts):
     """The pictures of an image as data URIs, and how bright its anomaly map is, a share of 1."""
     peaks = [float(np.quantile(part, 0.995)) / 255 for part in parts if part.ndim == 2]
     return [data_uri(part) for part in parts], round(peaks[0], 3) if peaks else None
-
-
-def as_json(content):
-    """JSON in ASCII that can't end the HTML element it stands in, with null for NaN and infinity.
-
-    Example:
-        >>> as_json({"</script>": [float("nan"), 1e999, 0.5, "\\u2028"]})
-        '{"\\\\u003c/script\\\\u003e": [null, null, 0.5, "\\\\u2028"]}'
-    """
-    text = json.dumps(to_json_types(content), allow_nan=False)
-    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
-
-
-def to_json_types(content):
-    """The content in dicts, lists, finite numbers and text."""
-    if isinstance(content, dict):
-        return {str(key): to_json_types(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [to_json_types(value) for value in content]
-    if content is None or isinstance(content, bool | int):
-        return content
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    return str(content)
 
 
 def format_setting(value):
@@ -251,28 +225,6 @@ def data_uri(picture):
     picture = picture if picture.ndim == 2 else picture[..., ::-1]
     encoded = cv2.imencode(f".{kind}", picture, flags)[1].tobytes()
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
-
-
-def bars(scores, edges, logarithmic, anomalous):
-    """A histogram of the scores, and of the known anomalies among them.
-
-    Args:
-        scores: float array `(N,)`, N at least 1, above the first edge and up to the last.
-        edges: float array `(bars + 1,)`, ascending. A score on an edge counts below it, as one
-            on the threshold is not flagged.
-        logarithmic: Whether the edges are equally spaced on a logarithmic scale.
-        anomalous: bool array `(N,)`: the known anomalies.
-
-    Example:
-        >>> anomalous = np.array([True, False, False])
-        >>> bars(np.array([6.0, 2, 1]), np.array([0.0, 2, 4, 6]), False, anomalous)["images"]
-        [2, 0, 1]
-    """
-    images, anomalies = (
-        bar_counts(chosen, edges).tolist() for chosen in (scores, scores[anomalous])
-    )
-    edges = np.asarray(edges).tolist()
-    return {"edges": edges, "logarithmic": logarithmic, "images": images, "anomalies": anomalies}
 
 
 def curves(loss, val_loss, trim=0.0, name="mse"):

@@ -10,7 +10,7 @@ from pyimagesearch.data.masks import load_masks
 from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
 from pyimagesearch.reporting import charts, drawing, gallery
 from pyimagesearch.reporting.html_report import MAP_COLUMN, html_report
-from pyimagesearch.storage import files
+from pyimagesearch.reporting.ranking import Ranking, stage_tables
 from pyimagesearch.storage.atomic import Transaction
 
 # What a detection writes, in the order in which it is written.
@@ -19,6 +19,7 @@ FILES = (
     "errors.png",
     "heatmaps.png",
     "anomalies.csv",
+    "flagged.txt",
     "report.json",
     "report.html",
 )
@@ -92,15 +93,14 @@ class Detection:
                 self.scores, self.threshold, self.score, self.injected
             ),
         }
-        header, *rows = self.table(model.calibration)
         page = self.page(model, args)
         with Transaction() as transaction:
             for name, picture in pictures.items():
                 drawing.save_picture(transaction.stage(Path(output, name)), picture)
             if self.masks is None:
                 transaction.remove(Path(output, "heatmaps.png"))  # of an earlier run
-            files.save_csv(transaction.stage(Path(output, "anomalies.csv")), header, rows)
-            files.save_json(transaction.stage(Path(output, "report.json")), self.report())
+            report = {**self.report(), "calibration": model.calibration}
+            stage_tables(transaction, Path(output), self.ranked(model), self.flagged, report)
             transaction.stage(Path(output, "report.html")).write_bytes(page.encode())
 
     def draw_galleries(self, model, n):
@@ -148,30 +148,26 @@ class Detection:
             )
         return pictures
 
-    def table(self, calibration):
-        """The rows of `anomalies.csv`, the names of the columns first.
-
-        `z_score` is how many standard deviations a score lies above the mean of the held-out
-        images; it is empty for a model without a calibration.
+    def ranked(self, model):
+        """The `Ranking` of the images, with the columns `z_score` and those of their quality.
 
         Args:
-            calibration: What `calibration.calibrate` returned for this score; may be empty.
-
-        Returns:
-            A list of N + 1 tuples.
+            model: A `TrainedModel`, which knows what scores held-out images have; without a
+                calibration, the z-scores are left empty.
         """
-        held_out = calibration.get("held_out", {})
-        columns = self.dataset.quality
-        rows = [("rank", "index", "name", "score", "flagged", "label", "z_score", *columns)]
-        for rank, i in enumerate(self.ranking.tolist(), start=1):
-            z = ""
-            if held_out.get("std"):
-                z = f"{(self.scores[i] - held_out['mean']) / held_out['std']:.4f}"
-            score = f"{self.scores[i]:.9g}"  # nine digits restore a float32 to the bit
-            flagged, label = int(self.flagged[i]), int(self.dataset.labels[i])
-            more = (column[i] for column in columns.values())
-            rows.append((rank, i, self.dataset.names[i], score, flagged, label, z, *more))
-        return rows
+        order = self.ranking
+        z_scores = model.z_scores(self.scores[order])
+        z_scores = [""] * len(order) if z_scores is None else [f"{z:.4f}" for z in z_scores]
+        quality = {
+            name: [column[i] for i in order] for name, column in self.dataset.quality.items()
+        }
+        return Ranking(
+            order,
+            [self.dataset.names[i] for i in order],
+            self.scores[order],
+            np.asarray(self.dataset.labels)[order],
+            {"z_score": z_scores, **quality},
+        )
 
     def report(self):
         """The content of `report.json`, a dict."""

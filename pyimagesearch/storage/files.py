@@ -169,25 +169,43 @@ def save_csv(path, fields, rows):
 def parse_csv(data, columns):
     """Read columns of a table in CSV, written by `save_csv` or by a spreadsheet.
 
-    It may be in UTF-8 or UTF-16, and its columns in any order, among others, and separated by
-    commas, semicolons or tabs: the header line decides. Empty rows are passed over.
-
     Args:
-        data: The bytes of the table.
-        columns: Names of the columns to read.
+        data, columns: As for `parse_table`.
 
     Returns:
         A list of one tuple per row: the number of its line in the file, counted from 1, and the
         text of each of the columns.
 
     Raises:
-        ValueError: If it is no such table, lacks one of the columns or has it twice, or if a row
-            is too short or too long.
+        ValueError: As `parse_table`.
 
     Example:
         >>> table = 'name;label;note\\n\\n"a, b";1;\\n'
         >>> parse_csv(table.encode("utf-16"), ("label", "name"))
         [(3, '1', 'a, b')]
+    """
+    header, rows = parse_table(data, columns)
+    places = [header.index(column) for column in columns]
+    return [(line, *(cells[place] for place in places)) for line, cells in rows]
+
+
+def parse_table(data, columns):
+    """Read a table in CSV, written by `save_csv` or by a spreadsheet.
+
+    It may be in UTF-8 or UTF-16, and its columns in any order, among others, and separated by
+    commas, semicolons or tabs: the header line decides. Empty rows are passed over.
+
+    Args:
+        data: The bytes of the table.
+        columns: Names of columns that it has to have.
+
+    Returns:
+        A pair: the names of all columns; and a list of pairs, one per row, of the number of its
+        line in the file, counted from 1, and its cells, as many as there are columns.
+
+    Raises:
+        ValueError: If it is no such table, lacks one of the columns or has it twice, or if a row
+            is too short or too long.
     """
     text = _decode(data)
     for separator in SEPARATORS:
@@ -204,14 +222,15 @@ def parse_csv(data, columns):
             f"expected a first line with the columns {', '.join(columns)}, separated by commas, "
             f"semicolons or tabs, found {reprlib.repr(first.strip())}"
         )
-    places = [header.index(column) for column in columns]
+    required = max(header.index(column) for column in columns)
     table = []
     for line, cells in rows:
         # Spreadsheets may leave out empty cells at the end of a row, or add some.
-        if len(cells) <= max(places) or any(map(str.strip, cells[len(header) :])):
+        if len(cells) <= required or any(map(str.strip, cells[len(header) :])):
             raise ValueError(f"line {line}: expected {len(header)} cells, found {len(cells)}")
-        table.append((line, *(cells[place] for place in places)))
-    return table
+        missing = [""] * (len(header) - len(cells))
+        table.append((line, [*cells[: len(header)], *missing]))
+    return header, table
 
 
 def _decode(data):
@@ -244,6 +263,20 @@ def parse_whole_number(text):
     """
     found = WHOLE_NUMBER.fullmatch(text)
     return int(found[1]) if found else None
+
+
+def parse_number(text):
+    """Read a finite number as a spreadsheet of any country may write it, `None` if it is none.
+
+    Example:
+        >>> [parse_number(text) for text in ("1.5", " 2,25", "1e-3", "nan", "")]
+        [1.5, 2.25, 0.001, None, None]
+    """
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def save_json(path, content):

@@ -4,6 +4,7 @@ The mark is in the file itself, so that it stays with it when the file is moved 
 list of files can go out of date. Standard library only.
 """
 
+import hashlib
 import os
 import re
 import zipfile
@@ -15,6 +16,8 @@ MARK = b"written-by:pyimagesearch"
 WRITTEN_BY = {"written_by": MARK.decode()}
 # Bytes at the head and at the tail of a file in which the mark is searched.
 SEARCHED_BYTES = 2**16
+# A list of names, and the report that has its digest.
+LIST, LIST_REPORT = "flagged.txt", "report.json"
 MAX_HEADER_BYTES = 2**10
 # The first chunk of a PNG, IHDR, always ends at this byte.
 PNG_SIGNATURE, END_OF_IHDR = b"\x89PNG\r\n\x1a\n", 33
@@ -50,7 +53,29 @@ def is_own_file(path):
             tail = file.read(SEARCHED_BYTES)
     except (OSError, ValueError):
         return False
-    return MARK in head or MARK in tail or _has_marked_line_ends(head)
+    if MARK in head or MARK in tail or _has_marked_line_ends(head):
+        return True
+    return Path(path).name == LIST and is_own_list(path)
+
+
+def is_own_list(path):
+    """Whether a list of names, in which a mark would be a name, is one that the report beside knows.
+
+    A list that somebody has changed is theirs.
+    """
+    report = Path(path).with_name(LIST_REPORT)
+    try:
+        if not report.is_file() or not is_own_file(report):
+            return False
+        with report.open("rb") as file:
+            return digest(Path(path).read_bytes()).encode() in file.read(SEARCHED_BYTES)
+    except OSError:
+        return False
+
+
+def digest(content):
+    """SHA-256 of bytes, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _has_marked_line_ends(head):

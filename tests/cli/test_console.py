@@ -133,5 +133,5 @@ def test_exit_status_of_success_is_0():
 )
 def test_main_of_a_script_is_short(script, most):
     body = ast.parse((ROOT / script).read_text()).body
-    (main,) = (node for node in body if isinstance(node, ast.FunctionDef))
+    (main,) = (node for node in body if getattr(node, "name", "") == "main")
     assert main.end_lineno - main.lineno < most

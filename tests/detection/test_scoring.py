@@ -100,6 +100,7 @@ def test_summary_of_three_scores_is_as_on_paper():
     assert scoring.summarize(np.array([1.0, 2.0, 6.0], np.float32)) == {
         "n": 3,
         "mean": 3,
+        "mad": 1,
         "std": pytest.approx((14 / 3) ** 0.5),
         "min": 1,
         "median": 2,

@@ -1,13 +1,15 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
 from pyimagesearch import InputError
 from pyimagesearch.cli import detection_arguments
-from pyimagesearch.detection import thresholds
+from pyimagesearch.detection import scoring, thresholds
 
 CALIBRATION = {
-    "trained": {"n": 5, "mean": 9, "std": 9},
-    "held_out": {"n": 4, "mean": 1.0, "std": 0.5},
+    "trained": {"n": 5, "median": 9, "mad": 9, "mean": 0, "std": 0},
+    "held_out": {"n": 4, "median": 1.0, "mad": 0.5, "mean": 7, "std": 8},
 }
 
 
@@ -24,12 +26,25 @@ def test_quantile_of_the_tutorials_6809_scores_flags_7():
 
 
 def test_standard_deviations_with_images_held_out_are_of_these():
-    assert thresholds.standard_deviations(3, None, CALIBRATION) == 2.5
+    assert thresholds.standard_deviations(2, None, CALIBRATION) == pytest.approx(2.4826)
 
 
 def test_standard_deviations_without_images_held_out_are_of_those_trained_on():
     calibration = {**CALIBRATION, "held_out": {"n": 0}}
-    assert thresholds.standard_deviations(2, None, calibration) == 27
+    assert thresholds.standard_deviations(2, None, calibration) == pytest.approx(9 + 18 * 1.4826)
+
+
+@pytest.mark.parametrize("summary", [{"mad": 0, "median": 5}, {}])
+def test_standard_deviations_of_equal_scores_and_of_earlier_versions_are_those_of_the_mean(summary):
+    calibration = {"held_out": {"n": 4, "mean": 1.0, "std": 0.5, **summary}}
+    assert thresholds.standard_deviations(3, None, calibration) == 2.5
+
+
+def test_odd_images_among_those_held_out_hardly_move_the_z_scores():
+    usual = np.random.default_rng(0).normal(10, 1, 100)
+    for scores in (usual, np.append(usual, [100, 200, 300])):
+        center, scale = thresholds.center_and_scale(scoring.summarize(scores))
+        assert (center, scale) == (pytest.approx(10, abs=0.2), pytest.approx(1, abs=0.2))
 
 
 @pytest.mark.parametrize("calibration", [{}, None, {"held_out": {"n": 0}}])
@@ -52,7 +67,7 @@ def test_fixed_threshold_is_the_number_or_that_of_the_training():
     assert thresholds.fixed("trained", None, {**CALIBRATION, "threshold": 0.125}) == 0.125
 
 
-@pytest.mark.parametrize("n_outliers", [0, 20, 100, 200, 600])
+@pytest.mark.parametrize("n_outliers", [0, 1, 20, 100, 200])
 def test_fdr_controlled_threshold_flags_as_many_as_stand_out(n_outliers):
     rng = np.random.default_rng(n_outliers)
     scores = np.append(rng.gamma(4, 0.01, 2000 - n_outliers), rng.normal(1, 0.1, n_outliers))
@@ -61,27 +76,59 @@ def test_fdr_controlled_threshold_flags_as_many_as_stand_out(n_outliers):
     assert flagged[: 2000 - n_outliers].mean() < 0.003
 
 
-def step_up(scores, rate=0.2):
-    """By hand: Benjamini and Hochberg's procedure on the exponential tail, as bool `(N,)`."""
-    falling = np.sort(scores)[::-1]
-    n = len(falling)
-    quartile, median = np.quantile(falling, [0.25, 0.5])
-    p_values = 0.75 * np.exp(-np.maximum(falling - quartile, 0) * np.log(1.5) / (median - quartile))
-    significant = np.flatnonzero(p_values <= rate * np.arange(1, n + 1) / n)
-    k = significant[-1] + 1 if len(significant) else 0
-    return scores > falling[k]
+def step_up(scores, q, rate=0.1):
+    """By hand: Benjamini and Hochberg's procedure on a log-normal tail, as bool `(N,)`."""
+    logarithms = np.log(np.sort(scores)[::-1])
+    normal = NormalDist()
+    median, upper = np.quantile(logarithms, [0.5, q])
+    scale = (upper - median) / normal.inv_cdf(q)
+    n = len(scores)
+    p_values = [1 - normal.cdf((value - median) / scale) for value in logarithms]
+    significant = [i for i in range(n) if p_values[i] <= rate * (i + 1) / n]
+    k = significant[-1] + 1 if significant else 0
+    return np.log(scores) > logarithms[k]
 
 
-@pytest.mark.parametrize("decimals", [1, 2, 12])
-@pytest.mark.parametrize("n", [20, 21, 333, 2000])
-@pytest.mark.parametrize("seed", range(10))
-def test_fdr_controlled_threshold_flags_what_the_step_up_by_hand_flags(seed, n, decimals):
-    """Few decimals give many ties."""
-    rng = np.random.default_rng(seed)
-    outliers = rng.random(n) < rng.choice([0, 0.01, 0.1, 0.4])
-    scores = np.round(rng.gamma(2, 0.3, n) + outliers * rng.exponential(3, n), decimals)
+@pytest.mark.parametrize(
+    ("share", "q"), [(0, 0.95), (0.02, 0.95), (0.07, 0.9), (0.13, 0.85), (0.2, 0.75)]
+)
+def test_fdr_controlled_threshold_fits_the_quantile_that_the_share_of_outliers_leaves(share, q):
+    """Outliers of eight times the score, and more of the bulk than a quantile leaves for them."""
+    rng = np.random.default_rng(3)
+    scores = np.exp(rng.normal(0, 0.3, 999))
+    scores[: round(share * 999)] *= 8
     flagged = thresholds.flag(scores, thresholds.fdr_controlled(True, scores))
-    np.testing.assert_array_equal(flagged, step_up(scores))
+    np.testing.assert_array_equal(flagged, step_up(scores, q))
+    assert flagged.sum() >= round(share * 999)
+
+
+def test_fdr_controlled_threshold_of_scores_around_0_compares_the_scores_themselves():
+    rng = np.random.default_rng(0)
+    scores = np.append(rng.normal(-1, 1, 400), [20, 30])
+    assert thresholds.flag(scores, thresholds.fdr_controlled(True, scores)).sum() == 2
+
+
+@pytest.mark.parametrize("heavy", [0.2, 0.7])
+def test_gap_is_found_where_some_images_stand_apart_and_only_there(heavy):
+    rng = np.random.default_rng(0)
+    for n in (30, 200, 5000):
+        bulk = np.exp(rng.normal(0, heavy, n))
+        assert thresholds.find_gap(bulk) == 0
+        for k in (1, 5):
+            apart = bulk.max() * np.exp(heavy * 8) * np.exp(rng.normal(0, heavy / 4, k))
+            assert thresholds.find_gap(rng.permutation(np.append(bulk, apart))) == k
+
+
+def test_number_between_two_scores_keeps_them_apart_in_few_digits():
+    for above, below, expected in [
+        (0.0312, 0.0261, "0.029"),
+        (3.0, 1.0, "2"),
+        (1e-9, 5e-10, "8e-10"),
+        (492.0, 6.4, "200"),
+    ]:
+        assert thresholds.between(above, below) == expected
+    above, below = np.float32(1.0000001), np.float32(1)
+    assert float(below) < float(thresholds.between(above, below)) < float(above)
 
 
 @pytest.mark.parametrize("factor", [1e-12, 1, 1e6])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pyimagesearch.detection import thresholds
-from pyimagesearch.reporting import charts
-from pyimagesearch.reporting.html_report import MAX_EPOCHS, MAX_MIB, bars
+from pyimagesearch.reporting import histogram
+from pyimagesearch.reporting.histogram import bars
+from pyimagesearch.reporting.html_report import MAX_EPOCHS, MAX_MIB
 from tests.reporting.pages import HOSTILE_NAMES, page, pictured
 
 
@@ -71,7 +72,7 @@ def test_page_of_too_much_stays_below_its_cap_and_takes_no_more_than_fits(rng):
 def test_bars_with_scores_on_the_threshold_count_them_below():
     scores = np.float32([5, 4, 4, 3, 2, 1, 1])
     threshold = 4.0
-    edges, logarithmic = charts.bar_edges(scores, threshold)
+    edges, logarithmic = histogram.bar_edges(scores, threshold)
     anomalous = scores == 4
     counted = bars(scores, edges, logarithmic, anomalous)
     above = np.array(counted["edges"][:-1]) >= threshold
@@ -94,7 +95,7 @@ def test_bars_with_scores_on_the_threshold_count_them_below():
 )
 def test_bars_of_any_scores_count_each_on_its_side_of_the_threshold(scores, threshold):
     scores = np.float32(scores)
-    edges, logarithmic = charts.bar_edges(scores, threshold)
+    edges, logarithmic = histogram.bar_edges(scores, threshold)
     assert threshold in edges
     assert (np.diff(edges) > 0).all()
     counted = bars(scores, edges, logarithmic, np.zeros(len(scores), bool))

@@ -1,0 +1,31 @@
+import os
+
+import numpy as np
+
+from pyimagesearch.reporting.ranking import Ranking
+from pyimagesearch.storage import files
+
+
+def ranking_of(*names):
+    """Images of these names, the highest score first."""
+    n = len(names)
+    scores = np.linspace(2, 1, n).astype(np.float32) / np.float32(3)
+    return Ranking(np.arange(n)[::-1], list(names), scores, np.full(n, -1), {"note": list(names)})
+
+
+def test_table_is_read_back_whatever_the_names_and_the_order_of_the_rows(tmp_path):
+    names = ['a,"b".png', "c\nd", "e\rf", "größe.png", os.fsdecode(b"\xff\xfe.png"), " g "]
+    ranking = ranking_of(*names)
+    header, *rows = ranking.rows(np.zeros(6, bool))
+    files.save_csv(tmp_path / "anomalies.csv", header, rows[::-1])
+    found = Ranking.load(tmp_path / "anomalies.csv")
+    assert found.names == names
+    assert found.columns == {"note": names}
+    np.testing.assert_array_equal(found.scores, ranking.scores)
+    np.testing.assert_array_equal(found.indices, ranking.indices)
+
+
+def test_list_has_the_flagged_names_in_their_order_as_the_bytes_of_the_disk():
+    ranking = ranking_of("b.png", "a.png", os.fsdecode(b"\xff.png"), "line\nbreak.png", "c.png")
+    flagged = np.array([True, False, True, True, True])
+    assert ranking.flagged_list(flagged) == b"b.png\n\xff.png\nc.png\n"

@@ -1,0 +1,92 @@
+"""The one command: it trains and finds, and ends by naming the oddest."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from pyimagesearch import __main__ as command
+from tests.conftest import ROOT, answers_without_packages
+from tests.running import table_of
+
+
+@pytest.fixture
+def icons(tmp_path, monkeypatch):
+    """A folder of small drawings, of which one is odd, as its user types it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "icons").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        icon = np.zeros((16, 16), np.uint8)
+        icon[4:12, 4 : 9 + i % 4] = rng.integers(180, 220)
+        if i == 7:
+            icon = icon.T + rng.integers(0, 90, (16, 16), np.uint8)
+        cv2.imwrite(f"icons/{i:02}.png", icon)
+    return tmp_path
+
+
+def test_one_command_trains_finds_and_names_the_oddest(icons, capfd):
+    assert command.main(["icons", "--epochs", "3", "--contamination", "0.03"]) == 0
+    said = capfd.readouterr().out
+    folder = icons / "output" / "icons"
+    assert table_of(folder)[0]["name"] == "icons/07.png"
+    assert (folder / "flagged.txt").read_text() == "icons/07.png\n"
+    assert json.loads((folder / "model.json").read_text())["command"]["epochs"] == 3
+    assert "the 5 oddest:" in said
+    assert "output/icons/report.html" in said
+    # What it printed to move the flagged images is what moves them.
+    move = said.splitlines()[-1].partition("] ")[2]
+    subprocess.run(["sh", "-c", move], check=True)
+    assert sorted(path.name for path in (icons / "odd").iterdir()) == ["07.png"]
+    assert len(list((icons / "icons").iterdir())) == 39
+
+
+def test_flags_go_to_the_script_that_has_them(icons):
+    flags = "icons --output o --seed 7 --score local --threshold -1 --top 3 --corrupt blur:1 --split all"
+    train, find = command.commands(flags.split())
+    assert "--seed 7 --corrupt blur:1 --split all" in shlex.join(train)
+    assert "--score" not in train
+    assert shlex.join(find).endswith("--output o --score local --threshold -1 --top 3 --split all")
+
+
+def status_of(flags):
+    """The exit status of the command."""
+    try:
+        return command.main(flags)
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["nowhere"], "expected a folder of images, received nowhere"),
+        (["icons", "--nonsense", "3"], "unrecognized arguments: --nonsense 3"),
+        (["icons", "--epochs", "many"], "--epochs"),
+        (["icons", "--model", "m"], "unrecognized arguments: --model m"),
+    ],
+)
+def test_wrong_words_end_in_one_line_and_write_nothing(icons, capfd, flags, reason):
+    assert status_of(flags) == 2
+    error = capfd.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+    assert not (icons / "output").exists()
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--no-such-flag"]])
+def test_command_line_when_no_package_is_installed_answers(flags):
+    run = "runpy.run_module('pyimagesearch', run_name='__main__')"
+    answers_without_packages(run, ["pyimagesearch", *flags], "python -m pyimagesearch")
+
+
+def test_command_is_found_from_the_repository():
+    ran = subprocess.run(
+        [sys.executable, "-m", "pyimagesearch", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0
+    assert "PHOTOS" in ran.stdout
