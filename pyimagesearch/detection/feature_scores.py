@@ -172,17 +172,26 @@ def log_distances(residuals, reference, membership):
 
 def blur(maps, deviation):
     """Smooth maps, float32 tensor `(B, h, w)`, by a Gaussian of a standard deviation in places."""
+    height, width = (smoothing(size, deviation) for size in maps.shape[1:])
+    return tf.matmul(tf.matmul(height, maps), width, transpose_b=True)
+
+
+def smoothing(size, deviation):
+    """What smooths a column of some places, mirrored at its ends: float32 array `(size, size)`."""
     radius = math.ceil(3 * deviation)
     taps = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / deviation))
-    taps = (taps / taps.sum()).astype(np.float32)
-    x = maps[..., tf.newaxis]
-    for axis, kernel in ((1, taps[:, None, None, None]), (2, taps[None, :, None, None])):
-        size = x.shape[axis]
-        # An index that is mirrored at the edges, also where the map is smaller than the kernel.
-        index = np.arange(-radius, size + radius) % (2 * size)
-        x = tf.gather(x, np.where(index < size, index, 2 * size - 1 - index), axis=axis)
-        x = tf.nn.conv2d(x, kernel, 1, "VALID")
-    return x[..., 0]
+    # An index is mirrored more than once where the map is smaller than the kernel.
+    index = (np.arange(size)[:, np.newaxis] + np.arange(-radius, radius + 1)) % (2 * size)
+    index = np.where(index < size, index, 2 * size - 1 - index)
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (np.arange(size)[:, np.newaxis], index), taps / taps.sum())
+    return matrix.astype(np.float32)
+
+
+def enlarging(size, places):
+    """What enlarges a column of places bilinearly: float32 array `(size, places)`."""
+    at = np.clip((np.arange(size) + 0.5) * places / size - 0.5, 0, places - 1)
+    return np.maximum(1 - np.abs(at[:, np.newaxis] - np.arange(places)), 0).astype(np.float32)
 
 
 def standardize_places(logs, reference):
@@ -341,8 +350,11 @@ def color_picture(features, reference, size):
 
 def image_maps(places, size):
     """Anomaly maps of the size of the images, `(B, H, W)`, of those of places, `(B, h, w)`."""
-    maps = tf.image.resize(places[..., np.newaxis], size)[..., 0]
-    return blur(maps, MAP_BLUR * size[0] / 256)
+    height, width = (
+        smoothing(side, MAP_BLUR * size[0] / 256) @ enlarging(side, of)
+        for side, of in zip(size, places.shape[1:], strict=True)
+    )
+    return tf.matmul(tf.matmul(height, places), width, transpose_b=True)
 
 
 def make_scorer(model, score, reference):

@@ -65,12 +65,13 @@ class Sums:
         """Add a batch.
 
         Args:
-            values: float32 array `(B, P, C)`.
+            values: float32 tensor `(B, P, C)`.
             regressors: float32 array `(B, K)`, the first of which is 1.
             weights: float32 array `(B, P)` of 0 and 1.
         """
-        x = tf.transpose(values * weights[:, :, np.newaxis], (1, 2, 0))  # (P, C, B)
-        z = tf.transpose(regressors[:, np.newaxis] * weights[:, :, np.newaxis], (1, 2, 0))
+        counts = weights.T[:, np.newaxis]  # (P, 1, B)
+        x = tf.transpose(values, (1, 2, 0)) * counts
+        z = regressors.T * counts
         batch = (
             weights.sum(0),
             tf.matmul(z, z, transpose_b=True),
@@ -84,19 +85,35 @@ class Sums:
         """Regress the values on the first `k` regressors, by least squares.
 
         Returns:
-            A triple of float64 arrays: the coefficients `(P, C, K)`, with zeros from `k` on; the
-            sums of squares and products of the residuals `(P, C, C)`; and how many images count, `(P,)`.
+            The coefficients, float64 `(P, C, K)`, with zeros from `k` on.
         """
-        n, zz, xz, xx = self.arrays
+        n, zz, xz, _ = self.arrays
         # A place at which no image counts has coefficients 0.
         gram = zz[:, :k, :k] + 1e-6 * np.maximum(n, 1)[:, None, None] * np.eye(k)
         coefficients = np.zeros_like(xz)
         coefficients[..., :k] = np.linalg.solve(gram, xz[..., :k].transpose(0, 2, 1)).transpose(
             0, 2, 1
         )
-        explained = tf.matmul(coefficients[..., :k], xz[..., :k], transpose_b=True).numpy()
-        residual = xx - (explained + explained.transpose(0, 2, 1)) / 2
-        return coefficients, residual, n
+        return coefficients
+
+    def residual_squares(self, coefficients, places=slice(None)):
+        """The sums of squares and products of the residuals.
+
+        Args:
+            coefficients: What `regress` returns.
+            places: Which of the places; all unless given.
+
+        Returns:
+            float64 array `(P, C, C)`, of which the part above the diagonal is rounded otherwise.
+        """
+        _, _, xz, xx = self.arrays
+        return xx[places] - tf.matmul(coefficients[places], xz[places], transpose_b=True).numpy()
+
+    def residual_covariance(self, coefficients):
+        """The covariance of the residuals of all places together, float64 `(C, C)`."""
+        n, _, xz, xx = self.arrays
+        explained = tf.tensordot(coefficients, xz, ((0, 2), (0, 2))).numpy()
+        return (xx.sum(0) - explained) / max(n.sum(), 1)
 
     def total_covariance(self):
         """The covariance of the values of all places together, float64 `(C, C)`."""
@@ -110,9 +127,10 @@ def fit(squares, n, target, ridge, share):
     """Make Gaussians of sums of squares, shrunk towards a target.
 
     Args:
-        squares: float64 array `(P, C, C)`: sums of squares and products of residuals.
+        squares: float64 array `(P, C, C)`: sums of squares and products of residuals. Only what is
+            not above the diagonal counts.
         n: float64 array `(P,)`: the number of images in each.
-        target: float64 array `(P or 1, C, C)`: the covariance to shrink to.
+        target: float64 array `(C, C)`: the covariance to shrink to.
         ridge: float64 array `(C, C)`: what is added to each covariance.
         share: The share of the target, in [0, 1]. (Friedman, "Regularized discriminant analysis",
             1989.)
@@ -126,9 +144,9 @@ def fit(squares, n, target, ridge, share):
         [0.5]
     """
     others = np.maximum(n - 1, 1)
-    covariance = (1 - share) * squares / others[:, None, None] + share * target + ridge
+    covariance = squares * ((1 - share) / others)[:, None, None] + (share * target + ridge)
     factors = tf.linalg.cholesky(covariance)
-    identity = tf.eye(covariance.shape[-1], batch_shape=[len(n)], dtype=factors.dtype)
+    identity = tf.eye(covariance.shape[-1], dtype=factors.dtype)
     whitening = tf.linalg.triangular_solve(factors, identity).numpy().astype(np.float32)
     log_determinants = 2 * np.log(tf.linalg.diag_part(factors).numpy()).sum(-1)
     influence = ((1 - share) / others).astype(np.float32)

@@ -33,7 +33,7 @@ def sharpness_and_exposure(images):
     """
     x = images
     if images.shape[-1] == 3:
-        x = tf.reduce_sum(images * LUMA, -1, keepdims=True)
+        x = tf.nn.conv2d(images, LUMA[np.newaxis, np.newaxis, :, np.newaxis], 1, "VALID")
     numbers = []
     for _ in range(BANDS):
         coarse = tf.nn.avg_pool2d(x, 2, 2, "SAME")

@@ -95,7 +95,8 @@ class ImageFeatures:
                 continue
             for moment, maps in zip(moments, self._store.read(start, BATCH_SIZE), strict=True):
                 x = maps[rows].reshape(-1, maps.shape[-1])
-                for total, part in zip(moment, (len(x), x.sum(0), x.T @ x), strict=True):
+                parts = len(x), x.sum(0), tf.matmul(x, x, transpose_a=True).numpy()
+                for total, part in zip(moment, parts, strict=True):
                     total += part
         self.scale = []
         for moment, most in zip(moments, MAX_CHANNELS, strict=True):
@@ -113,7 +114,7 @@ class ImageFeatures:
 
         Yields:
             Pairs of the places of some images among the n, an int array `(B,)`, and their
-            standardized features: four float32 arrays `(B, h, w, C)`.
+            standardized features: four float32 tensors `(B, h, w, C)`.
         """
         if self._kept is not None:
             yield from self._kept
@@ -124,15 +125,16 @@ class ImageFeatures:
             for x, (kernel, bias) in zip(maps, self.scale, strict=True):
                 # The kernel of a stage that is not projected is diagonal.
                 wide = kernel.shape[0] > kernel.shape[1]
-                features.append((x @ kernel if wide else x * np.diag(kernel)) + bias)
+                x = tf.tensordot(x, kernel, 1) if wide else tf.constant(x * np.diag(kernel))
+                features.append(x + bias)
             yield self.local[start : start + BATCH_SIZE], features
 
     def gather(self, function, shape, chosen=None):
         """Apply a function to the features of images of all workers.
 
         Args:
-            function: Function from four float32 arrays `(B, h, w, C)` to a float32 array
-                `(B, *shape)`.
+            function: Function from four float32 tensors `(B, h, w, C)` to one or an array,
+                `(B, *shape)`, each image by itself.
             shape: That shape.
             chosen: int array `(m,)`, ascending: which of the n images; all unless given.
 
@@ -145,5 +147,5 @@ class ImageFeatures:
             rows = np.flatnonzero(np.isin(indices, chosen))
             if len(rows):
                 place = np.searchsorted(chosen, indices[rows])
-                result[place] = function([x[rows] for x in features])
+                result[place] = np.asarray(function(features))[rows]
         return self.cluster.all_reduce_sum(result)

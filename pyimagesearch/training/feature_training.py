@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
 from pyimagesearch.data.batches import subsample
-from pyimagesearch.detection import feature_scores, gaussians
+from pyimagesearch.detection import feature_scores, gaussians, scoring
 from pyimagesearch.models.backbone import STRIDES
 from pyimagesearch.models.feature_autoencoder import DECODERS, FEATURES
 from pyimagesearch.training import feature_statistics as statistics
@@ -77,6 +78,7 @@ class FeatureTrainer:
         self.features, self.recipe, self.seed = features, recipe, seed
         self.loss, self.val_loss, self.fitted = [], [], None
         self.uses_code, self.shares, self.colors = None, [None] * len(STRIDES), None
+        self._threads = scoring.threads_for(features.cluster)
         self.kept = np.ones(features.n, bool)
         self.counted = np.ones((features.n, *features.shapes[0][:2]), np.uint8)
 
@@ -89,7 +91,7 @@ class FeatureTrainer:
         features, kept, seed = self.features, self.kept, self.seed
         kernel, bias = statistics.fit_encoder(features, kept, self.recipe.latent_dim, seed)
         codes = features.gather(
-            lambda maps: statistics.flatten(maps[-1]) @ kernel + bias, (len(bias),)
+            lambda maps: tf.matmul(statistics.flatten(maps[-1]), kernel) + bias, (len(bias),)
         )
         regressors = np.concatenate([np.ones((features.n, 1), np.float32), codes], 1)
         coefficients, reference, leverage = self._fit_places(regressors)
@@ -101,8 +103,6 @@ class FeatureTrainer:
             ("quality", features.quality, (0.0,)),
         ):
             reference |= statistics.fit_vectors(name, vectors, kept, shares)
-        if self.colors is None:
-            self.colors = statistics.fit_colors(features, kept, seed)
         reference |= self.colors
         reference |= self._members(leverage)
         evidence, maps = self._judge_images(reference, logs)
@@ -149,26 +149,39 @@ class FeatureTrainer:
         sums, samples = statistics.accumulate(
             self.features, regressors, self._stage_weights, self.seed, self.kept
         )
-        choices = (False, True) if self.uses_code is None else (self.uses_code,)
-        if self.kept.sum() < MIN_IMAGES_PER_NUMBER * self.recipe.latent_dim:
-            choices = (False,)
-        best = None
-        for uses_code in choices:
-            used = regressors if uses_code else regressors[:, :1]
-            leverage = statistics.leverage_of(used, self.kept)
-            stages = [
-                statistics.fit_stage(total, sample, used, leverage, self.features.cluster, share)
-                for total, sample, share in zip(sums, samples, self.shares, strict=True)
-            ]
-            likelihood = sum(stage[2] for stage in stages)
-            if best is None or likelihood > best[0]:
-                best = likelihood, uses_code, stages, leverage
-        _, self.uses_code, stages, leverage = best
-        self.shares = [stage[3] for stage in stages]
+        enough = self.kept.sum() >= MIN_IMAGES_PER_NUMBER * self.recipe.latent_dim
+        if self.uses_code is None:
+            widths = (1, regressors.shape[1]) if enough else (1,)
+            k, self.shares = self._choose(sums, samples, regressors, widths)
+            self.uses_code = k > 1
+            self.colors = statistics.fit_colors(sums[1])
+        self.uses_code = bool(self.uses_code and enough)
+        k = regressors.shape[1] if self.uses_code else 1
+        stages = self._by_stage(partial(statistics.fit_stage, k), sums, self.shares)
+        coefficients, fitted = zip(*stages, strict=True)
         reference = {}
-        for stride, (_, fitted, _, _) in zip(STRIDES, stages, strict=True):
-            reference |= gaussians.as_arrays(fitted, str(stride))
-        return [stage[0] for stage in stages], reference, leverage
+        for stride, of_stage in zip(STRIDES, fitted, strict=True):
+            reference |= gaussians.as_arrays(of_stage, str(stride))
+        return coefficients, reference, statistics.leverage_of(regressors[:, :k], self.kept)
+
+    def _choose(self, sums, samples, regressors, widths):
+        """Of some numbers of regressors, choose the likeliest, and the share of each stage for it."""
+        best = None
+        for k in widths:
+            used = regressors[:, :k]
+            leverage = statistics.leverage_of(used, self.kept)
+            likelihoods_of = partial(statistics.share_likelihoods, used, leverage)
+            likelihoods = np.array(self._by_stage(likelihoods_of, sums, samples))
+            likelihoods = self.features.cluster.all_reduce_sum(likelihoods)
+            highest = likelihoods.max(1).sum()
+            if best is None or highest > best[0]:
+                best = highest, k, likelihoods.argmax(1)
+        return best[1], [statistics.PLACE_SHARES[i] for i in best[2]]
+
+    def _by_stage(self, function, *arguments):
+        """Call a function once for each stage, on threads: a list of the results."""
+        stages = zip(*arguments, strict=True)
+        return list(scoring.map_on_threads(lambda one: function(*one), stages, self._threads))
 
     def _judge_places(self, coefficients, reference, regressors, leverage):
         """Judge each place of each image by the other images.
@@ -182,7 +195,9 @@ class FeatureTrainer:
         logs = np.zeros((features.n, 1 + len(STRIDES), height, width), np.float32)
         errors = np.zeros(features.n, np.float32)
         constants = {name: tf.constant(array) for name, array in reference.items()}
-        for indices, maps in features.batches():
+
+        def judge(batch):
+            indices, maps = batch
             kept = self.kept[indices].astype(np.float32)
             membership = feature_scores.Membership(
                 tf.constant(self.counted[indices] * kept[:, None, None], tf.float32),
@@ -196,6 +211,9 @@ class FeatureTrainer:
             ]
             logs[indices] = feature_scores.log_distances(residuals, constants, membership)
             errors[indices] = feature_scores.mean_squared_error(residuals)
+
+        for _ in scoring.map_on_threads(judge, features.batches(), self._threads):
+            pass
         reduce = features.cluster.all_reduce_sum
         return reduce(logs), reduce(errors)
 
@@ -209,7 +227,7 @@ class FeatureTrainer:
         return {
             "bank": feature_scores.directions(tf.constant(features.embedding[bank])).numpy(),
             "sketch_projection": projection,
-            "member_sketch": (features.embedding @ projection)[members],
+            "member_sketch": tf.matmul(features.embedding, projection).numpy()[members],
             "member_places": self.counted[members],
             "member_leverage": leverage[members],
             "member_in_bank": np.isin(members, bank).astype(np.float32),
@@ -247,8 +265,8 @@ class FeatureTrainer:
     def _leave_out(self, logs, z):
         """Choose what counts in the next round: images and places that are not too unusual."""
         trim = self.recipe.trim
-        median, deviation = statistics.robust_deviations(logs[self.kept])
-        unusual = (logs - statistics.smooth(median)) / (statistics.smooth(deviation) + 1e-3)
+        center, deviation = statistics.robust_deviations(logs[self.kept])
+        unusual = (logs - statistics.smooth(center)) / (statistics.smooth(deviation) + 1e-3)
         limits = np.maximum(PLACE_LIMIT, np.quantile(unusual, 1 - trim, axis=0))
         self.counted = (unusual <= limits).astype(np.uint8)
         # The neighbors are no reason: rare kinds of usual images have few.

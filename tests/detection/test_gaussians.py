@@ -30,7 +30,8 @@ def test_a_training_image_is_judged_as_if_all_were_fitted_to_the_others(problem)
     for part in (slice(0, 5), slice(5, N)):  # in batches
         sums.add(values[part], regressors[part], weights[part])
     ridge = 0.1 * np.eye(CHANNELS)
-    coefficients, squares, n = sums.regress(2)
+    coefficients, n = sums.regress(2), sums.arrays[0]
+    squares = sums.residual_squares(coefficients)
     fitted, _ = gaussians.fit(squares, n, 0.0, ridge, 0.0)
     residuals = values - np.einsum("nk,pck->npc", regressors, coefficients)
     for place, counted in ((0, np.arange(N)), (1, np.delete(np.arange(N), 9))):
@@ -52,7 +53,8 @@ def test_the_code_is_not_used_where_it_is_not_asked_for(problem):
     values, regressors, weights = problem
     sums = gaussians.Sums(PLACES, CHANNELS, 2)
     sums.add(values, regressors, weights)
-    coefficients, squares, n = sums.regress(1)
+    coefficients, n = sums.regress(1), sums.arrays[0]
+    squares = sums.residual_squares(coefficients)
     assert n.tolist() == [N, N - 1]
     assert not coefficients[..., 1].any()
     kept = np.delete(values[:, 1], 9, axis=0)
@@ -87,7 +89,8 @@ def test_likelihood_is_that_of_each_image_under_the_others(problem):
     sums = gaussians.Sums(PLACES, CHANNELS, 1)
     weights = np.ones((N, PLACES), "float32")
     sums.add(values, ones, weights)
-    coefficients, squares, n = sums.regress(1)
+    coefficients, n = sums.regress(1), sums.arrays[0]
+    squares = sums.residual_squares(coefficients)
     ridge = 0.1 * np.eye(CHANNELS)
     fitted = gaussians.fit(squares, n, 0.0, ridge, 0.0)
     residuals = (values - coefficients[..., 0]).astype("float32")
