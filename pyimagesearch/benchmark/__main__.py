@@ -2,6 +2,7 @@
 
 python -m pyimagesearch.benchmark architectures --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark detection --source PATH/TO/mnist.npz
+python -m pyimagesearch.benchmark flagging --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark photos --sets PATH/TO/mvtec/bottle
 python -m pyimagesearch.benchmark rotation --source PATH/TO/mnist.npz
 python -m pyimagesearch.benchmark speed --source PATH/TO/mnist.npz
@@ -10,7 +11,7 @@ python -m pyimagesearch.benchmark speed --source PATH/TO/mnist.npz
 import sys
 from pathlib import Path
 
-from pyimagesearch.benchmark import architectures, detection, photos, rotation, speed
+from pyimagesearch.benchmark import architectures, detection, flagging, photos, rotation, speed
 from pyimagesearch.cli.argument_types import Parser, add_output
 from pyimagesearch.cli.console import configure_logging, exit_status, save_and_print
 from pyimagesearch.runtime.quiet import quiet_tensorflow
@@ -22,6 +23,7 @@ from pyimagesearch.storage import atomic
 TABLES = {
     "architectures": architectures,
     "detection": detection,
+    "flagging": flagging,
     "photos": photos,
     "rotation": rotation,
     "speed": speed,
