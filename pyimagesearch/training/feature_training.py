@@ -195,9 +195,7 @@ class FeatureTrainer:
         logs = np.zeros((features.n, 1 + len(STRIDES), height, width), np.float32)
         errors = np.zeros(features.n, np.float32)
         constants = {name: tf.constant(array) for name, array in reference.items()}
-
-        def judge(batch):
-            indices, maps = batch
+        for indices, maps in features.batches():
             kept = self.kept[indices].astype(np.float32)
             membership = feature_scores.Membership(
                 tf.constant(self.counted[indices] * kept[:, None, None], tf.float32),
@@ -211,9 +209,6 @@ class FeatureTrainer:
             ]
             logs[indices] = feature_scores.log_distances(residuals, constants, membership)
             errors[indices] = feature_scores.mean_squared_error(residuals)
-
-        for _ in scoring.map_on_threads(judge, features.batches(), self._threads):
-            pass
         reduce = features.cluster.all_reduce_sum
         return reduce(logs), reduce(errors)
 

@@ -7,9 +7,11 @@ from pyimagesearch.detection import scoring
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.models import feature_autoencoder
 from pyimagesearch.reporting import drawing, gallery
-from pyimagesearch.training import feature_statistics, feature_training, reconstructions
+from pyimagesearch.runtime.distribution import Cluster
+from pyimagesearch.training import feature_statistics, reconstructions
 from pyimagesearch.training.feature_extraction import ImageFeatures
 from pyimagesearch.training.feature_store import FeatureStore
+from pyimagesearch.training.feature_training import FeatureTrainer
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train
 from tests.photos import photos
@@ -29,6 +31,19 @@ def result(images):
     return train(images, make_recipe("photos"), seed=3)
 
 
+@pytest.fixture(scope="module")
+def features(images):
+    """Those that `result` was trained on, made once more: a `FeatureTrainer` takes moments."""
+    extractor = feature_autoencoder.extractor(feature_autoencoder.build(images.shape[1:]))
+    return ImageFeatures(images, np.arange(30), extractor, FeatureStore, 3, Cluster())
+
+
+def scores_of(result, images, score):
+    """Scores of a few images, without compiling."""
+    scorer = scoring.make_scorer(result.autoencoder, score, result.reference)
+    return scorer(images)[-1].numpy()
+
+
 def test_odd_image_is_found_left_out_and_scored_highest(result):
     assert result.fit.scores["combined"].argmax() == ODD
     assert ODD in result.history.outliers
@@ -41,7 +56,7 @@ def test_odd_image_is_found_left_out_and_scored_highest(result):
 def test_each_image_has_the_score_that_training_gave_it_when_it_comes_again(result, images):
     """And a new image, which training has not seen, is judged by all."""
     for score in ("combined", "local", "mse"):
-        again = scoring.score_images(result.autoencoder, images, score, result.reference)
+        again = scores_of(result, images, score)
         np.testing.assert_allclose(again, result.fit.scores[score], rtol=0.02, atol=0.02)
 
 
@@ -50,7 +65,7 @@ def test_image_among_others_is_as_odd_as_if_it_were_new(result, images):
     usual = 4
     without = train(np.delete(images, usual, axis=0), make_recipe("photos"), seed=3)
     for score, tolerance in (("local", 2), ("global", 0.3), ("neighbours", 0.2), ("quality", 0.3)):
-        alone = scoring.score_images(without.autoencoder, images[[usual]], score, without.reference)
+        alone = scores_of(without, images[[usual]], score)
         assert alone[0] == pytest.approx(result.fit.scores[score][usual], abs=tolerance), score
 
 
@@ -63,7 +78,7 @@ def test_map_of_the_odd_image_is_highest_where_the_disk_is(result, images):
     assert 54 <= column <= 90
 
 
-def test_training_goes_on_from_a_checkpoint_to_the_same_bits(result, images):
+def test_training_goes_on_from_a_checkpoint_to_the_same_bits(result, features):
     """Which are those of the same seed."""
 
     class Killed(Exception):
@@ -73,32 +88,32 @@ def test_training_goes_on_from_a_checkpoint_to_the_same_bits(result, images):
 
     def kill(state):
         states.append({name: np.copy(array) for name, array in state.items()})
-        if len(states) == 1:
-            raise Killed
+        raise Killed
 
+    recipe = make_recipe("photos")
     with pytest.raises(Killed):
-        train(images, make_recipe("photos"), seed=3, on_checkpoint=kill)
-    resumed = train(images, make_recipe("photos"), seed=3, checkpoint=states[0])
-    assert resumed.history.loss == result.history.loss
+        FeatureTrainer(features, recipe, 3).fit(on_checkpoint=kill)
+    resumed = FeatureTrainer(features, recipe, 3)
+    assert resumed.fit(checkpoint=states[0]).loss == result.history.loss
     for name, array in result.reference.items():
-        np.testing.assert_array_equal(resumed.reference[name], array, err_msg=name)
-    for ours, theirs in zip(
-        result.autoencoder.get_weights(), resumed.autoencoder.get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(resumed.fitted.reference[name], array, err_msg=name)
+    for name, weights in resumed.fitted.weights.items():
+        ours = result.autoencoder.get_layer(name).get_weights()
+        for one, other in zip(ours, weights, strict=True):
+            np.testing.assert_array_equal(one.ravel(), np.ravel(other), err_msg=name)
 
 
-def test_interrupted_training_ends_with_the_last_complete_round(images):
+def test_interrupted_training_ends_with_the_last_complete_round(features):
     def interrupt(epoch, epochs, **figures):
         if epoch == 1:
             raise KeyboardInterrupt
 
-    result = train(images, make_recipe("photos"), seed=3, on_epoch=interrupt)
-    assert result.history.interrupted
-    assert len(result.history.loss) == 1
-    assert not len(result.history.outliers)
-    scores = scoring.score_images(result.autoencoder, images, "combined", result.reference)
-    assert scores.argmax() == ODD
+    trainer = FeatureTrainer(features, make_recipe("photos"), 3)
+    history = trainer.fit(on_epoch=interrupt)
+    assert history.interrupted
+    assert len(history.loss) == 1
+    assert not len(history.outliers)
+    assert trainer.fitted.scores["combined"].argmax() == ODD
 
 
 def test_calibration_is_of_the_scores_that_leave_each_image_out(result, images):
@@ -144,8 +159,7 @@ def test_reconstructions_are_drawn_as_photo_features_reconstruction_and_map(resu
     assert (np.ptp(laid[0], axis=-1) > 60).any()  # the disk glows
 
 
-def test_encoder_gives_codes_of_variance_1_without_correlation(images):
-    features = extract(images)
+def test_encoder_gives_codes_of_variance_1_without_correlation(features):
     kept = np.ones(30, bool)
     kept[ODD] = False
     kernel, bias = feature_statistics.fit_encoder(features, kept, 4, seed=0)
@@ -153,23 +167,21 @@ def test_encoder_gives_codes_of_variance_1_without_correlation(images):
     np.testing.assert_allclose(np.cov(codes[kept].T, bias=True), np.eye(4), atol=1e-3)
 
 
-def test_features_are_standardized_over_images_and_places(images):
-    features = extract(images)
+def test_features_are_standardized_over_images_and_places(features):
     for stage in range(4):
         found = features.gather(lambda maps, stage=stage: maps[stage], features.shapes[stage])
         assert np.abs(found.mean((0, 1, 2))).max() < 0.02
         assert np.median(found.std((0, 1, 2))) == pytest.approx(1, abs=0.02)
 
 
-def test_gather_returns_the_chosen_images_in_order(images):
-    features = extract(images)
+def test_gather_returns_the_chosen_images_in_order(features):
     everything = features.gather(lambda maps: maps[3][:, 0, 0, :2], (2,))
     some = features.gather(lambda maps: maps[3][:, 0, 0, :2], (2,), np.array([2, 11, 29]))
     np.testing.assert_array_equal(some, everything[[2, 11, 29]])
 
 
-def test_what_is_unusual_is_left_out_up_to_the_trim(result):
-    trainer = feature_training.FeatureTrainer.__new__(feature_training.FeatureTrainer)
+def test_what_is_unusual_is_left_out_up_to_the_trim():
+    trainer = FeatureTrainer.__new__(FeatureTrainer)
     trainer.recipe = dataclasses.replace(make_recipe("photos"), trim=0.2)
     trainer.kept = np.ones(10, bool)
     logs = np.random.default_rng(0).normal(size=(10, 6, 7)).astype(np.float32)
@@ -183,12 +195,3 @@ def test_what_is_unusual_is_left_out_up_to_the_trim(result):
     z[[1, 3, 5], [0, 1, 3]] = [7, 8, 9]
     trainer._leave_out(logs, z)
     assert np.flatnonzero(~trainer.kept).tolist() == [3, 5]  # a fifth, those with most
-
-
-def extract(images):
-    model = feature_autoencoder.build(images.shape[1:])
-    extractor = feature_autoencoder.extractor(model)
-    from pyimagesearch.runtime.distribution import Cluster
-
-    order = np.arange(len(images))
-    return ImageFeatures(images, order, extractor, FeatureStore, 0, Cluster())
