@@ -51,7 +51,9 @@ def main(argv=None):
     shape = "x".join(map(str, images.shape[1:]))
     logger.info(f"training on {len(images):,} images of {shape}...")
     fingerprint = dataset_files.fingerprint(images)
-    settings = checkpoint.checkpoint_settings(recipe, fingerprint, args.seed, args.precision)
+    settings = checkpoint.checkpoint_settings(
+        recipe, fingerprint, args.seed, args.precision, args.backbone_weights
+    )
     result = train(
         images,
         recipe,

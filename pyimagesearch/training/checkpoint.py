@@ -1,5 +1,6 @@
 """The checkpoint of a training: a hidden file beside its model."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -17,17 +18,24 @@ def checkpoint_path(model):
     return Path(model).with_name(f".{Path(model).name}.resume")
 
 
-def checkpoint_settings(recipe, fingerprint, seed, precision):
+def checkpoint_settings(recipe, fingerprint, seed, precision, weights=None):
     """All that decides what a training leads to: the same can be resumed, nothing else.
 
     Args:
         recipe, seed, precision: As for `train.train`.
         fingerprint: Of the images, as `dataset_files.fingerprint` returns it.
+        weights: Path of a file of the backbone's weights that was named; `None` if none was.
 
     Returns:
         A dict for JSON.
+
+    Raises:
+        InputError: If that file can't be read.
     """
     settings = {"seed": seed, "precision": precision, "fingerprint of the images": fingerprint}
+    if weights is not None:
+        with open_for_reading(weights) as file:
+            settings["SHA-256 of the weights"] = hashlib.file_digest(file, "sha256").hexdigest()
     return {**recipe.as_dict(), **settings}
 
 

@@ -100,10 +100,11 @@ def train(
         autoencoder, extractor = _build_feature_autoencoder(
             images.shape[1:], recipe, precision, cluster, backbone_weights
         )
+        # Each image is judged by the others: a duplicate among these would vouch for it.
         distinct = np.arange(len(images)) if groups is None else np.unique(groups)
-        return _train_features(
-            images, distinct, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch
-        )
+        trained = subsample(distinct, seed, MAX_IMAGES)
+        features = ImageFeatures(images, trained, extractor, FeatureStore, seed, cluster, on_batch)
+        return _fit_features(features, trained, recipe, seed, autoencoder, resuming)
     trained, held_out = split(len(images), seed=seed, groups=groups)
     normalization = None
     if recipe.center:
@@ -140,15 +141,8 @@ def _build_feature_autoencoder(image_shape, recipe, precision, cluster, weights)
     return autoencoder, feature_autoencoder.extractor(copy)
 
 
-def _train_features(
-    images, distinct, recipe, seed, cluster, autoencoder, extractor, resuming, on_batch
-):
-    """Fit a feature autoencoder to distinct images, or to some of very many.
-
-    Each of them is judged by the others: a duplicate among these would vouch for it.
-    """
-    trained = subsample(distinct, seed, MAX_IMAGES)
-    features = ImageFeatures(images, trained, extractor, FeatureStore, seed, cluster, on_batch)
+def _fit_features(features, trained, recipe, seed, autoencoder, resuming):
+    """Fit a feature autoencoder to the features of the images that are trained on."""
     trainer = FeatureTrainer(features, recipe, seed)
     history = trainer.fit(*resuming)
     history = dataclasses.replace(history, outliers=trained[history.outliers])

@@ -4,6 +4,7 @@ import pytest
 from pyimagesearch import InputError
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.training import checkpoint
+from pyimagesearch.training.recipes import make_recipe
 
 
 def test_checkpoint_comes_back_to_the_bit(tmp_path, rng):
@@ -29,6 +30,21 @@ def test_checkpoint_with_other_settings_is_refused_with_what_differs(tmp_path):
     data = checkpoint.read_checkpoint(path)
     with pytest.raises(InputError, match="epochs 5 where it has 3, seed 2 where it has 1:"):
         checkpoint.parse_checkpoint(data, path, {"epochs": 5, "seed": 2, "loss": "mse"})
+
+
+def test_checkpoint_of_other_weights_of_the_backbone_is_refused(tmp_path):
+    recipe, settings = make_recipe("photos"), []
+    for content in (b"one", b"two"):
+        (tmp_path / "a.h5").write_bytes(content)  # the same name says nothing
+        settings.append(checkpoint.checkpoint_settings(recipe, "", 0, "float32", tmp_path / "a.h5"))
+    path = checkpoint.checkpoint_path(tmp_path / "a.model")
+    checkpoint.save_checkpoint(path, settings[0], {})
+    data = checkpoint.read_checkpoint(path)
+    assert checkpoint.parse_checkpoint(data, path, settings[0]) == {}
+    none_named = checkpoint.checkpoint_settings(recipe, "", 0, "float32")
+    for others in (settings[1], none_named):
+        with pytest.raises(InputError, match="SHA-256 of the weights .* where it has"):
+            checkpoint.parse_checkpoint(data, path, others)
 
 
 @pytest.mark.parametrize("end", [0.1, 0.5, 0.99])
