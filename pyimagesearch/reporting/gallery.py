@@ -94,14 +94,14 @@ def reconstructions(images, reconstructed, corrupted=None, features=None, maps=N
         A picture, uint8 array `(H, W, 3)`, RGB.
     """
     if features is not None:
-        title = f"Each four: {FEATURE_PARTS}"
+        parts = FEATURE_PARTS
         pictures = map(to_rgb, (images, features, reconstructed))
         cells = list(strips(*pictures, map_picture(images, maps, scale, overlay=True)))
     elif corrupted is None:
-        title = "Each pair: original | reconstruction"
+        parts = f"original | {EXPECTED}"
         cells = list(strips(to_rgb(images), to_rgb(reconstructed)))
     else:
-        title = "Each three: original | corrupted | restored"
+        parts = "original | corrupted | restored"
         cells = list(strips(to_rgb(images), to_rgb(corrupted), to_rgb(reconstructed)))
     margin = 12
     tile = (cells[0].shape[1] + margin, cells[0].shape[0] + margin)
@@ -114,15 +114,17 @@ def reconstructions(images, reconstructed, corrupted=None, features=None, maps=N
         for cell in cells
     ]
     montage = imutils.build_montages(padded, tile, (columns, rows))[0]
-    top = 0.7
+    texts = (("Images and what the network makes of them", TITLE), (f"each: {parts}", LEGEND))
+    top = HEAD / DPI
     left = margin / DPI
-    width = left + max(montage.shape[1], text_width(title, TITLE) + 4) / DPI
+    width = left + max(montage.shape[1], *(text_width(*text) + 4 for text in texts)) / DPI
     height = montage.shape[0] / DPI + top
     figure = Figure(figsize=(width, height), dpi=DPI)
     axes = figure.add_axes((left / width, 0, 1 - left / width, 1 - top / height))
     show(axes, montage)
     axes.set_anchor("NW")
-    figure.text(left / width, 1 - top / 2 / height, title, fontsize=TITLE, va="center")
+    for (text, size), down, color in zip(texts, (36, 66), ("black", GRAY), strict=True):
+        figure.text(left / width, 1 - down / DPI / height, text, fontsize=size, color=color)
     return render(figure)
 
 

@@ -83,10 +83,11 @@ def html_report(
         "fingerprint": hashlib.sha256(as_json([encoded_scores, names]).encode()).hexdigest()[:16],
         "link": link_to_files(dataset, names, output),
         "columns": list(columns),
-        "pictures": [parts for parts, _ in shown],
+        "pictures": [parts for parts, *_ in shown],
+        "ratio": shown[0][2] if shown else 1,
         "picture_mib": MAX_PICTURE_BYTES >> 20,
         "map": columns.index(MAP_COLUMN) if MAP_COLUMN in columns else None,
-        "peaks": [peak for _, peak in shown],
+        "peaks": [peak for _, peak, _ in shown],
         "map_style": map_style(),
         "overlay": overlay,
         "quality": by_rank(dataset.quality.get("quality"), ranking[: len(names)]),
@@ -169,9 +170,11 @@ def map_style():
 
 
 def encode_parts(parts):
-    """The pictures of an image as data URIs, and how bright its anomaly map is, a share of 1."""
+    """The pictures of an image as data URIs, how bright its map is, and their width by height."""
+    height, width = parts[0].shape[:2]
     peaks = [float(np.quantile(part, 0.995)) / 255 for part in parts if part.ndim == 2]
-    return [data_uri(part) for part in parts], round(peaks[0], 3) if peaks else None
+    peak = round(peaks[0], 3) if peaks else None  # a share of 1
+    return [data_uri(part) for part in parts], peak, round(width / height, 4)
 
 
 def format_setting(value):

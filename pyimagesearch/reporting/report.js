@@ -492,8 +492,8 @@ function card(rank) {
 
 function showGallery() {
   $("gallery").hidden = !report.pictures.length;
-  $("key").textContent = `Each image: ${report.columns.join(" | ").toLowerCase()} (how odd each place is). Click to enlarge.` + (folder ? ` All are in ${folder}` : "");
-  if (report.map === null) $("key").textContent = $("key").textContent.replace(" (how odd each place is)", "");
+  const parts = report.columns.map((column, i) => column.toLowerCase() + (i === report.map ? " (how odd each place is, on a logarithmic scale)" : ""));
+  $("key").textContent = `Each image: ${parts.join(" | ")}. Click to enlarge.` + (folder ? ` All are in ${folder}` : "");
   $("cards").style.setProperty("--card", `${76 * report.columns.length}px`);
   if (!report.known) $("order").querySelector("[value=label]").remove();
   galleryPages = paged(CARDS, $("cards-pager"), ranks => $("cards").replaceChildren(...ranks.map(card)));
@@ -502,6 +502,7 @@ function showGallery() {
     report.map_style[name.slice(0, -7)].forEach((values, i) => svgElement(transfer, `feFunc${parts[i]}`, { type: "table", tableValues: values.join(" ") }));
   }
   document.body.style.setProperty("--brightness", 1 / report.map_style.brightest);
+  document.body.style.setProperty("--ratio", report.ratio);
   $("switches").hidden = report.map === null;
   $("over").checked = report.overlay;
   for (const name of ["over", "own"]) {
@@ -574,7 +575,7 @@ function enlarge(rank) {
   enlarged = rank;
   $("large-title").replaceChildren(`#${rank + 1} `, nameNode(rank, report.names[rank]));
   $("large-parts").replaceChildren(...report.columns.map((column, i) =>
-    element("figure", {}, element("figcaption", { text: column }), picture(rank, i))));
+    element("figure", {}, element("figcaption", { text: i === report.map ? `${column}: how odd each place is` : column }), picture(rank, i))));
   $("large-decide").replaceChildren(...decideButtons(rank));
   $("large-decide").dataset.rank = rank;
   markDecided($("large-decide"));
@@ -613,8 +614,8 @@ $("cards").addEventListener("focusin", event => { current = Number(event.target.
 function focusCard(rank) {
   const open = document.querySelector(`#cards [data-rank="${rank}"] .open`);
   if (!open) return;
-  open.focus();
-  open.scrollIntoView({ block: "nearest" });
+  open.focus({ preventScroll: true });
+  open.closest(".card").scrollIntoView({ block: "nearest" });
 }
 
 function walk(by) {
@@ -650,7 +651,8 @@ function showLosses() {
   const low = Math.log10(Math.min(...values)), high = Math.max(Math.log10(Math.max(...values)), low + 0.1);
   const right = epoch => area.left + (area.right - area.left) * (epoch - 1) / Math.max(1, epochs[epochs.length - 1] - 1);
   const up = value => area.bottom - (area.bottom - area.top) * (Math.log10(value) - low) / (high - low);
-  for (const value of logTicks(10 ** low, 10 ** high)) {
+  const ticks = logTicks(10 ** low, 10 ** high);
+  for (const value of ticks.length > 1 ? ticks : linearTicks(10 ** low, 10 ** high, 5)) {
     svgElement(svg, "line", { x1: area.left, x2: area.right, y1: up(value), y2: up(value), class: "grid" });
     svgElement(svg, "text", { x: area.left - 8, y: up(value) + 4, "text-anchor": "end", text: formatTick(value) });
   }

@@ -211,7 +211,8 @@ def test_browser_enlarges_an_image_by_enter_and_turns_by_arrows(show, sixty):
     browser.run("document.querySelector('.open').focus()")
     browser.press("Enter", 13, "\r")
     assert browser.run("$('large').open")
-    assert texts(browser, "#large figcaption") == ["Original", "Reconstruction", "Anomaly map"]
+    map_caption = "Anomaly map: how odd each place is"
+    assert texts(browser, "#large figcaption") == ["Original", "Reconstruction", map_caption]
     browser.press("ArrowRight", 39)
     assert texts(browser, "#large-title") == [f"#2 {sixty['names'][1]}"]
     browser.press("ArrowLeft", 37)
@@ -515,7 +516,7 @@ def test_browser_lists_unread_files_and_badges(show):
 
 
 def test_browser_says_which_flagged_images_have_no_picture(show, sixty, monkeypatch):
-    monkeypatch.setattr(html_report, "MAX_PICTURE_BYTES", 6000)
+    monkeypatch.setattr(html_report, "MAX_PICTURE_BYTES", 9000)
     browser = show(page(**sixty))
     n = browser.run("report.pictures.length")
     assert 2 < n < 20
