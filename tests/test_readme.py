@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyimagesearch.__main__ import commands
 from tests.conftest import ROOT
 
 FRONT = ROOT / "README.md"
@@ -27,8 +28,8 @@ PARSERS = {
     "pyimagesearch.export": ("pyimagesearch.export.__main__", "parser"),
     "pyimagesearch.torture": ("pyimagesearch.torture.__main__", "parser"),
 }
-# What else `python -m` runs in a README.
-OTHER_MODULES = {"venv", "pip", "pytest"}
+# What else `python -m` runs in a README; the first takes the flags of both scripts.
+OTHER_MODULES = {"pyimagesearch", "venv", "pip", "pytest"}
 MAX_LINES, MAX_PICTURE_BYTES = 230, 300_000
 
 
@@ -127,6 +128,13 @@ def test_readmes_show_how_to_call_every_program():
 @pytest.mark.parametrize(("program", "flags"), program_calls())
 def test_command_when_parsed_is_understood(program, flags):
     make_parser(program).parse_args(flags)
+
+
+def test_one_command_when_in_the_front_readme_is_understood():
+    calls = re.findall(r"python -m pyimagesearch (PATH[^`\n]*)", FRONT.read_text(encoding="utf-8"))
+    assert len(calls) > 2
+    for call in calls:
+        commands(["." if word.startswith("PATH") else word for word in call.split()])
 
 
 @pytest.mark.parametrize("path", READMES, ids=name_of)

@@ -30,6 +30,8 @@ LITTER = {
     "system volume information",
     "thumbs.db",
 }
+# Bytes of pixels of files that are kept in memory, so that these files are decoded once, at most.
+MAX_KEPT_BYTES = 2**28
 # Large JPEGs are reduced while they are decoded, but to no less than so many times the longer side
 # that is wanted, so that the area averages that follow are as exact as of all pixels.
 REDUCED_AT_LEAST = 2
@@ -265,12 +267,26 @@ class ImageFiles:
                 ) from None
         return pixels.reshape(*chosen.shape, *self.shape[1:])
 
+    def __post_init__(self):
+        # Filled by several threads at once. A copy with other settings begins with an empty one.
+        object.__setattr__(self, "_kept", {})
+
     def read(self, path):
-        """Read one file: float32 array `(H, W, C)` in [0, 1].
+        """Read one file, or recall it: float32 array `(H, W, C)` in [0, 1].
 
         Raises:
             decoding.Unreadable: If it can't be decoded.
         """
+        pixels = self._kept.get(path)
+        if pixels is None:
+            pixels = self._decode(path)
+            if (len(self._kept) + 1) * pixels.nbytes <= MAX_KEPT_BYTES:
+                self._kept[path] = pixels
+        white = np.float32(255 if pixels.dtype == np.uint8 else self.maximum)
+        return np.minimum(pixels / white, 1, dtype=np.float32)
+
+    def _decode(self, path):
+        """Decode and resize one file: array `(H, W, C)` in the units of the file."""
         at_least = self.size and REDUCED_AT_LEAST * max(self.size)
         pixels, _ = read_pixels(path, at_least, self.background)
         white = np.float32(255 if pixels.dtype == np.uint8 else self.maximum)
@@ -278,4 +294,4 @@ class ImageFiles:
         if self.size is not None:
             fit = resizing.ASPECT_RATIOS[self.aspect_ratio]
             pixels = fit(pixels, self.size, np.float32(self.background) / 255 * white)
-        return np.minimum(pixels / white, 1, dtype=np.float32)
+        return pixels

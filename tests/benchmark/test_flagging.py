@@ -9,7 +9,18 @@ from pyimagesearch.benchmark.__main__ import main
 def rows(tmp_path_factory):
     """The table of the digits, with no and with a tenth of odd images."""
     folder = tmp_path_factory.mktemp("flagging")
-    flags = "flagging --source digits --classes 0 --shares 0 0.1 --epochs 30".split()
+    flags = [
+        "flagging",
+        "--source",
+        "digits",
+        "--classes",
+        "0",
+        "--shares",
+        "0",
+        "0.1",
+        "--epochs",
+        "30",
+    ]
     assert main([*flags, "--output", str(folder)]) == 0
     with (folder / "flagging.csv").open(newline="") as file:
         return list(csv.DictReader(file))
