@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets, sources
 from pyimagesearch.detection import feature_scores, scoring, thresholds
+from pyimagesearch.detection.model_settings import check_settings, refuse
 from pyimagesearch.detection.scores import SCORES
 from pyimagesearch.models import architectures, feature_autoencoder, rebuilding
 from pyimagesearch.runtime.distribution import Cluster
@@ -56,6 +56,7 @@ class TrainedModel:
         """
         settings_path = model_files.settings_path(path)
         settings = files.load_json(settings_path)
+        check_settings(settings, settings_path)
         score = resolve_score(score, settings)
         calibration, valid_label = parse_calibration(settings, score, settings_path)
         scope = (cluster or Cluster()).scope
@@ -185,19 +186,15 @@ def parse_calibration(settings, score, name):
         >>> parse_calibration({"command": {"valid_label": [1, "cat"]}}, "mse", "a.json")
         ({}, [1, 'cat'])
     """
+    check_settings(settings, name)
     try:
         calibration = settings.get("scores", {}).get(score, {})
-        valid_label = settings.get("command", {}).get("valid_label")
-        valid = (not calibration or thresholds.is_calibration(calibration)) and all(
-            type(label) in (int, str) for label in valid_label or []
-        )
+        valid = not calibration or thresholds.is_calibration(calibration)
     except (AttributeError, KeyError, TypeError):
         valid = False
     if not valid:
-        raise InputError(
-            f"{name} is not as training writes it: train again, or remove it to go on without the "
-            "calibration"
-        )
+        refuse(name, f"scores.{score}")
+    valid_label = settings.get("command", {}).get("valid_label")
     return calibration, valid_label
 
 
