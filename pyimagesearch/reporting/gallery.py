@@ -1,5 +1,6 @@
 """Galleries of images with captions."""
 
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -135,6 +136,11 @@ class Caption(NamedTuple):
     name: str
     is_marked: bool = False
 
+    @property
+    def weight(self):
+        """The weight of the font of the line."""
+        return "bold" if self.is_marked else "normal"
+
 
 def rank_captions(scores, names, flagged=None, remarks=None):
     """Captions with rank and score.
@@ -199,9 +205,7 @@ def anomalies(
     )
 
 
-def heatmaps(
-    images, anomaly_maps, masks, predicted, captions, title, *, scale, least=None, overlay=False
-):
+def heatmaps(images, anomaly_maps, masks, predicted, captions, *, scale, least=None, overlay=False):
     """Anomaly maps beside the ground truth, as `heatmaps.png`.
 
     Each image, with the outline of its true mask, is followed by its anomaly map, the predicted
@@ -213,7 +217,6 @@ def heatmaps(
         masks: bool array `(N, H, W)`, true where the image is anomalous.
         predicted: bool array `(N, H, W)`, true where the map lies above its threshold.
         captions: N captions, as `rank_captions` makes them.
-        title: The title of the picture.
         scale: The map value that is shown brightest, as `map_scale` returns it.
         least: As for `anomalies`.
         overlay: Whether to lay the maps over the images.
@@ -235,7 +238,10 @@ def heatmaps(
             true,
         ),
         captions,
-        (title, f"each: original with the true outline | {shown} | predicted mask | true mask"),
+        (
+            "Anomaly maps of the oddest images",
+            f"each: original with the true outline | {shown} | predicted mask | true mask",
+        ),
         scale,
         least=least,
         overlay=overlay,
@@ -275,11 +281,7 @@ def gallery(cells, captions, titles, scale, *, least=None, overlay=False):
     Returns:
         A picture, uint8 array `(H, W, 3)`, RGB.
     """
-    weights = ["bold" if caption.is_marked else "normal" for caption in captions]
-    widths = [
-        text_width(caption.text, CAPTION, weight)
-        for caption, weight in zip(captions, weights, strict=True)
-    ]
+    widths = [text_width(caption.text, CAPTION, caption.weight) for caption in captions]
     width = max(cells.shape[2], *widths)  # of a cell with its caption
     least = min(least or len(cells), len(cells))
     most = min(MAX_COLUMNS, least, max(1, (MAX_WIDTH - MARGIN) // (width + MARGIN)))
@@ -301,20 +303,17 @@ def gallery(cells, captions, titles, scale, *, least=None, overlay=False):
     )
     down = HEAD + rows * height + FOOT
     figure = Figure(figsize=(across / DPI, down / DPI), dpi=DPI)
-
-    def write(text, x, y, size, align="left", **settings):
-        """Write text on a base line `y` pixels below the upper edge. Names are not formulas."""
-        figure.text(
-            x / across, 1 - y / down, text, fontsize=size, ha=align, parse_math=False, **settings
-        )
-
+    write = functools.partial(write_on, figure, across, down)
     write(titles[0], MARGIN, 36, TITLE)
     write(titles[1], MARGIN, 66, LEGEND, color=GRAY)
     for i, cell in enumerate(cells):
         left = MARGIN + i % columns * (width + MARGIN)
         upper = HEAD + i // columns * height
-        color = VERMILLION if captions[i].is_marked else "black"
-        write(captions[i].text, left, upper + LINE - 5, CAPTION, color=color, fontweight=weights[i])
+        style = {
+            "color": VERMILLION if captions[i].is_marked else "black",
+            "fontweight": captions[i].weight,
+        }
+        write(captions[i].text, left, upper + LINE - 5, CAPTION, **style)
         name = fit_name(names[i], rooms[i])
         if lines == 1:
             write(name, left + cell.shape[1], upper + LINE - 5, SMALL, "right", color=GRAY)
@@ -325,9 +324,15 @@ def gallery(cells, captions, titles, scale, *, least=None, overlay=False):
         figure.figimage(cell, left, lower, origin="upper")
     draw_color_bar(figure, across, down, scale, overlay)
     if folder:
-        room = across - 2 * MARGIN
-        write(fit_name(f"all in {folder}", room), MARGIN, down - 8, SMALL, color=GRAY)
+        name = fit_name(f"all in {folder}", across - 2 * MARGIN)
+        write(name, MARGIN, down - 8, SMALL, color=GRAY)
     return render(figure)
+
+
+def write_on(figure, across, down, text, x, y, size, align="left", **settings):
+    """Write text on a base line `y` pixels below the upper edge. Names are not formulas."""
+    place = {"x": x / across, "y": 1 - y / down, "ha": align}
+    figure.text(s=text, fontsize=size, parse_math=False, **place, **settings)
 
 
 def draw_color_bar(figure, across, down, scale, overlay):

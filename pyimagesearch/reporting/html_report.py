@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import itertools
 import os
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import quote
 
@@ -50,8 +52,8 @@ def html_report(
         training: Dict with `loss` and `val_loss` by epoch, the share `trim` of the images that
             both leave out, and `name`, the name of the loss; may be `None`.
         settings: Dict by heading of dicts of settings by name.
-        output: The folder that the page is written to, from which it links to the image files;
-            `None` for no links.
+        output: The folder that the page is written to, from which it links to the image files, and
+            whose table it names; `None` for neither.
         overlay: Whether the maps lie over the images at first.
 
     Returns:
@@ -61,9 +63,6 @@ def html_report(
     scores = np.asarray(detection.scores, np.float32)[ranking]
     labels = np.asarray(dataset.labels)[ranking]
     names = take_fitting((shorten_text(dataset.names[i]) for i in ranking), MAX_NAME_BYTES)
-    shown = zip(names, pictures, strict=False)
-    shown = take_fitting((encode_parts(parts) for _, parts in shown), MAX_PICTURE_BYTES)
-    skipped = ([shorten_text(name), why] for name, why in dataset.skipped.items())
     known = labels >= 0
     edges, logarithmic = bar_edges(scores, detection.threshold)
     # Little-endian float32, so that the page compares the very numbers that were flagged.
@@ -81,19 +80,9 @@ def html_report(
         "names": names,
         # By it the browser finds the decisions again that a person has made on this page.
         "fingerprint": hashlib.sha256(as_json([encoded_scores, names]).encode()).hexdigest()[:16],
-        "link": link_to_files(dataset, names, output),
-        "columns": list(columns),
-        "pictures": [parts for parts, *_ in shown],
-        "ratio": shown[0][2] if shown else 1,
-        "picture_mib": MAX_PICTURE_BYTES >> 20,
-        "map": columns.index(MAP_COLUMN) if MAP_COLUMN in columns else None,
-        "peaks": [peak for _, peak, _ in shown],
-        "map_style": map_style(),
+        **describe_files(dataset, ranking[: len(names)], names, output),
+        **encode_pictures(pictures, columns, len(names)),
         "overlay": overlay,
-        "quality": by_rank(dataset.quality.get("quality"), ranking[: len(names)]),
-        "duplicates": by_rank(dataset.quality.get("duplicate_of"), ranking[: len(names)]),
-        "n_skipped": len(dataset.skipped),
-        "skipped": take_fitting(skipped, MAX_NOTE_BYTES),
         "metrics": detection.evaluation,
         "training": training and curves(**training),
         "settings": take_fitting(
@@ -106,6 +95,38 @@ def html_report(
         ),
     }
     return assemble(content)
+
+
+def describe_files(dataset, ranking, names, output):
+    """What the page says of the files: where they are, which are of low quality, which unread."""
+    quality, duplicates = (
+        by_rank(dataset.quality.get(column), ranking) for column in ("quality", "duplicate_of")
+    )
+    skipped = ([shorten_text(name), why] for name, why in dataset.skipped.items())
+    return {
+        "table": shlex.quote(str(Path(output, "anomalies.csv"))) if output else None,
+        "link": link_to_files(dataset, names, output),
+        "quality": quality,
+        "duplicates": duplicates,
+        "n_skipped": len(dataset.skipped),
+        "skipped": take_fitting(skipped, MAX_NOTE_BYTES),
+    }
+
+
+def encode_pictures(pictures, columns, most):
+    """As many pictures as there is room for, of at most so many images, and how to show them."""
+    first = itertools.islice(pictures, most)
+    shown = take_fitting(map(encode_parts, first), MAX_PICTURE_BYTES)
+    parts, peaks, ratios = zip(*shown, strict=True) if shown else ((), (), (1,))
+    return {
+        "columns": list(columns),
+        "pictures": parts,
+        "peaks": peaks,
+        "ratio": ratios[0],
+        "picture_mib": MAX_PICTURE_BYTES >> 20,
+        "map": columns.index(MAP_COLUMN) if MAP_COLUMN in columns else None,
+        "map_style": map_style(),
+    }
 
 
 def assemble(content):

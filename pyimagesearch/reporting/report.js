@@ -181,7 +181,8 @@ function update() {
   $("n-flagged").value = count;
   $("reset").disabled = threshold === report.threshold;
   $("hint").hidden = threshold === report.threshold;
-  $("command").textContent = `find_anomalies.py … --threshold ${shortestDecimal(threshold)}`;
+  const table = report.table ? `--scores ${report.table}` : "…";
+  $("command").textContent = `python find_anomalies.py ${table} --threshold ${shortestDecimal(threshold)}`;
   const x = xOf(threshold);
   for (const name of ["x1", "x2"]) $("mark").setAttribute(name, x);
   $("handle").setAttribute("cx", x);

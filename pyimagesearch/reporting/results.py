@@ -141,7 +141,6 @@ class Detection:
                 self.masks[top],
                 self.maps[top] > model.calibration["pixel_threshold"],
                 gallery.rank_captions(scores, names),
-                "Anomaly maps of the oddest images",
                 scale=scale,
                 least=n,
                 overlay=features is not None,

@@ -30,7 +30,6 @@ def heatmaps(images, scores=None, **changed):
         "predicted": np.zeros(images.shape[:3], bool),
         "captions": gallery.rank_captions(scores, names),
         "scale": 1.0,
-        "title": "title",
         **changed,
     }
     return gallery.heatmaps(images, **settings)
@@ -180,7 +179,8 @@ def test_captions_of_any_length_neither_overlap_nor_leave_the_paper(monkeypatch,
     more = {}
     if draw is not heatmaps:
         more = {"flagged": np.arange(n) % 2 == 0, "remarks": ["injected noise:0.3"] * n}
-    draw(np.zeros((n, side, side // 3 + 1, 1)), names=names[:n], title="a title " * 9, **more)
+        more["title"] = "a title " * 9
+    draw(np.zeros((n, side, side // 3 + 1, 1)), names=names[:n], **more)
     canvas = drawing.FigureCanvasAgg(figures[0])
     boxes = [text.get_window_extent(canvas.get_renderer()) for text in figures[0].texts]
     boxes = [box for box in boxes if box.width]
@@ -243,13 +243,12 @@ def test_heatmaps_of_any_size_outline_the_true_mask_by_one_fine_line(side):
     assert line.sum() == 4 * (quarter - 1)
 
 
-def test_heatmaps_show_scores_names_title_and_scale():
+def test_heatmaps_show_scores_names_and_scale():
     images = np.zeros((3, 28, 28, 1))
     plain = heatmaps(images)
     for change in (
         {"scores": np.array([0.3, 0.2, 0.1])},
         {"names": ["a", "b", "c"]},
-        {"title": "another"},
         {"scale": 0.5},
     ):
         changed = heatmaps(images, **change)

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import shlex
 import time
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
@@ -156,13 +157,18 @@ def checked_threshold(browser, sixty):
     ]
     assert texts(browser, "#at-threshold dd")[:2] == expected
     # The command that the page shows flags the same images.
-    typed = float(browser.run("$('command').textContent").split()[-1])
+    command = shlex.split(browser.run("$('command').textContent"))
+    assert command[:-1] == [
+        *("python", "find_anomalies.py"),
+        *("--scores", "a folder/anomalies.csv", "--threshold"),
+    ]
+    typed = float(command[-1])
     assert (thresholds.flag(sixty["scores"], typed) == flagged).all()
     return threshold
 
 
 def test_browser_moves_the_threshold_by_keys_mouse_finger_and_numbers(show, sixty):
-    browser = show(page(**sixty))
+    browser = show(page(**sixty, output="a folder"))
     first = checked_threshold(browser, sixty)
     assert first == pytest.approx(np.quantile(sixty["scores"], 0.9))
 
