@@ -291,10 +291,7 @@ def gallery(cells, captions, titles, scale, *, least=None, overlay=False):
 
     folder = common_folder(caption.name for caption in captions)
     names = [shorten_name(caption.name.removeprefix(folder)) for caption in captions]
-    rooms = [width - taken - 10 for taken in widths]
-    lines = 1
-    if any(text_width(name, SMALL) > room for name, room in zip(names, rooms, strict=True)):
-        lines, rooms = 2, [width] * len(names)
+    lines, rooms = place_names(names, widths, width)
     height = lines * LINE + cells.shape[1] + 18
 
     texts = tuple(zip(titles, (TITLE, LEGEND), strict=True))
@@ -327,6 +324,14 @@ def gallery(cells, captions, titles, scale, *, least=None, overlay=False):
         name = fit_name(f"all in {folder}", across - 2 * MARGIN)
         write(name, MARGIN, down - 8, SMALL, color=GRAY)
     return render(figure)
+
+
+def place_names(names, widths, width):
+    """Whether names go into the 1st or the 2nd line of cells of a width, and their room there."""
+    rooms = [width - taken - 10 for taken in widths]
+    if all(text_width(name, SMALL) <= room for name, room in zip(names, rooms, strict=True)):
+        return 1, rooms
+    return 2, [width] * len(names)
 
 
 def write_on(figure, across, down, text, x, y, size, align="left", **settings):
