@@ -36,9 +36,9 @@ BLANK, DARK, BRIGHT = 2, 48, 216
 BLURRED, ODD_SIZE, ODD_ASPECT = 0.25, 4, 1.5
 # What more than this share of the images has is usual, and no issue.
 MAX_SHARE = 0.1
-# Highest mean difference in gray levels of the thumbnails of duplicates, and how many of the
-# nearest images each is compared with.
-DUPLICATE, NEAREST = 0.75, 8
+# Highest mean difference of the thumbnails of duplicates, in gray levels and in their standard
+# deviations, and how many of the nearest images each is compared with.
+DUPLICATE, DUPLICATE_CONTRAST, NEAREST = 0.75, 0.1, 8
 
 
 def note(pixels, size):
@@ -165,8 +165,8 @@ def find_duplicates(notes):
     """Find images that are there several times: the same, or nearly the same after all.
 
     Two images count as duplicates if their thumbnails of 16x16 gray pixels differ by at most 0.75
-    gray levels on average, as after saving or resizing one of them again; groups are what is
-    connected by such pairs. Blank images have too little in common to be duplicates.
+    gray levels on average, and by at most a tenth of their standard deviation, as after saving or
+    resizing one of them again; groups are what is connected by such pairs. Blank images have too little in common to be duplicates.
 
     Args:
         notes: Array `(N,)` of dtype `NOTES`.
@@ -200,7 +200,7 @@ def find_duplicates(notes):
     rows, columns = np.nonzero(neighbors.reshape(len(distinct), -1) < len(distinct))
     others = neighbors.reshape(len(distinct), -1)[rows, columns]
     differences = np.abs(distinct[rows].astype(np.int16) - distinct[others]).mean(1)
-    is_pair = differences <= DUPLICATE
+    is_pair = differences <= np.minimum(DUPLICATE, DUPLICATE_CONTRAST * distinct[rows].std(1))
     pairs = coo_array(
         (np.ones(is_pair.sum()), (rows[is_pair], others[is_pair])), (len(distinct),) * 2
     )

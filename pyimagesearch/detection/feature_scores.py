@@ -14,7 +14,7 @@ import tensorflow as tf
 from pyimagesearch import InputError
 from pyimagesearch.detection import gaussians
 from pyimagesearch.detection.image_quality import N_NUMBERS, sharpness_and_exposure
-from pyimagesearch.detection.scores import check_score, has_shapes
+from pyimagesearch.detection.scores import check_score, fits
 from pyimagesearch.models.backbone import STRIDES
 from pyimagesearch.models.feature_autoencoder import Outputs, network_size
 
@@ -101,7 +101,7 @@ def check_reference(reference, score, model):
     """Refuse a score that there is not, and a reference that is missing or of another model."""
     check_score(score, NAMES)
     members = {len(reference[name]) for name in reference or () if name.startswith("member_")}
-    if not reference or not has_shapes(reference, shapes(model)) or len(members) != 1:
+    if not reference or not fits(reference, shapes(model)) or len(members) != 1 or 0 in members:
         raise InputError(
             "expected beside the model what training has learned about its images, found none that "
             "fits it: train again"

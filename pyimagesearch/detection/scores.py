@@ -73,16 +73,24 @@ def check_score(score, known):
         )
 
 
-def has_shapes(arrays, shapes):
-    """Whether arrays have exactly these names and shapes, in which `None` is any number.
+# Arrays of a reference that are of another dtype than float32.
+DTYPES = {"member_places": "uint8"}
+
+
+def fits(arrays, shapes):
+    """Whether arrays have exactly these names, dtypes and shapes, in which `None` is any number.
+
+    A memory bank has at least one entry, among which the nearest is looked for.
 
     Example:
         >>> import numpy as np
-        >>> has_shapes({"a": np.zeros((3, 2))}, {"a": (None, 2)})
+        >>> fits({"bank": np.zeros((3, 2), np.float32)}, {"bank": (None, 2)})
         True
     """
     return arrays.keys() == shapes.keys() and all(
         len(arrays[name].shape) == len(shape)
+        and arrays[name].dtype == DTYPES.get(name, "float32")
+        and (name != "bank" or len(arrays[name]) > 0)
         and all(
             size in (None, found) for found, size in zip(arrays[name].shape, shape, strict=True)
         )

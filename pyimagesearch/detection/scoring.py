@@ -12,7 +12,7 @@ import tensorflow as tf
 from pyimagesearch import InputError
 from pyimagesearch.data.batches import iterate_batches
 from pyimagesearch.detection import feature_scores
-from pyimagesearch.detection.scores import SCORES, check_score, has_shapes
+from pyimagesearch.detection.scores import SCORES, check_score, fits
 from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
 from pyimagesearch.runtime.distribution import Cluster
@@ -244,7 +244,7 @@ def check_reference(reference, score, network):
             "none beside the model: train again, or take --score mse"
         )
     shapes = anomaly_score.shapes(network.image_shape, network.code_length)
-    if not has_shapes(reference, shapes):
+    if not fits(reference, shapes):
         raise InputError(
             f"what lies beside the model for the score {score} does not fit it: train again, or "
             "take --score mse"

@@ -134,3 +134,39 @@ def parse_checkpoint(data, path, settings):
             "same, or leave --resume out to start from scratch"
         )
     return state
+
+
+def check_state(state, expected):
+    """See that a state has what a trainer's has: the same names, dtypes and shapes.
+
+    Args:
+        state: Dict of arrays by name, as `parse_checkpoint` returns it.
+        expected: The state of the trainer as it is now, whose `loss` and `val_loss` are shorter.
+
+    Raises:
+        InputError: If one is missing or of another dtype or shape, or if a loss is no number.
+
+    Example:
+        >>> check_state({"loss": np.zeros(2)}, {"loss": np.zeros(0)})
+        >>> check_state({"loss": np.array("x")}, {"loss": np.zeros(0), "seconds": np.array(0.5)})
+        Traceback (most recent call last):
+        ...
+        pyimagesearch.InputError: expected a checkpoint of this training, found another in loss, seconds: ...
+    """
+    of_epochs = [state[name] for name in ("loss", "val_loss") if name in state]
+    wrong = sorted({*state} ^ {*expected})
+    for name in {*state} & {*expected}:
+        found, wanted = state[name], expected[name]
+        if name in ("loss", "val_loss"):
+            fits = found.ndim == 1 and found.dtype == np.float64 and np.isfinite(found).all()
+            fits = fits and len(found) in (len(of_epochs[0]), 0) and of_epochs[0].size > 0
+        else:
+            fits = found.shape == wanted.shape and found.dtype == wanted.dtype
+        if not fits:
+            wrong.append(name)
+    if wrong:
+        listed = ", ".join(name[:100] for name in sorted(wrong)[:3])
+        raise InputError(
+            f"expected a checkpoint of this training, found another in {listed}: leave --resume out "
+            "to start from scratch"
+        )

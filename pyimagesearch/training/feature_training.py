@@ -12,8 +12,9 @@ from pyimagesearch.detection import feature_scores, gaussians, scoring
 from pyimagesearch.models.backbone import STRIDES
 from pyimagesearch.models.feature_autoencoder import DECODERS, FEATURES
 from pyimagesearch.training import feature_statistics as statistics
+from pyimagesearch.training.checkpoint import check_state
 from pyimagesearch.training.feature_extraction import BATCH_SIZE
-from pyimagesearch.training.trainer import History, missing_as_input_error
+from pyimagesearch.training.trainer import History
 
 # Images that are learned from, at most: of more, some are drawn at random, and the others scored as
 # new images are.
@@ -327,20 +328,18 @@ class FeatureTrainer:
         """Go back to where `state_dict` was called, in this process or in an earlier one.
 
         Raises:
-            InputError: If something is missing, or of another shape.
+            InputError: If it is not the state of such a training.
         """
-        with missing_as_input_error():
-            kept, counted = state["kept"], state["counted"]
-            if kept.shape != self.kept.shape or counted.shape != self.counted.shape:
-                raise KeyError("kept")
-            self.kept, self.counted = kept.astype(bool), counted.astype(np.uint8)
-            self.loss, self.val_loss = state["loss"].tolist(), state["val_loss"].tolist()
-            uses_code = int(state["uses_code"])
-            self.uses_code = None if uses_code < 0 else bool(uses_code)
-            shares = [None if x != x else float(x) for x in state["shares"]]
-            if len(shares) != len(STRIDES):
-                raise KeyError("shares")
-            self.shares = shares
-            if uses_code >= 0:
-                self.colors = {name: state[name] for name in ("colors", "colors_offset")}
-            self._started = time.monotonic() - float(state["seconds"])
+        colors = {"colors": (self.features.shapes[1][2], 3), "colors_offset": (3,)}
+        expected = {name: np.zeros(shape, np.float32) for name, shape in colors.items()}
+        # There are no colors before the first round.
+        begun = "uses_code" in state and state["uses_code"] >= 0
+        check_state(state, {**self.state_dict(), **(expected if begun else {})})
+        self.kept, self.counted = state["kept"], state["counted"]
+        self.loss, self.val_loss = state["loss"].tolist(), state["val_loss"].tolist()
+        uses_code = int(state["uses_code"])
+        self.uses_code = None if uses_code < 0 else bool(uses_code)
+        self.shares = [None if x != x else float(x) for x in state["shares"]]
+        if self.uses_code is not None:
+            self.colors = {name: state[name] for name in colors}
+        self._started = time.monotonic() - float(state["seconds"])

@@ -1,7 +1,6 @@
 """The training loop: weighted steps, validation, checkpoints, on any number of devices."""
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +11,7 @@ from pyimagesearch import InputError
 from pyimagesearch.data.batches import local_batches
 from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.runtime.distribution import Cluster
+from pyimagesearch.training.checkpoint import check_state
 from pyimagesearch.training.losses import LOSSES, trimmed_mean
 from pyimagesearch.training.sample_weights import TrimmedWeighting
 from pyimagesearch.training.schedules import SCHEDULES
@@ -314,26 +314,14 @@ class Trainer:
         """Go back to where `state_dict` was called, in this process or in an earlier one.
 
         Raises:
-            InputError: If something is missing.
+            InputError: If it is not the state of such a training.
         """
-        with missing_as_input_error():
-            for number, variable in enumerate(self.variables):
-                variable.assign(state[f"variable/{number}"])
-            self.sample_weights[:] = state["weights"]
-            self.loss, self.val_loss = state["loss"].tolist(), state["val_loss"].tolist()
-            self._started = time.monotonic() - float(state["seconds"])
-
-
-@contextmanager
-def missing_as_input_error():
-    """Within this context, what a checkpoint has not is an `InputError`."""
-    try:
-        yield
-    except KeyError as missing:
-        raise InputError(
-            f"expected {missing} in the checkpoint, found none: it is of another version of "
-            "this project; leave --resume out to start from scratch"
-        ) from None
+        check_state(state, self.state_dict())
+        for number, variable in enumerate(self.variables):
+            variable.assign(state[f"variable/{number}"])
+        self.sample_weights[:] = state["weights"]
+        self.loss, self.val_loss = state["loss"].tolist(), state["val_loss"].tolist()
+        self._started = time.monotonic() - float(state["seconds"])
 
 
 def synchronize_batch_norm(model, synchronized):
