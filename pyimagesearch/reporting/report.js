@@ -696,7 +696,15 @@ function showSettings() {
 
 // ---- Start ----------------------------------------------------------------------------------------
 
-const SCORES = {
+// What a score is, of a network of features and of one of pixels.
+const SCORES = report.columns.includes("Features") ? {
+  combined: "all evidence together: of single places, of the whole image, of its nearest neighbors and of its quality",
+  local: "how far the features of the oddest places are from what is expected there",
+  global: "how far the image as a whole is from the usual",
+  neighbours: "how far the nearest of the training images are",
+  quality: "how unusual sharpness and exposure are",
+  mse: "the mean squared error of the features",
+} : {
   mse: "the mean squared error of the reconstruction",
   local: "the largest PaDiM-style distance of a pixel",
   code: "the Mahalanobis distance of the latent code",
@@ -704,7 +712,8 @@ const SCORES = {
 };
 function showLead(count) {
   const rule = threshold === report.threshold ? ` (${report.rule})` : "";
-  $("lead").textContent = `${formatCount(count)} of ${formatCount(report.n)} images ${count === 1 ? "is flagged: its" : "are flagged: their"} score is above ${formatNumber(threshold)}${rule}. The score (${report.score}) is ${SCORES[report.score] || "a measure of anomaly"}; a higher score is more anomalous.`;
+  const said = count === 1 ? "is flagged: its score is" : `are flagged: ${count ? "their score is" : "no score is"}`;
+  $("lead").textContent = `${formatCount(count)} of ${formatCount(report.n)} images ${said} above ${formatNumber(threshold)}${rule}. The score (${report.score}) is ${SCORES[report.score] || "a measure of anomaly"}; a higher score is more anomalous.`;
   document.title = `${formatCount(count)} of ${formatCount(report.n)} images flagged – anomaly report`;
 }
 document.querySelector("main").hidden = false;

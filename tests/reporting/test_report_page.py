@@ -197,6 +197,10 @@ def test_browser_moves_the_threshold_by_keys_mouse_finger_and_numbers(show, sixt
         return checked_threshold(browser, sixty)
 
     assert enter("threshold-value", 0.75) == 0.75
+    enter("n-flagged", 1)
+    assert "1 of 60 images is flagged: its score is above" in browser.run("$('lead').textContent")
+    enter("n-flagged", 0)
+    assert "0 of 60 images are flagged: no score is" in browser.run("$('lead').textContent")
     scores = sixty["scores"].astype(float)
     assert enter("n-flagged", 13) == (scores[12] + scores[13]) / 2
     assert browser.run("$('count').textContent") == "13"
