@@ -75,10 +75,8 @@ def main(argv=None):
     calibration, references = calibrate(result, images, args.seed)
 
     # Pictures and a description of the result; then all files at once.
-    pictures = (
-        reconstructions.draw_reconstructions(result, images, calibration, args.seed),
-        charts.loss_curves(history.loss, history.val_loss, recipe.trim, recipe.loss),
-    )
+    vis = reconstructions.draw_reconstructions(result, images, calibration, args.seed)
+    plot = charts.loss_curves(history.loss, history.val_loss, recipe.trim, recipe.loss)
     about = {
         "run_again": training_arguments.reproduce_command(argv, source.name),
         "command": vars(args),
@@ -88,7 +86,7 @@ def main(argv=None):
     if recipe.corruption is not None:
         about["restoration"] = reconstructions.evaluate_restoration(result, images, args.seed)
         logger.info(reconstructions.format_restoration(about["restoration"]))
-    outputs.save(dataset, result, references, about, pictures)
+    outputs.save(dataset, result, references, about, (vis, plot))
     if history.interrupted:
         raise KeyboardInterrupt
 
