@@ -1,11 +1,15 @@
 """Atomic writing of files: each is written whole, together with the others, or not at all."""
 
 import functools
+import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
+import stat
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +20,11 @@ try:
     import fcntl
 except ImportError:  # not on Windows
     fcntl = None
+
+# The file whose lock a run holds while it gives its results their names.
+LOCK = ".pyimagesearch.lock"
+# Seconds to wait for a lock. A run holds one for as long as it takes to rename a few files.
+MAX_WAIT = 30
 
 
 def check_writable(*paths, inputs=()):
@@ -170,7 +179,8 @@ class Transaction:
         with ExitStack() as locks:
             # In one order, so that no two runs wait for each other.
             for folder in sorted({path.parent.resolve() for path, _ in self._steps}):
-                locks.enter_context(_locked(folder, wait=True))
+                if folder.is_dir():
+                    locks.enter_context(locked_folder(folder))
             # Again: much may have happened since `check_writable`.
             check_own_files(*dict.fromkeys(path for path, _ in self._steps))
             for path, temporary in self._steps:
@@ -209,19 +219,20 @@ def temporary_beside(path, suffix, make=new_file):
     # Shortened, because no name may be longer than some 255 bytes.
     prefix = f".{path.name[:40]}."
     # Exactly the names that are made below: similar ones are other programs' files.
-    made_here = re.compile(f"{re.escape(prefix)}[0-9a-f]{{16}}{re.escape(suffix)}")
+    made_here = re.compile(f"{re.escape(prefix)}([0-9a-f]{{16}}){re.escape(suffix)}")
     for other in path.parent.iterdir():
-        if made_here.fullmatch(other.name):
-            with _locked(other, wait=False) as is_locked:
+        found = made_here.fullmatch(other.name)
+        if found and found[1] == _token(found[1][:8]):
+            with _locked(other, 0) as is_locked:
                 if is_locked:
                     _discard(other)
     with ExitStack() as stack:
         while True:
             # Not the process ID, which two containers that share the folder can both have.
-            temporary = path.with_name(f"{prefix}{secrets.token_hex(8)}{suffix}")
+            temporary = path.with_name(f"{prefix}{_token(secrets.token_hex(4))}{suffix}")
             make(temporary)
             stack.callback(_discard, temporary)
-            stack.enter_context(_locked(temporary, wait=True))
+            stack.enter_context(_locked(temporary, MAX_WAIT))
             # Another process may have removed it before it was locked.
             if temporary.exists():
                 break
@@ -237,18 +248,109 @@ def _discard(path):
             path.unlink(missing_ok=True)
 
 
+def _token(digits):
+    """Eight random digits and eight that follow from them, which no other program would choose."""
+    return digits + hashlib.sha256(ownership.MARK + digits.encode()).hexdigest()[:8]
+
+
 @contextmanager
-def _locked(path, wait):
-    """Hold the lock of a file or folder, if it can be had; yields whether it is held."""
+def locked_folder(folder):
+    """Hold the lock of a folder for the block: a file in it, which is removed at the end.
+
+    On systems and disks without locks, the block runs without.
+
+    Args:
+        folder: Path of the folder.
+
+    Raises:
+        InputError: If another run still holds it after `MAX_WAIT` seconds, or if there is a file of
+            that name which the suite has not written.
+    """
+    path, end = Path(folder, LOCK), time.monotonic() + MAX_WAIT
+    while True:
+        _make_lock(path)
+        with _locked(path, max(0, end - time.monotonic())) as held:
+            # Whoever held it before has removed it: then this is the lock of no file.
+            if held is None or (held is not False and _is_at(held, path)):
+                try:
+                    yield
+                finally:
+                    _discard(path)
+                return
+        if time.monotonic() >= end:
+            raise InputError(
+                f"expected {folder} to be free within {MAX_WAIT} seconds, but another run writes "
+                f"its results there ({_holder(path)}): wait for it, or end it"
+            )
+
+
+def _make_lock(path):
+    """Make a lock that says who holds it, unless there is one."""
+    with (
+        _write_errors(path),
+        suppress(FileExistsError),
+        path.open("xb", buffering=0) as file,
+        suppress(OSError),  # on a full disk it stays empty
+    ):
+        file.write(f"{ownership.MARK.decode()} {os.getpid()} {platform.node()}\n".encode())
+    is_ours = _is_empty(path) or ownership.is_own_file(path)
+    if not is_ours and os.path.lexists(path):
+        raise InputError(
+            f"expected {path} to be the lock of this suite, found another file: move it away, "
+            "or name another place for the results"
+        )
+
+
+def _is_empty(path):
+    """Whether a file is a regular one without content, as a run leaves that is killed at once."""
+    with suppress(OSError):
+        status = path.lstat()
+        return stat.S_ISREG(status.st_mode) and status.st_size == 0
+    return False
+
+
+def _is_at(number, path):
+    """Whether the open file of a number is the one at a path."""
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(number), path.lstat())
+    return False
+
+
+def _holder(path):
+    """The process that has written a lock, for a message."""
+    with suppress(OSError, ValueError, IndexError):
+        _, process, host = path.read_text()[:200].split(maxsplit=2)
+        return f"process {int(process)} on {host.strip()}"
+    return f"see who holds {path}"
+
+
+@contextmanager
+def _locked(path, seconds):
+    """Hold the lock of a file or folder for the block, waiting no longer than some seconds for it.
+
+    Yields:
+        The number of the open file, `False` if another process holds the lock, or `None` without
+        locks on this system or disk, where other processes have none either.
+    """
+    end = time.monotonic() + seconds
     with ExitStack() as stack:
-        locked = False
-        # Without locks on this system or disk, other processes have none either.
+        held = None
         with suppress(AttributeError, OSError):
-            number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-            stack.callback(os.close, number)
-            fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked = True
-        yield locked
+            try:
+                number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                stack.callback(os.close, number)
+            except FileNotFoundError:
+                held = False  # its holder has just removed it
+            while held is None:
+                try:
+                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    held = number
+                except BlockingIOError:
+                    if time.monotonic() >= end:
+                        held = False
+                    else:
+                        time.sleep(0.01)
+        yield held
 
 
 def move(made, path):

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -106,6 +108,7 @@ def test_leftovers_of_a_killed_process_are_removed_by_the_next_write(tmp_path):
 
 def test_files_with_names_similar_to_leftovers_are_kept(tmp_path):
     others = [
+        ".result.0123456789abcdef.tmp",
         ".result.0123456789abcdef.tmp.txt",
         ".result.0123456789abcdef0.tmp",
         ".result.0123456789abcdeg.tmp",
@@ -113,10 +116,63 @@ def test_files_with_names_similar_to_leftovers_are_kept(tmp_path):
         ".result.of the user.tmp.txt",
         ".result.tmp",
     ]
-    for name in (*others, ".result.0123456789abcdef.tmp"):
-        (tmp_path / name).touch()
+    with atomic.Transaction() as transaction:
+        ours = transaction.stage(tmp_path / "result")
+    (tmp_path / "result").unlink()
+    for path in (ours, *(tmp_path / name for name in others)):
+        path.touch()
     save(tmp_path / "result", b"new")
     assert files_in(tmp_path) == [*others, "result"]
+
+
+@pytest.mark.parametrize("content", [b"", b"written-by:pyimagesearch 1 some-host\n"])
+def test_lock_of_a_killed_run_is_taken_over_and_removed(tmp_path, content):
+    (tmp_path / atomic.LOCK).write_bytes(content)
+    save(tmp_path / "result", b"new")
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_lock_that_stays_taken_ends_the_wait_and_says_who_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "MAX_WAIT", 0.05)
+    with atomic.locked_folder(tmp_path):
+        with pytest.raises(InputError, match=rf"within 0.05 seconds.*process {os.getpid()} on "):
+            save(tmp_path / "result", b"new")
+        assert files_in(tmp_path) == [atomic.LOCK]
+    save(tmp_path / "result", b"new")
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_lock_of_the_folder_itself_by_another_program_is_no_matter(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    number = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    save(tmp_path / "result", b"new")
+    os.close(number)
+    assert files_in(tmp_path) == ["result"]
+
+
+def test_file_of_a_person_by_the_name_of_the_lock_stays(tmp_path):
+    (tmp_path / atomic.LOCK).write_bytes(b"mine")
+    with pytest.raises(InputError, match="found another file"):
+        save(tmp_path / "result", b"new")
+    assert (tmp_path / atomic.LOCK).read_bytes() == b"mine"
+    assert files_in(tmp_path) == [atomic.LOCK]
+
+
+def test_runs_that_write_at_the_same_time_take_turns(tmp_path):
+    inside, most = [], []
+
+    def write(number):
+        with atomic.locked_folder(tmp_path):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.002)
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    assert most == [1] * 40
+    assert files_in(tmp_path) == []
 
 
 def test_temporary_file_in_use_is_kept_by_another_write(tmp_path):
