@@ -61,6 +61,26 @@ def load_masks(masks, size):
     return loaded
 
 
+def find_inverted(loaded, masks):
+    """The masks that mark more than half of their image: white where it is normal, perhaps.
+
+    Args:
+        loaded: bool array `(N, H, W)`, as `load_masks` returns it.
+        masks: The N `Mask`s; `None` for a normal image.
+
+    Returns:
+        A list of `Mask`s.
+
+    Example:
+        >>> find_inverted(np.array([[[True, True, False]]]), ["a mask"])
+        ['a mask']
+    """
+    shares = loaded.mean((1, 2))
+    return [
+        mask for mask, share in zip(masks, shares, strict=True) if mask is not None and share > 0.5
+    ]
+
+
 def read_mask(path, image):
     """Read a mask and lay it on its image.
 

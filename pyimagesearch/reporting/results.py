@@ -1,17 +1,20 @@
 """The results of a detection: pictures, a table, a report for programs and one for people."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pyimagesearch.data.datasets import Dataset
-from pyimagesearch.data.masks import load_masks
+from pyimagesearch.data.masks import find_inverted, load_masks
 from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
 from pyimagesearch.reporting import charts, drawing, gallery
 from pyimagesearch.reporting.html_report import MAP_COLUMN, html_report
 from pyimagesearch.reporting.ranking import Ranking, stage_tables
 from pyimagesearch.storage.atomic import Transaction
+
+logger = logging.getLogger(__name__)
 
 # What a detection writes, in the order in which it is written.
 FILES = (
@@ -229,7 +232,13 @@ def maps_and_masks(model, dataset):
         A tuple of a float32 and a bool array, both `(N, H, W)`.
     """
     maps = model.reconstruct(dataset.images, np.arange(len(dataset.images))).maps
-    return maps, load_masks(dataset.masks, maps.shape[1:])
+    masks = load_masks(dataset.masks, maps.shape[1:])
+    if inverted := find_inverted(masks, dataset.masks):
+        logger.warning(
+            f"{len(inverted):,} of the masks mark{'s' if len(inverted) == 1 else ''} more than half of "
+            f"the image, such as {inverted[0].paths[0]}: black has to be what is normal"
+        )
+    return maps, masks
 
 
 def format_flags(command):

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from pyimagesearch import InputError
-from pyimagesearch.data.masks import Mask, load_masks
+from pyimagesearch.data.masks import Mask, find_inverted, load_masks
 
 MARKED = np.zeros((6, 9), bool)
 MARKED[1:3, 4:8] = True
@@ -128,3 +128,12 @@ def test_mask_that_cannot_be_read_is_named(image, tmp_path):
     for name in ("a_mask.png", "none.png"):
         with pytest.raises(InputError, match=name):
             load_masks([None, Mask((tmp_path / name,), image)], (4, 4))
+
+
+def test_inverted_mask_is_told_by_what_it_marks(image):
+    masks = []
+    for name, pixels in (("right", MARKED), ("inverted", ~MARKED)):
+        Image.fromarray(pixels).save(image.parent / f"{name}.png")
+        masks.append(Mask((image.parent / f"{name}.png",), image))
+    masks.append(None)
+    assert find_inverted(load_masks(masks, (6, 9)), masks) == [masks[1]]
