@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets, sources
 from pyimagesearch.detection import feature_scores, scoring, thresholds
 from pyimagesearch.detection.model_settings import check_settings, refuse
@@ -72,6 +73,7 @@ class TrainedModel:
             with scope():
                 autoencoder = architectures.clone_with_precision(autoencoder, precision)
         reference = model_files.load_reference(model_files.reference_path(path), group, max_bytes)
+        try_blank_image(autoencoder, score, reference, path)
         return cls(autoencoder, score, calibration, reference, valid_label, settings)
 
     @property
@@ -128,6 +130,33 @@ class TrainedModel:
     def reconstruct(self, images, order):
         """Reconstruct images: see `scoring.reconstruct`."""
         return scoring.reconstruct(self.autoencoder, images, order, self.score, self.reference)
+
+
+def try_blank_image(autoencoder, score, reference, path):
+    """Run a blank image through the network, the map and the score, before any long work begins.
+
+    Args:
+        autoencoder, score, reference: As for `scoring.make_scorer`.
+        path: Path of the model, for messages.
+
+    Raises:
+        InputError: If anything does not fit together, or gives no finite score.
+    """
+    image = np.zeros((1, *autoencoder.input_shape[1:]), np.float32)
+    try:
+        *_, maps, scores = scoring.make_scorer(autoencoder, score, reference)(image)
+        if tuple(maps.shape) != image.shape[:3] or tuple(scores.shape) != (1,):
+            raise ValueError(f"a map of {maps.shape[1:]}")
+        if not np.isfinite(maps).all() or not np.isfinite(scores).all():
+            raise ValueError("a score that is not finite")
+    except InputError:
+        raise
+    except Exception as fault:
+        # Whatever a layer raises: there are too many kinds to list.
+        raise InputError(
+            f"{path} and the files beside it don't score a blank image ({files.first_line(fault)}): "
+            "train again"
+        ) from None
 
 
 def is_of_features(settings):

@@ -87,6 +87,22 @@ def test_model_from_elsewhere_has_no_calibration(tmp_path):
     )
 
 
+def test_model_is_tried_on_a_blank_image_when_it_is_loaded(tmp_path, monkeypatch):
+    autoencoder = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
+    model_files.save_model(tmp_path / "a.keras", autoencoder)
+
+    def misfit(images):
+        raise RuntimeError("matrices of other sizes\nand a page more")
+
+    monkeypatch.setattr(scoring, "make_scorer", lambda *_: misfit)
+    with pytest.raises(InputError, match=r"blank image \(matrices of other sizes\): train again"):
+        TrainedModel.load(tmp_path / "a.keras")
+    nan = np.full((1, 8, 8), np.nan)
+    monkeypatch.setattr(scoring, "make_scorer", lambda *_: lambda images: (nan, nan[:, 0, 0]))
+    with pytest.raises(InputError, match="not finite"):
+        TrainedModel.load(tmp_path / "a.keras")
+
+
 def save_robust(folder, **settings):
     """Save a network of the default recipe as training does; some settings can be others."""
     recipe = make_recipe("robust", filters=(4,), latent_dim=2)
