@@ -471,7 +471,7 @@ function addressOf(rank) {
 }
 
 function badges(rank) {
-  const found = (report.quality[rank] || "").split(" ").filter(Boolean).map(text => element("span", { class: "badge", text }));
+  const found = (report.quality[rank] || "").split(" ").filter(Boolean).map(text => element("span", { class: "badge", text: text.replaceAll("_", " ") }));
   const other = report.duplicates[rank];
   if (other) found.push(element("span", { class: "badge", text: "duplicate", title: `of ${other}` }));
   return found;

@@ -507,13 +507,13 @@ def test_browser_links_to_the_originals_and_to_nothing_else(show, tmp_path, monk
 def test_browser_lists_unread_files_and_badges(show):
     n = 60
     quality = [""] * n
-    quality[1], quality[55] = "blank dark", "blurred"
+    quality[1], quality[55] = "blank odd_size", "blurred"
     duplicates = [""] * n
     duplicates[2] = "image 0"
     skipped = {f"{name}.png": "broken or truncated" for name in HOSTILE_NAMES}
     data = {"skipped": skipped, "quality": {"quality": quality, "duplicate_of": duplicates}}
     browser = show(page(np.arange(n)[::-1], data=data, **pictured(n)))
-    assert texts(browser, '[data-rank="1"] .badge') == ["blank", "dark"] * 2
+    assert texts(browser, '[data-rank="1"] .badge') == ["blank", "odd size"] * 2
     assert texts(browser, '[data-rank="2"] .badge') == ["duplicate"] * 2
     assert (
         browser.run("document.querySelector('.card[data-rank=\"2\"] .badge').title") == "of image 0"
