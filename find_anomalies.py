@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from pyimagesearch.cli import console, detection_arguments
+from pyimagesearch.cli import console, detection_arguments, worker_settings
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 
 logger = logging.getLogger("pyimagesearch")  # its modules' too, whatever name this one runs by
@@ -26,7 +26,7 @@ def main(argv=None):
 
     # Imported here, so that --help and a wrong flag are answered at once.
     with quiet_tensorflow():
-        from pyimagesearch.data import corruptions, datasets, preprocessing
+        from pyimagesearch.data import corruptions, dataset_files, datasets, preprocessing
         from pyimagesearch.detection import metrics, scoring, thresholds, trained_model
         from pyimagesearch.reporting import results
         from pyimagesearch.runtime import distribution
@@ -37,7 +37,8 @@ def main(argv=None):
         paths = [Path(args.output, name) for name in results.FILES]
         atomic.check_writable(*paths, inputs=trained_model.files_read(args.dataset, args.model))
 
-    # The trained model with its calibration, and the images.
+    # The trained model with its calibration, and the images. Several workers compare theirs.
+    cluster.require_same(lambda: worker_settings.of_detection(args))
     logger.info("loading autoencoder and images...")
     model = trained_model.TrainedModel.load(args.model, args.score, args.precision, cluster)
     reading = preprocessing.reading_for(model.image_shape, model.settings.get("preprocessing"))
@@ -50,6 +51,8 @@ def main(argv=None):
             dataset, args.corrupt, args.corrupt_fraction, seed=42
         )
         logger.info(f"injected {injected.sum():,} synthetic anomalies")
+
+    cluster.require_same(lambda: dataset_files.contents(dataset.images))
 
     # Score: how anomalous is each image? Every worker scores its slice; the chief gets them all.
     n = len(dataset.images)

@@ -7,7 +7,7 @@ import functools
 import logging
 import sys
 
-from pyimagesearch.cli import console, training_arguments
+from pyimagesearch.cli import console, training_arguments, worker_settings
 from pyimagesearch.runtime.quiet import quiet_tensorflow
 
 logger = logging.getLogger("pyimagesearch")  # its modules' too, whatever name this one runs by
@@ -30,7 +30,7 @@ def main(argv=None):
         from pyimagesearch.training import artifacts, checkpoint, reconstructions
         from pyimagesearch.training.train import train
 
-    cluster = distribution.connect(args.strategy)
+    cluster = distribution.connect(args.strategy, resumable=True)
     outputs = artifacts.TrainingArtifacts.from_args(args, cluster)
     outputs.check_writable()
 
@@ -54,6 +54,7 @@ def main(argv=None):
     settings = checkpoint.checkpoint_settings(
         recipe, fingerprint, args.seed, args.precision, args.backbone_weights
     )
+    cluster.require_same(lambda: worker_settings.of_training(args, settings, len(images)))
     result = train(
         images,
         recipe,

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyimagesearch import InputError
 from pyimagesearch.data.batches import iterate_batches
+from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.storage import ownership
 from pyimagesearch.storage.files import open_for_reading, parse_csv, parse_whole_number, save_csv
 from pyimagesearch.storage.safe_pickle import load_array
@@ -58,6 +59,35 @@ def fingerprint(images):
     for _, batch in iterate_batches(images, np.arange(len(images)), 256):
         digest.update(np.ascontiguousarray(batch, np.float32).data)
     return digest.hexdigest()
+
+
+def contents(images):
+    """What tells images of one worker from those of another, before any of them is scored.
+
+    Args:
+        images: Images as for `batches.iterate_batches`. Those in files are read, and not decoded.
+
+    Returns:
+        A dict for JSON, by names for messages.
+    """
+    digest = fingerprint(images) if not isinstance(images, ImageFiles) else files_digest(images)
+    return {"number of images": len(images), "fingerprint of the images": digest}
+
+
+def files_digest(images):
+    """SHA-256 of how image files are read and of their bytes, as hexadecimal digits."""
+    digest = hashlib.sha256(f"{images.shape}{images.preprocessing}".encode())
+    for path in images.paths:
+        digest.update(file_digest(path).encode())
+    return digest.hexdigest()
+
+
+def file_digest(path):
+    """SHA-256 of the bytes of a file, as hexadecimal digits; `None` if there is no such file."""
+    if not Path(path).exists():
+        return None
+    with open_for_reading(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size_in_mib(images):

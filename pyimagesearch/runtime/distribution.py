@@ -6,22 +6,19 @@ for each device; a worker reads the images of its own slices alone.
 """
 
 import json
-import os
-import socket
-import time
+import logging
 from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
 from pyimagesearch import InputError
+from pyimagesearch.runtime import worker_addresses, worker_startup
 
-# Seconds for which a worker waits for the others: in an all-reduce, and at the start.
-COLLECTIVE_TIMEOUT, STARTUP_TIMEOUT = 60, 300
-TF_CONFIG_HINT = (
-    'set TF_CONFIG to {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", '
-    '"index": N}}, with another index on each machine, or start it by Slurm'
-)
+# Seconds for which a worker waits for the others in an all-reduce.
+COLLECTIVE_TIMEOUT = 60
+
+logger = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -31,9 +28,10 @@ class Cluster:
         strategy: A `tf.distribute.Strategy`. `None`: TensorFlow's default one, of one device.
         worker: Index of this worker, from 0.
         workers: Number of workers. Each has as many devices as the others.
+        resumable: Whether what they do can be resumed, which the message on a lost worker advises.
 
     Attributes:
-        strategy, worker, workers: The same.
+        strategy, worker, workers, resumable: The same.
         devices: Number of devices of all workers together.
         is_chief: Whether this worker is the chief, worker 0, which alone writes files.
 
@@ -43,9 +41,9 @@ class Cluster:
         (1, True, slice(0, 5, None))
     """
 
-    def __init__(self, strategy=None, worker=0, workers=1):
+    def __init__(self, strategy=None, worker=0, workers=1, resumable=False):
         self.strategy = strategy or tf.distribute.get_strategy()
-        self.worker, self.workers = worker, workers
+        self.worker, self.workers, self.resumable = worker, workers, resumable
         self.devices = self.strategy.num_replicas_in_sync
         self.is_chief = worker == 0
         per_worker = self.devices // workers
@@ -55,7 +53,7 @@ class Cluster:
     @contextmanager
     def scope(self):
         """Within this context, variables are created on all devices and kept equal."""
-        with self.strategy.scope(), worker_loss_as_input_error():
+        with self.strategy.scope(), worker_loss_as_input_error(self.resumable):
             yield
 
     def local_slice(self, n):
@@ -117,12 +115,13 @@ class Cluster:
 
         return call
 
-    def all_reduce_sum(self, array):
+    def all_reduce_sum(self, array, seconds=None):
         """Sum an array over all workers.
 
         Args:
             array: NumPy array of the same shape and dtype in every worker. The sum is exact where
                 all but one of them have 0.
+            seconds: For how long to wait for the others; `None`: `COLLECTIVE_TIMEOUT`.
 
         Returns:
             NumPy array of that shape and dtype: the sum, the same to the bit in every worker.
@@ -136,7 +135,9 @@ class Cluster:
 
         with self.scope():
             values = self.strategy.experimental_distribute_values_from_function(value_of_replica)
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy()
+            extended, reduction = self.strategy.extended, tf.distribute.ReduceOp.SUM
+            total = extended.reduce_to(reduction, values, "/cpu:0", communication_options(seconds))
+            return self.strategy.experimental_local_results(total)[0].numpy()
 
     def broadcast(self, data):
         """Send bytes of the chief to all workers.
@@ -155,8 +156,66 @@ class Cluster:
             words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
         return self.all_reduce_sum(words).tobytes()[:size]
 
+    def require_same(self, make_facts):
+        """Make sure that all workers are about to do the same.
 
-def connect(name="auto"):
+        Args:
+            make_facts: Function without arguments that returns what has to be the same in all of
+                them, a dict for JSON. It is called where there are several workers, which then wait
+                for each other as long as at the start: some may read the images more slowly.
+
+        Raises:
+            InputError: In all of them, and with the same message, if a fact differs.
+        """
+        if self.workers == 1:
+            return
+        data = np.frombuffer(json.dumps(make_facts(), default=str).encode(), np.uint8)
+        sizes = np.zeros(self.workers, np.int32)
+        sizes[self.worker] = len(data)
+        sizes = self.all_reduce_sum(sizes, worker_startup.STARTUP_TIMEOUT)
+        texts = np.zeros((self.workers, sizes.max()), np.int32)
+        texts[self.worker, : len(data)] = data
+        texts = self.all_reduce_sum(texts).astype(np.uint8)
+        everywhere = [
+            json.loads(text[:size].tobytes()) for text, size in zip(texts, sizes, strict=True)
+        ]
+        if differences := name_differences(everywhere):
+            raise InputError(
+                f"expected the same settings and images in all workers, found {differences}: start "
+                "all with the same command, images and versions"
+            )
+
+
+def name_differences(facts):
+    """Say in which of their facts workers differ from the first of them.
+
+    Args:
+        facts: A list of dicts, one for each worker.
+
+    Returns:
+        Text; empty if all are the same.
+
+    Example:
+        >>> name_differences([{"seed": 1, "trim": 0}, {"seed": 2, "trim": 0}])
+        'seed 1 in worker 0 and 2 in worker 1'
+    """
+    differences = {}
+    for worker, other in enumerate(facts):
+        for name in {**facts[0], **other}:
+            if facts[0].get(name) != other.get(name):
+                text = f"{facts[0].get(name)} in worker 0 and {other.get(name)} in worker {worker}"
+                differences.setdefault(name, f"{name} {text}")
+    return ", ".join(differences.values())
+
+
+def communication_options(seconds=None):
+    """Options of TensorFlow that limit how long a worker waits for the others."""
+    return tf.distribute.experimental.CommunicationOptions(
+        timeout_seconds=COLLECTIVE_TIMEOUT if seconds is None else seconds
+    )
+
+
+def connect(name="auto", resumable=False):
     """Choose the devices to run on, and connect to the other workers if there are any.
 
     Call it before any other function of TensorFlow.
@@ -164,77 +223,57 @@ def connect(name="auto"):
     Args:
         name: `auto`: one device, or all GPUs if there are several. `mirrored`: all devices of this
             machine. `multiworker`: those of several workers, on one or several machines, as the
-            variable TF_CONFIG or Slurm describes them; it waits until all of them are reachable.
+            variable TF_CONFIG or Slurm describes them; it waits until all of them have started, for
+            a limited time.
+        resumable: As for `Cluster`.
 
     Returns:
         A `Cluster`.
 
     Raises:
-        InputError: If the workers are not described, or can't be connected.
+        InputError: If the workers are not described, or can't be connected. Where TensorFlow itself
+            waits in vain, the program ends with the same status and such a line.
 
     Example:
         >>> connect("auto").workers
         1
     """
     if name == "multiworker":
-        return connect_workers()
+        return connect_workers(resumable)
     devices = tf.config.list_logical_devices("GPU")
     if name == "mirrored":
         devices = devices or tf.config.list_logical_devices("CPU")
-    elif len(devices) < 2:
+        if len(devices) == 1:
+            logger.warning(
+                f"--strategy mirrored: this machine has one device, {devices[0].name.strip('/')}; "
+                "it does what --strategy auto does"
+            )
+    if len(devices) < 2:
         return Cluster()
     return Cluster(tf.distribute.MirroredStrategy([device.name for device in devices]))
 
 
-def connect_workers():
+def connect_workers(resumable):
     """Connect to the other workers, by TensorFlow's `MultiWorkerMirroredStrategy`."""
-    resolvers = tf.distribute.cluster_resolver
-    try:
-        if os.environ.get("TF_CONFIG"):
-            resolver = resolvers.TFConfigClusterResolver()
-        elif "SLURM_STEP_NUM_TASKS" in os.environ:
-            resolver = slurm_cluster_resolver()
-        else:
-            raise InputError(
-                f"expected TF_CONFIG to describe the workers, found none: {TF_CONFIG_HINT}"
-            )
-        workers = resolver.cluster_spec().as_dict()["worker"]
-        if resolver.task_type != "worker" or not 0 <= resolver.task_id < len(workers):
-            raise ValueError(f"there is no worker {resolver.task_type} {resolver.task_id}")
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as fault:
-        found = "found no JSON" if isinstance(fault, json.JSONDecodeError) else fault
-        raise InputError(
-            "expected a description of all workers and of this one's place among them "
-            f"({found}): {TF_CONFIG_HINT}"
-        ) from None
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
-    wait_for_workers(workers, resolver.task_id, STARTUP_TIMEOUT)
-    with worker_loss_as_input_error():
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
-    return Cluster(strategy, resolver.task_id, len(workers))
-
-
-def slurm_cluster_resolver():
-    """Describe the workers by the variables of a Slurm step.
-
-    TensorFlow's resolver for Slurm also assigns the GPUs, and calls NVIDIA's tools for it even where
-    there are none. Slurm can do that itself (`srun --gpus-per-task`), so each worker takes the GPUs
-    that are visible to it.
-    """
-    resolvers = tf.distribute.cluster_resolver
-    # The resolver wants a number of GPUs that suffices for the tasks, and then ignores it.
-    n_tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
-    slurm = resolvers.SlurmClusterResolver(
-        gpus_per_node=n_tasks, gpus_per_task=1, auto_set_gpu=False
-    )
-    cluster = slurm.cluster_spec()
-    return resolvers.SimpleClusterResolver(
-        cluster,
-        task_type=slurm.task_type,
-        task_id=slurm.task_id,
+    addresses, worker = worker_addresses.describe_workers()
+    worker_startup.wait_for_workers(addresses, worker)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": addresses}),
+        task_type="worker",
+        task_id=worker,
         num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
         rpc_layer="grpc",
     )
+    try:
+        with worker_startup.bounded_start():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, communication_options())
+    except (tf.errors.OpError, RuntimeError) as fault:
+        message = str(fault).split("\n", 1)[0]
+        raise InputError(
+            "expected all workers to connect, found that one was lost or does not answer "
+            f"({message}): start all workers again"
+        ) from None
+    return Cluster(strategy, worker, len(addresses), resumable)
 
 
 # What TensorFlow raises if another worker has ended or doesn't answer in time.
@@ -247,57 +286,13 @@ WORKER_LOSS_ERRORS = (
 
 
 @contextmanager
-def worker_loss_as_input_error():
+def worker_loss_as_input_error(resumable=False):
     """Raise an `InputError` where TensorFlow has lost another worker."""
     try:
         yield
     except WORKER_LOSS_ERRORS as fault:
+        advice = ", with --resume to continue after the last finished epoch" if resumable else ""
         raise InputError(
             "another worker was lost, or has ended with an error message of its own "
-            f"({type(fault).__name__}): start all workers again, with --resume to continue after "
-            "the last finished epoch"
+            f"({type(fault).__name__}): start all workers again{advice}"
         ) from None
-
-
-def wait_for_workers(addresses, own, seconds):
-    """Wait until all workers are reachable.
-
-    TensorFlow itself would wait for ever, and not react to Ctrl-C.
-
-    Args:
-        addresses: List of the `HOST:PORT` of each worker.
-        own: Index of this worker in the list. It listens at its address until all the others are
-            reachable; TensorFlow listens there afterwards.
-        seconds: Time to wait.
-
-    Raises:
-        InputError: If some workers are not reachable by then, or if the port is in use.
-    """
-    split = [address.rsplit(":", 1) for address in addresses]
-    missing = [(host, int(port)) for host, port in split]
-    _, port = missing.pop(own)
-    deadline = time.monotonic() + seconds
-    try:
-        with socket.create_server(("", port)):
-            while missing := [address for address in missing if not is_reachable(address)]:
-                if time.monotonic() > deadline:
-                    host, port = missing[0]
-                    raise InputError(
-                        f"expected all workers within {seconds} seconds, found none at "
-                        f"{host}:{port}: start them all, and check the addresses"
-                    )
-                time.sleep(0.2)
-    except OSError as fault:
-        raise InputError(
-            f"expected to listen at {addresses[own]}, found {fault.strerror or fault}: take "
-            "another port"
-        ) from None
-
-
-def is_reachable(address):
-    """Whether a worker listens at an address, a pair of host and port."""
-    try:
-        socket.create_connection(address, timeout=5).close()
-    except OSError:
-        return False
-    return True

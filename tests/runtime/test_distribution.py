@@ -12,8 +12,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pyimagesearch import InputError
+from pyimagesearch.data import dataset_files
 from pyimagesearch.runtime import distribution
 from pyimagesearch.runtime.distribution import Cluster
 from tests.conftest import ROOT
@@ -133,44 +135,19 @@ def test_connect_with_one_device_gives_a_cluster_of_one_worker():
     assert cluster.all_reduce_sum(np.arange(3)).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        None,
-        "not JSON",
-        "[]",
-        "{}",
-        '{"cluster": {"worker": []}, "task": {"type": "worker", "index": 0}}',
-        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
-        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
-        '{"cluster": {"worker": ["a:1"]}}',
-    ],
-)
-def test_connect_with_a_missing_or_wrong_tf_config_is_an_input_error(config, monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    if config is not None:
-        monkeypatch.setenv("TF_CONFIG", config)
-    with pytest.raises(InputError, match="set TF_CONFIG to"):
-        distribution.connect("multiworker")
+def test_connect_as_mirrored_on_one_device_says_so(caplog):
+    assert distribution.connect("mirrored").devices == 1
+    assert "this machine has one device" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("SLURM_STEP_NUM_TASKS", "many"),
-        ("SLURM_STEP_NUM_TASKS", "0"),
-        ("SLURM_STEP_NODELIST", "["),
-        ("SLURM_STEP_TASKS_PER_NODE", "1"),
-        ("SLURM_PROCID", "2"),
-        ("SLURM_PROCID", "x"),
-    ],
-)
-def test_connect_with_wrong_variables_of_slurm_is_an_input_error(name, value, monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    for variable, text in (slurm(2)[0] | {name: value}).items():
-        monkeypatch.setenv(variable, text)
-    with pytest.raises(InputError, match="or start it by Slurm"):
-        distribution.connect("multiworker")
+def test_lost_worker_is_told_with_the_advice_to_resume_only_where_that_can_be_done():
+    for resumable in (False, True):
+        with (
+            pytest.raises(InputError, match="start all workers again") as error,
+            distribution.worker_loss_as_input_error(resumable),
+        ):
+            raise tf.errors.UnavailableError(None, None, "gone")
+        assert ("--resume" in str(error.value)) == resumable
 
 
 @pytest.mark.slow
@@ -281,23 +258,56 @@ def test_train_after_the_loss_of_a_worker_ends_in_one_line_and_can_be_resumed(tm
     assert not list(folders[1].iterdir())
 
 
-def test_wait_for_workers_that_never_start_gives_up_and_names_one():
-    (own, other) = (f"127.0.0.1:{port}" for port in ports(2))
-    with pytest.raises(InputError, match=f"found none at {other}: start them all"):
-        distribution.wait_for_workers([own, other], 0, 0.1)
-    with pytest.raises(InputError, match="within 0.1 seconds"):
-        distribution.wait_for_workers([other, own], 1, 0.1)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        (("--seed", "1"), "seed 42 in worker 0 and 1 in worker 1"),
+        (("--epochs", "3"), "epochs 2 in worker 0 and 3 in worker 1"),
+        (("--contam", "0.2"), "number of images 191 in worker 0 and"),
+    ],
+)
+def test_train_with_other_settings_or_images_in_one_worker_ends_in_the_same_line_in_all(
+    tmp_path, changes, found
+):
+    workers = start(
+        [training(tmp_path / str(i), "--epochs", "2", *(changes * i)) for i in range(2)]
+    )
+    assert_all_say(workers, found)
+    assert not list(tmp_path.rglob("*.model"))
 
 
-def test_wait_for_workers_with_a_port_in_use_is_an_input_error():
-    (own, other) = (f"127.0.0.1:{port}" for port in ports(2))
-    with socket.create_server(("", int(own.split(":")[1]))) as server:
-        server.listen()
-        with pytest.raises(InputError, match="take another port"):
-            distribution.wait_for_workers([own, other], 0, 0.1)
+@pytest.mark.slow
+def test_find_anomalies_in_other_images_or_by_another_score_ends_in_the_same_line_in_all(
+    trained, tmp_path
+):
+    images = dataset_files.load_images(trained / "images.pickle")
+    np.save(tmp_path / "a.npy", images)
+    images[-1, 0, 0] = 1
+    np.save(tmp_path / "b.npy", images)
+    for flags, found in (
+        (["a.npy", "mse", "b.npy", "mse"], "fingerprint of the images"),
+        (["a.npy", "mse", "a.npy", "code"], "score mse in worker 0 and code in worker 1"),
+    ):
+        commands = [
+            script(
+                "find_anomalies.py",
+                *("-d", tmp_path / data, "-m", trained / "autoencoder.model", "--score", score),
+                *("--output", tmp_path / "out", "--quiet"),
+            )
+            for data, score in (flags[:2], flags[2:])
+        ]
+        assert_all_say(start(commands), found)
+    assert not list((tmp_path / "out").iterdir())
 
 
-def test_wait_for_workers_that_are_all_reachable_returns_at_once():
-    (own, other) = (f"127.0.0.1:{port}" for port in ports(2))
-    with socket.create_server(("127.0.0.1", int(other.split(":")[1]))):
-        distribution.wait_for_workers([own, other], 0, 0)
+def assert_all_say(workers, found):
+    """All workers end with status 2 and the same line, in which something is found."""
+    ended = [worker.communicate(timeout=120) for worker in workers]
+    assert [worker.returncode for worker in workers] == [2] * len(workers), ended
+    lines = {errors for _, errors in ended}
+    assert len(lines) == 1
+    (line,) = lines
+    assert line.startswith("error: expected the same settings and images in all workers, found ")
+    assert found in line
+    assert line.count("\n") == 1
