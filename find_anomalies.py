@@ -66,7 +66,7 @@ def main(argv=None):
         return
 
     # Decide: which scores are too high?
-    default = detection_arguments.default_rule(model, dataset, args.dataset)
+    default = detection_arguments.default_rule(model, dataset)
     rule, value = detection_arguments.threshold_rule(args, default)
     threshold = thresholds.RULES[rule](value, scores, model.calibration)
     flagged = thresholds.flag(scores, threshold)

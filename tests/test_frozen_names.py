@@ -55,7 +55,7 @@ RECIPE = """
 """
 ABOUT = {
     "": "written_by run_again command recipe source skipped n_images image_shape fingerprint versions "
-    "training scores recommended_score preprocessing trained_on",
+    "training scores recommended_score preprocessing trained_on names",
     "command": "dataset model vis plot source split valid_label anomaly_label contam image_size "
     "grayscale max_pickle_mib recipe arch filters latent_dim batch_norm loss corrupt trim epochs "
     "batch_size lr seed precision strategy resume logdir quiet backbone backbone_weights aspect_ratio "

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+import find_anomalies
 from pyimagesearch import __main__ as command
 from tests.conftest import ROOT, answers_without_packages
 from tests.running import table_of
@@ -90,3 +91,19 @@ def test_command_is_found_from_the_repository():
     )
     assert ran.returncode == 0
     assert "PHOTOS" in ran.stdout
+
+
+def test_rule_is_that_of_the_training_for_its_own_images_and_trained_for_others(icons):
+    assert command.main(["icons", "--epochs", "3", "--quiet"]) == 0
+    folder = icons / "output" / "icons"
+    assert json.loads((folder / "report.json").read_text())["threshold_rule"] == "quantile 0.999"
+    find = ["--model", str(folder / "model.keras"), "--output", str(icons / "new"), "--quiet"]
+    for dataset, rule in [
+        (["icons"], "quantile 0.999"),
+        ([str(icons / "icons")], "quantile 0.999"),
+        (["output/icons/images.pickle"], "quantile 0.999"),
+        (["icons/07.png", "icons/08.png"], "threshold trained"),
+    ]:
+        assert find_anomalies.main(["--dataset", *dataset, *find]) == 0
+        report = json.loads((icons / "new" / "report.json").read_text())
+        assert report["threshold_rule"] == rule, dataset

@@ -186,15 +186,14 @@ def threshold_rule(args, default=DEFAULT_RULE):
     return default
 
 
-def default_rule(model, dataset, paths):
+def default_rule(model, dataset):
     """The rule where no flag chooses one, as `threshold_rule` returns it.
 
     Args:
         model: A `TrainedModel`.
         dataset: The `Dataset` that was scored.
-        paths: What it was opened by.
     """
-    if model.calibration and not model.was_trained_on(dataset, paths):
+    if model.calibration and not model.was_trained_on(dataset):
         return RULE_FOR_NEW
     return RULE_FOR_PHOTOS if model.is_of_features else DEFAULT_RULE
 

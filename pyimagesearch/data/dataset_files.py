@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import pickle
 import reprlib
 from pathlib import Path
@@ -88,6 +89,24 @@ def file_digest(path):
         return None
     with open_for_reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def names_digest(names):
+    """SHA-256 of the names of image files, to recognize a set by that is not read for it.
+
+    Of each path the last two parts count, so that it does not matter from where it was typed.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Example:
+        >>> names_digest(["photos/1.png"]) == names_digest(["/home/me/photos/1.png"])
+        True
+    """
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(os.fsencode("/".join(Path(name).parts[-2:])) + b"\0")
+    return digest.hexdigest()
 
 
 def size_in_mib(images):

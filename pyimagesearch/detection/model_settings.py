@@ -50,6 +50,7 @@ FIELDS = {
     "source": is_text,
     "image_shape": is_list_of(lambda value: type(value) is int),
     "fingerprint": is_text,
+    "names": or_null(is_text),
     "recommended_score": is_text,
     "versions": is_object,
     "training": is_object,

@@ -1,6 +1,5 @@
 """A trained model: the network, its calibration and its reference, loaded to score images."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets, sources
+from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.detection import feature_scores, scoring, thresholds
 from pyimagesearch.detection.model_settings import check_settings, refuse
 from pyimagesearch.detection.scores import SCORES
@@ -107,25 +107,20 @@ class TrainedModel:
         center, scale = thresholds.center_and_scale(held_out)
         return (np.asarray(scores, np.float64) - center) / scale if scale > 0 else None
 
-    def was_trained_on(self, dataset, paths):
+    def was_trained_on(self, dataset):
         """Whether a dataset is the one that the model was trained on, as far as is known.
 
         Args:
             dataset: A `Dataset`.
-            paths: What it was opened by.
 
         Returns:
-            Of images in memory, whether their fingerprint is the same. Of others, which would have
-            to be read for that, whether the path is that of the training's source or manifest.
+            Of images in memory, whether their fingerprint is the same; of image files, which would
+            have to be read for that, whether their names are.
         """
         if isinstance(dataset.images, np.ndarray):
             return dataset_files.fingerprint(dataset.images) == self.settings.get("fingerprint")
-        command = self.settings.get("command", {})
-        known = [self.settings.get("source")]
-        if isinstance(command.get("dataset"), str):
-            known += [command["dataset"], str(dataset_files.manifest_path(command["dataset"]))]
-        same = (os.path.realpath(name) for name in known if isinstance(name, str))
-        return len(paths) == 1 and os.path.realpath(paths[0]) in same
+        is_files = isinstance(dataset.images, ImageFiles)
+        return is_files and dataset_files.names_digest(dataset.names) == self.settings.get("names")
 
     def reconstruct(self, images, order):
         """Reconstruct images: see `scoring.reconstruct`."""

@@ -183,6 +183,7 @@ def describe(dataset, result, source, fingerprint):
         "n_images": len(dataset.images),
         "image_shape": dataset.images.shape[1:],
         "fingerprint": fingerprint,
+        "names": dataset_files.names_digest(dataset.names) if files_read else None,
         "versions": model_files.versions(),
         "training": result.history.as_dict(),
     }

@@ -11,6 +11,7 @@ SOUND = {
     "source": "digits",
     "image_shape": [28, 28, 1],
     "fingerprint": "0f",
+    "names": "f0",
     "recommended_score": "mse",
     "versions": {"keras": "3"},
     "training": {"loss": [0.5, 1], "val_loss": []},
