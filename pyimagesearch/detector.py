@@ -319,7 +319,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         """Check `X` and bring it into the common form: float32 `(N, H, W, C)`."""
         rows = self._rows(X, fitting)
         if self.scaler_ is not None:
-            return arrays.to_unit(self.scaler_.transform(rows).reshape(-1, *self.image_shape_), 1)
+            # New values beyond those in `fit` stay beyond [0, 1].
+            return self.scaler_.transform(rows).reshape(-1, *self.image_shape_).astype(np.float32)
         images = rows.reshape(-1, *self.image_shape_)
         maximum = arrays.pixel_maximum(images, "X")
         if fitting:

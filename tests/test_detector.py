@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, QuantileTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from pyimagesearch.data import dataset_files
@@ -237,6 +237,14 @@ def test_pipeline_passes_rows_and_images_on(images):
     half = make_pipeline(FunctionTransformer(lambda images: images[:, ::2]), quick()).fit(images)
     assert half[-1].image_shape_ == (4, 8, 1)
     assert half.score_samples(images).shape == (124,)
+
+
+def test_pipeline_takes_what_min_max_scaling_has_rounded_beyond_one(images):
+    rows = images.reshape(len(images), 64)
+    pipeline = make_pipeline(MinMaxScaler(), quick(image_shape=(8, 8), epochs=1)).fit(rows)
+    pipeline[0].scale_ *= 1 + 1e-8
+    assert pipeline[0].transform(rows).max() > 1
+    assert set(pipeline.predict(rows)) == {1, -1}
 
 
 @pytest.mark.slow

@@ -69,18 +69,35 @@ def pixel_maximum(array, name):
         raise InputError(f"expected finite pixels in {name}, found NaN or infinity")
     # A maximum below 2 is [0, 1] overshot, and not 0 to 255: dividing would turn it black.
     maximum = 255 if high >= 2 else 1
-    if low < 0 or high > maximum:
+    tolerance = maximum * rounding(array.dtype)
+    if low < -tolerance or high > maximum + tolerance:
         raise InputError(
-            f"expected pixels in [0, 1] or in 0 to 255 in {name}, found {low:g} to {high:g}: "
+            f"expected pixels in [0, 1] or in 0 to 255 in {name}, found {low:.9g} to {high:.9g}: "
             "scale or clip them"
         )
     return maximum
 
 
+def rounding(dtype):
+    """By how much a pixel of white 1 may lie beyond [0, 1], as after a scaling that was rounded."""
+    return max(1e-6, 4 * np.finfo(dtype).eps) if dtype.kind == "f" else 0
+
+
 def to_unit(images, maximum):
-    """Scale checked images, whose value for white is 1 or 255, to float32 in [0, 1]."""
+    """Scale checked images, whose value for white is 1 or 255, to float32 in [0, 1].
+
+    Example:
+        >>> to_unit(np.array([-1e-7, 0.5, 1.0000001]), 1).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    may_exceed = images.dtype.kind == "f"
     images = np.ascontiguousarray(images, np.float32)
-    return images / np.float32(255) if maximum == 255 else images
+    if maximum == 255:
+        images = images / np.float32(255)
+    # Most images don't exceed, and then no copy is made.
+    if may_exceed and images.size and (images.min() < 0 or images.max() > 1):
+        images = np.clip(images, 0, 1)
+    return images
 
 
 @dataclass(frozen=True)

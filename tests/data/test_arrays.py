@@ -41,6 +41,7 @@ def test_rescaling_is_reported():
         (np.array([[[0, np.nan]]]), "NaN or infinity"),
         (np.full((1, 2, 2), -0.1), "found -0.1 to -0.1"),
         (np.full((1, 2, 2), 1.02), "found 1.02 to 1.02"),
+        (np.full((1, 2, 2), 1.00001), "found 1.00001 to 1.00001"),
         (np.full((1, 2, 2), 256), "found 256 to 256"),
         (np.full((1, 2, 2), 1j), "complex128"),
         (np.full((1, 2, 2), "a"), "<U1"),
@@ -49,6 +50,15 @@ def test_rescaling_is_reported():
 def test_array_that_is_not_of_images_is_refused(array, message):
     with pytest.raises(InputError, match=message):
         as_images(array, "these")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white", "beyond"),
+    [(np.float64, 1, 1 + 1e-7), (np.float32, 1, 1 + 2**-23), (np.float64, 255, 255 + 1e-5)],
+)
+def test_pixels_that_rounding_has_put_beyond_the_range_are_clipped(dtype, white, beyond):
+    images, _ = as_images(np.array([[[-1e-8, beyond, white / 2]]], dtype), "these")
+    assert images.ravel().tolist() == [0, 1, 0.5]
 
 
 def test_memmap_is_read_again_after_its_pages_are_released(tmp_path, rng):
