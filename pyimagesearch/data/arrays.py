@@ -34,8 +34,23 @@ def as_images(array, name):
     """
     maximum = pixel_maximum(array, name)
     images = array[..., np.newaxis] if array.ndim == 3 else array
-    remark = f"{name}: 0 to 255 taken as 0 to 1" if maximum == 255 else None
-    return to_unit(images, maximum), remark
+    return to_unit(images, maximum), describe_range(array.dtype, maximum, name)
+
+
+def describe_range(dtype, maximum, name):
+    """A remark on the range that an array of images was taken to have; `None` if it needs none.
+
+    Args:
+        dtype: Of the array.
+        maximum: Its value for white, as `pixel_maximum` finds it.
+        name: Name of the array.
+
+    Returns:
+        Text or `None`. Integers that are only 0 and 1 are taken as black and white, like a mask.
+    """
+    if maximum == 255:
+        return f"{name}: 0 to 255 taken as 0 to 1"
+    return f"{name}: only 0 and 1, taken as black and white" if dtype.kind in "ui" else None
 
 
 def pixel_maximum(array, name):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError
-from pyimagesearch.data.arrays import MemmapImages, as_images, pixel_maximum
+from pyimagesearch.data.arrays import MemmapImages, as_images, describe_range, pixel_maximum
 from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.data.image_quality import Quality
 from pyimagesearch.data.masks import Mask
@@ -166,7 +166,8 @@ def load_npy(path):
     maximum = pixel_maximum(array, path)
     images = MemmapImages(array if array.ndim == 4 else array[..., np.newaxis], maximum)
     names = [str(i) for i in range(len(images))]
-    remarks = [f"{path}: 0 to 255 taken as 0 to 1"] if maximum == 255 else []
+    remark = describe_range(array.dtype, maximum, path)
+    remarks = [remark] if remark else []
     labels = np.full(len(images), -1, np.int8)
     return Source(str(path), images, None, names, labels, remarks=remarks)
 

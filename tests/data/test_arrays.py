@@ -61,6 +61,13 @@ def test_pixels_that_rounding_has_put_beyond_the_range_are_clipped(dtype, white,
     assert images.ravel().tolist() == [0, 1, 0.5]
 
 
+def test_whole_numbers_that_are_only_0_and_1_are_black_and_white_and_said_to_be():
+    for dtype, said in ((np.uint8, True), (np.float32, False), (bool, False)):
+        images, remark = as_images(np.array([[[0, 1]]], dtype), "these")
+        assert images.max() == 1
+        assert (remark == "these: only 0 and 1, taken as black and white") == said
+
+
 def test_memmap_is_read_again_after_its_pages_are_released(tmp_path, rng):
     array = rng.integers(0, 256, (50, 4, 4, 1), np.uint8)
     np.save(tmp_path / "a.npy", array)

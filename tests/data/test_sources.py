@@ -42,6 +42,8 @@ def test_npz_labels_may_be_a_column(npz):
     ("change", "message"),
     [
         ({"y_train": np.arange(29)}, r"one label per image .* \(29,\)"),
+        ({"y_train": np.zeros(30, "i4,i4")}, "expected numbers"),
+        ({"y_train": np.zeros(30, "V3")}, "expected numbers"),
         ({"x_train": np.array([{}])}, "not a whole .npz file of numeric arrays"),
         ({"x_train": np.full((30, 6, 5), np.nan)}, "finite"),
         ({"x_train": np.zeros((30, 6))}, r"\(N, H, W\)"),
