@@ -78,7 +78,7 @@ def run_part(part, args, workspace):
     def run():
         results.write_text(json.dumps([vars(counts) for counts in PARTS[part](args, workspace)]))
 
-    check_success(part, *run_forked(run, timeout=PROCESS_TIMEOUT + args.seconds))
+    check_success(part, *run_forked(run, timeout=2 * PROCESS_TIMEOUT + args.seconds))
     return [TrialCounts(**fields) for fields in json.loads(results.read_text())]
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from pyimagesearch import InputError
+from pyimagesearch.torture.measuring import Usage, limit_memory
 from pyimagesearch.torture.trials import TrialCounts, keep_copy
 
 # What no file may make Python do: see the table of audit events in its documentation.
@@ -57,6 +58,36 @@ class AuditHook:
             return error, self.events
         finally:
             self.active = False
+
+
+def try_file(counts, name, hook, function, must_refuse=False):
+    """Count how a call that reads one file ends: in time, in memory, and as an `InputError` if at all.
+
+    Args:
+        counts: A `TrialCounts`.
+        name: What to call the trial among the failures.
+        hook: An `AuditHook`.
+        function: The call, without arguments.
+        must_refuse: Whether it has to end in an `InputError`.
+
+    Returns:
+        Whether it ended as promised.
+    """
+    before = counts.as_promised
+    with Usage() as usage:
+        error, events = hook.call(function)
+    refused = isinstance(error, InputError) and "\n" not in str(error)
+    fault = error is not None and not refused
+    problem = f"ended in {error!r}" if fault else "not refused" if not refused else None
+    counts.count(
+        name,
+        problem if fault or must_refuse else None,
+        executed=bool(events),
+        traceback=fault,
+        over_memory=usage.over_memory(error),
+        over_time=usage.over_time,
+    )
+    return counts.as_promised > before
 
 
 def loaders(trained=None):
@@ -110,23 +141,33 @@ def malicious_contents(model, command):
 
 def malicious_file_trials(args, workspace):
     """Load every malicious file: each must be refused with an `InputError`, and run nothing."""
+    limit_memory()
     canary = workspace / "executed"
     trained = workspace / "trained"
     model = (trained / "a.model").read_bytes()
     load, hook, counts = loaders(trained), AuditHook(), {}
+    warm_up(trained)
+
+    def load_and_look(path):
+        try:
+            load[path.suffix](path)
+        finally:
+            hook.events += ["canary"] * canary.exists()
+
     for kind, suffix, name, content in malicious_contents(model, f"touch {canary}"):
         path = workspace / f"malicious{suffix}"
         path.write_bytes(content)
-        error, events = hook.call(functools.partial(load[suffix], path))
-        refused = isinstance(error, InputError)
-        counts.setdefault(kind, TrialCounts(f"malicious {kind}")).count(
-            name,
-            None if refused else f"not refused: {error!r}",
-            executed=canary.exists() or events,
-            traceback=error is not None and not refused,
-        )
+        kind_counts = counts.setdefault(kind, TrialCounts(f"malicious {kind}"))
+        try_file(kind_counts, name, hook, functools.partial(load_and_look, path), must_refuse=True)
         canary.unlink(missing_ok=True)
     return list(counts.values())
+
+
+def warm_up(trained):
+    """Load a sound model once, so that what libraries set up for the first time is not measured."""
+    from pyimagesearch.detection.trained_model import TrainedModel
+
+    TrainedModel.load(trained / "a.model", "local")
 
 
 def mutate(rng, data):
@@ -196,7 +237,9 @@ def mutation_trials(args, workspace):
     """Load mutated files for some seconds: each must be read, or refused with an `InputError`."""
     from pyimagesearch.storage import model_files
 
+    limit_memory()
     load, hook, all_counts = loaders(workspace / "trained"), AuditHook(), []
+    warm_up(workspace / "trained")
     load_source = load[".npz"]
 
     def load_npz(path):
@@ -214,10 +257,8 @@ def mutation_trials(args, workspace):
             suffix, data = make()
             path = workspace / f"mutated{suffix}"
             path.write_bytes(data)
-            error, events = hook.call(functools.partial(load[suffix], path))
-            fault = error is not None and not isinstance(error, InputError)
-            if fault or events:
+            name = f"{counts.times}{suffix}"
+            if not try_file(counts, name, hook, functools.partial(load[suffix], path)):
                 keep_copy(path, Path(args.output), counts.what)
-            counts.count(repr(error), "not an InputError" if fault else None, events, fault)
         all_counts.append(counts)
     return all_counts

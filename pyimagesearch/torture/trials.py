@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-FIELDS = ("what was tried", "times", "as promised", "executed", "tracebacks", "half-written")
+FIELDS = (
+    *("what was tried", "times", "as promised", "executed", "tracebacks"),
+    *("over memory", "over time", "half-written"),
+)
 # What each script writes; the second reads what the first has written.
 TRAINING_OUTPUTS = (
     "images.pickle",
@@ -31,6 +34,8 @@ class TrialCounts:
         as_promised: How often it ended as promised.
         executed: How often code from a file was executed.
         tracebacks: How often it ended in a traceback.
+        over_memory: How often it took more memory than promised; `None` if that was not measured.
+        over_time: How often it took longer than promised; `None` if that was not measured.
         half_written: How often it left files that were neither old, new nor absent.
         failures: What went wrong, one line each.
     """
@@ -40,32 +45,35 @@ class TrialCounts:
     as_promised: int = 0
     executed: int = 0
     tracebacks: int = 0
+    over_memory: int | None = None
+    over_time: int | None = None
     half_written: int = 0
     failures: list[str] = field(default_factory=list)
 
-    def count(self, name, problem=None, executed=False, traceback=False, half_written=False):
+    def count(self, name, problem=None, **sorts):
         """Count one trial; it ended as promised if there was no problem of any sort.
 
         Args:
             name: What to call the trial among the failures.
             problem: What went wrong, as text; `None`: nothing.
-            executed: Whether code from a file was executed.
-            traceback: Whether it ended in a traceback.
-            half_written: Whether it left files that are not whole.
+            **sorts: Whether it went wrong in one of the ways that have a count of their own:
+                `executed`, `traceback`, `over_memory`, `over_time` or `half_written`.
         """
         self.times += 1
-        self.executed += bool(executed)
-        self.tracebacks += bool(traceback)
-        self.half_written += bool(half_written)
-        if problem or executed or traceback or half_written:
-            self.failures.append(f"{self.what}: {name}: {problem}")
+        found = [sort for sort, is_found in sorts.items() if is_found]
+        for sort, is_found in sorts.items():
+            counter = "tracebacks" if sort == "traceback" else sort
+            setattr(self, counter, (getattr(self, counter) or 0) + bool(is_found))
+        if problem or found:
+            self.failures.append(f"{self.what}: {name}: {problem or ', '.join(found)}")
         else:
             self.as_promised += 1
 
     def row(self):
         """The counts as text, in the order of `FIELDS`."""
-        counts = (self.times, self.as_promised, self.executed, self.tracebacks, self.half_written)
-        return self.what, *map(str, counts)
+        counts = (self.times, self.as_promised, self.executed, self.tracebacks)
+        counts += (self.over_memory, self.over_time, self.half_written)
+        return self.what, *("–" if count is None else str(count) for count in counts)
 
 
 def scripts():

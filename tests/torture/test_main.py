@@ -23,9 +23,9 @@ def test_torture_when_it_tries_a_few_of_everything_finds_all_as_promised(tmp_pat
         [*command, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    with (tmp_path / "torture.csv").open(newline="") as file:
+    with (tmp_path / "torture.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len({row["what was tried"] for row in rows}) == len(rows) == 23
     for row in rows:
         assert row["times"] == row["as promised"] != "0", row
-        assert {row[name] for name in ("executed", "tracebacks", "half-written")} == {"0"}
+        assert set(list(row.values())[3:]) <= {"0", "–"}, row

@@ -1,0 +1,23 @@
+import time
+
+from pyimagesearch.torture import file_trials, measuring
+from pyimagesearch.torture.trials import TrialCounts
+
+
+def test_file_that_takes_more_memory_or_time_than_promised_is_counted(monkeypatch):
+    monkeypatch.setattr(measuring, "MAX_SECONDS", 0.5)
+    monkeypatch.setattr(measuring, "MAX_BYTES", 2**24)
+    counts, hook = TrialCounts("files"), file_trials.AuditHook()
+
+    def fail_for_memory():
+        try:
+            raise MemoryError
+        except MemoryError:
+            raise file_trials.InputError("too much") from None
+
+    assert file_trials.try_file(counts, "fine", hook, lambda: None)
+    assert not file_trials.try_file(counts, "slow", hook, lambda: time.sleep(0.6))
+    assert not file_trials.try_file(counts, "large", hook, lambda: b"x" * 2**26)
+    assert not file_trials.try_file(counts, "in vain", hook, fail_for_memory)
+    assert not file_trials.try_file(counts, "not refused", hook, lambda: None, must_refuse=True)
+    assert counts.row() == ("files", "5", "1", "0", "0", "2", "1", "0")
