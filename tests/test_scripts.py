@@ -241,7 +241,7 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
     assert "found no file or folder at" in error(tmp_path / "missing.pickle", model)
     assert "there is no file" in error(images, tmp_path / "missing.model")
     (tmp_path / "empty").mkdir()
-    assert "files in" in error(tmp_path / "empty", model)
+    assert "expected images in" in error(tmp_path / "empty", model)
     assert "not a whole .keras archive" in error(images, images)
     assert "(28, 28, 1) and these are of shape (28, 32, 1)" in error(
         tmp_path / "wide.pickle", model

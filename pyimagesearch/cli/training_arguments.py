@@ -258,6 +258,8 @@ def training_parser():
 def recipe_for(args, source):
     """Choose the recipe for a source, and the size at which its image files are read.
 
+    Of arrays with classes, it also sets the classes that are normal and odd by default.
+
     Args:
         args: The parsed flags of the training script.
         source: The `sources.Source` that they name.
@@ -270,6 +272,10 @@ def recipe_for(args, source):
         InputError: If a flag does not go with the recipe.
     """
     is_files = hasattr(source.images, "paths")
+    if source.classes is not None and not is_files:
+        # As in the tutorial. Noted with the flags, for detection on other images of the source.
+        args.valid_label = [1] if args.valid_label is None else args.valid_label
+        args.anomaly_label = [3] if args.anomaly_label is None else args.anomaly_label
     name = args.recipe
     if name == "auto":
         large = min(source.images.shape[1:3]) >= MIN_PHOTO_SIDE

@@ -64,7 +64,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class Unreadable(Exception):
-    """A file has no pixels to read; its text is the reason, in the plural: «not images»."""
+    """A file has no pixels to read; its text is the reason, such as «not an image»."""
 
 
 @contextmanager
@@ -82,13 +82,13 @@ def open_regular(path):
     try:
         file = open(path, "rb", opener=open_unblocked)  # noqa: SIM115 (closed below)
     except IsADirectoryError:
-        raise Unreadable("not regular files") from None
+        raise Unreadable("not a regular file") from None
     except OSError:
         raise Unreadable("missing or without permission") from None
     with file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("not regular files")
+            raise Unreadable("not a regular file")
         if status.st_size > MAX_BYTES:
             raise Unreadable("too large")
         if status.st_size == 0:
@@ -123,7 +123,7 @@ def open_image(path):
     with open_regular(path) as file:
         name = find_format(file.read(32))
         if name is None:
-            raise Unreadable("not images")
+            raise Unreadable("not an image")
         try:
             image = Image.open(file, formats=_pillow_formats(name))
             if image.width * image.height > MAX_PIXELS:

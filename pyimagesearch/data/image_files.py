@@ -124,7 +124,7 @@ def check_files(paths, size=None, grayscale=None, on_progress=None, background=W
                 found.append(image_quality.note(pixels, own_size))
             except Unreadable as reason:
                 # Nobody needs to be told of tables and reports that a run has left here.
-                is_own = str(reason) == "not images" and ownership.is_own_file(path)
+                is_own = str(reason) == "not an image" and ownership.is_own_file(path)
                 found.append(None if is_own else str(reason))
         return found
 
@@ -165,14 +165,14 @@ def format_skipped(skipped):
     """The reasons for which files were passed over, each with their number and the first of them.
 
     Example:
-        >>> format_skipped({"a.txt": "not images", "b.jpg": "empty", "c.md": "not images"})
-        '2 not images, such as a.txt; 1 empty: b.jpg'
+        >>> format_skipped({"a.txt": "not an image", "b.jpg": "empty", "c.md": "not an image"})
+        'not an image (2, such as a.txt); empty (b.jpg)'
     """
     by_reason = defaultdict(list)
     for path, reason in skipped.items():
         by_reason[reason].append(path)
     return "; ".join(
-        f"{len(paths):,} {reason}{', such as' if len(paths) > 1 else ':'} {paths[0]}"
+        f"{reason} ({f'{len(paths):,}, such as ' if len(paths) > 1 else ''}{paths[0]})"
         for reason, paths in by_reason.items()
     )
 

@@ -109,7 +109,7 @@ def test_folder_without_classes_is_taken_as_it_is(photos):
         assert dataset.images is source.images
         assert dataset.names == source.names
         assert dataset.labels.tolist() == [-1, -1, -1]
-        assert dataset.skipped == {"photos/a/broken.png": "not images"}
+        assert dataset.skipped == {"photos/a/broken.png": "not an image"}
 
 
 def test_contamination_of_a_folder_is_refused_and_not_ignored(photos):

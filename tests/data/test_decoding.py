@@ -191,10 +191,10 @@ def test_reasons_tell_apart_what_is_no_image(tmp_path, monkeypatch):
     (tmp_path / "huge.png").touch()
     os.truncate(tmp_path / "huge.png", decoding.MAX_BYTES + 1)
     expected = {
-        "pipe.png": "not regular files",
-        "folder.png": "not regular files",
+        "pipe.png": "not a regular file",
+        "folder.png": "not a regular file",
         "empty.png": "empty",
-        "text.png": "not images",
+        "text.png": "not an image",
         "a.jp2": "JPEG 2000, which is not supported",
         "huge.png": "too large",
         "none.png": "missing or without permission",

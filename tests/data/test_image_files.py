@@ -118,12 +118,12 @@ def test_find_readable_files_in_order_and_the_reasons_of_the_others(write):
     paths[3].write_bytes(paths[3].read_bytes()[:30])
     paths[39].write_text("notes")
     files, skipped, notes = check_files(paths)
-    assert skipped == {str(paths[3]): "broken or truncated", str(paths[39]): "not images"}
+    assert skipped == {str(paths[3]): "broken or truncated", str(paths[39]): "not an image"}
     assert files.paths == [path for path in paths if str(path) not in skipped]
     assert len(notes) == 38
     assert files.size == (6, 4)
     assert (
-        format_skipped(skipped) == f"1 broken or truncated: {paths[3]}; 1 not images: {paths[39]}"
+        format_skipped(skipped) == f"broken or truncated ({paths[3]}); not an image ({paths[39]})"
     )
 
 
@@ -156,7 +156,7 @@ def test_check_reports_its_progress(write):
 
 def test_no_readable_file_is_refused_with_the_reasons(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(InputError, match=r"none of 1 files .*1 not images: .*a\.png.*PNG, JPEG"):
+    with pytest.raises(InputError, match=r"none of 1 files .*not an image .*a\.png.*PNG, JPEG"):
         check_files([tmp_path / "a.png"])
 
 

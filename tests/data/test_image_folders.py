@@ -14,7 +14,7 @@ def test_folder_without_layout_is_unlabeled_and_sorted(photos):
     source = datasets.load(photos)
     assert source.name == "photos"
     assert source.names == ["photos/a/z.png", "photos/a/é.bmp", "photos/b.png"]
-    assert source.skipped == {"photos/a/broken.png": "not images"}
+    assert source.skipped == {"photos/a/broken.png": "not an image"}
     assert source.labels.tolist() == [-1, -1, -1]
     assert source.labels.dtype == np.int8
     assert (source.classes, source.masks) == (None, None)
