@@ -2,6 +2,7 @@
 
 import math
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,3 +153,27 @@ def release_pages(array):
         array = array.base
     if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         array.madvise(mmap.MADV_DONTNEED)
+
+
+class Numbers(Sequence):
+    """The names of images that have none: their numbers from 0, as text, made when they are asked for.
+
+    Example:
+        >>> Numbers(30_000_000)[7], list(Numbers(2))
+        ('7', ['0', '1'])
+    """
+
+    def __init__(self, n):
+        self.n = range(n)
+
+    def __len__(self):
+        return len(self.n)
+
+    def __getitem__(self, index):
+        chosen = self.n[index]
+        return str(chosen) if isinstance(chosen, int) else [str(i) for i in chosen]
+
+    def __eq__(self, other):
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.data.arrays import Numbers
 from pyimagesearch.data.batches import iterate_batches
 from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.storage import ownership
@@ -143,7 +144,7 @@ def load_manifest(path, n=None):
         InputError: If it is not a manifest, or does not match the pickle.
     """
     if n is not None and not Path(path).exists():
-        return [str(i) for i in range(n)], np.full(n, -1, np.int8)
+        return Numbers(n), np.full(n, -1, np.int8)
     with open_for_reading(path) as file:
         data = file.read()
     try:

@@ -12,7 +12,13 @@ import cv2
 import numpy as np
 
 from pyimagesearch import InputError
-from pyimagesearch.data.arrays import MemmapImages, as_images, describe_range, pixel_maximum
+from pyimagesearch.data.arrays import (
+    MemmapImages,
+    Numbers,
+    as_images,
+    describe_range,
+    pixel_maximum,
+)
 from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.data.image_quality import Quality
 from pyimagesearch.data.masks import Mask
@@ -165,7 +171,7 @@ def load_npy(path):
             ) from None
     maximum = pixel_maximum(array, path)
     images = MemmapImages(array if array.ndim == 4 else array[..., np.newaxis], maximum)
-    names = [str(i) for i in range(len(images))]
+    names = Numbers(len(images))
     remark = describe_range(array.dtype, maximum, path)
     remarks = [remark] if remark else []
     labels = np.full(len(images), -1, np.int8)

@@ -156,14 +156,19 @@ def first_line(fault):
 
 
 def save_csv(path, fields, rows):
-    """Write a table as CSV in UTF-8 with a header line, marked by its line ends."""
+    """Write a table as CSV in UTF-8 with a header line, marked by its line ends.
+
+    A table with letters beyond ASCII begins with a byte order mark, by which spreadsheets know that it
+    is UTF-8. Others go without one, so that every program finds their first column.
+    """
     records = []
     # With these line ends, so that a field with either character in it is quoted.
     writer = csv.writer(SimpleNamespace(write=records.append), lineterminator="\r\n")
     writer.writerow(fields)
     writer.writerows(rows)
     text = "".join(record.removesuffix("\r\n") + "\n" for record in records)
-    Path(path).write_bytes(ownership.mark_line_ends(text).encode("utf-8", "surrogateescape"))
+    text = ownership.mark_line_ends(text if text.isascii() else f"\ufeff{text}")
+    Path(path).write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def parse_csv(data, columns):

@@ -22,9 +22,12 @@ MAX_HEADER_BYTES = 2**10
 # The first chunk of a PNG, IHDR, always ends at this byte.
 PNG_SIGNATURE, END_OF_IHDR = b"\x89PNG\r\n\x1a\n", 33
 # The header of a table and its first row, each with its line end; quoted fields may contain others.
+# Before them stands a byte order mark where a name is not in ASCII.
 # A header is printable ASCII, because the signature of every PNG ends like one. The quantifiers are
 # possessive, so that no file can make them backtrack for long.
-FIRST_LINES = re.compile(rb'(?P<header>[ -~]++)\r\n(?P<row>(?:[^"\n]|"[^"]*+")++)(?<!\r)\n')
+FIRST_LINES = re.compile(
+    rb'(?:\xef\xbb\xbf)?(?P<header>[ -~]++)\r\n(?P<row>(?:[^"\n]|"[^"]*+")++)(?<!\r)\n'
+)
 
 
 def is_own_file(path):

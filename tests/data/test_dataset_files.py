@@ -65,7 +65,11 @@ def test_manifest_comes_back_whatever_the_names(tmp_path):
     names, loaded = dataset_files.load_manifest(tmp_path / "images.csv", len(NAMES))
     assert names == NAMES
     np.testing.assert_array_equal(loaded, labels)
-    assert (tmp_path / "images.csv").read_bytes().startswith(b"index,name,label\r\n0,plain,0\n")
+    assert (
+        (tmp_path / "images.csv")
+        .read_bytes()
+        .startswith(b"\xef\xbb\xbfindex,name,label\r\n0,plain,0\n")
+    )
 
 
 def test_names_are_indices_and_labels_unknown_without_a_manifest(tmp_path):

@@ -146,3 +146,12 @@ def test_json_that_is_not_an_object_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text, "latin1")
     with pytest.raises(InputError, match="not a JSON object"):
         files.load_json(tmp_path / "a.json")
+
+
+def test_table_with_umlauts_is_known_as_utf_8_by_a_spreadsheet_and_others_have_no_mark(tmp_path):
+    for name, begins in (("größe", b"\xef\xbb\xbfname,"), ("size", b"name,")):
+        files.save_csv(tmp_path / "a.csv", ("name", "n"), [(name, 1)])
+        data = (tmp_path / "a.csv").read_bytes()
+        assert data.startswith(begins)
+        assert files.parse_csv(data, ("n", "name")) == [(2, "1", name)]
+        assert ownership.is_own_file(tmp_path / "a.csv")
