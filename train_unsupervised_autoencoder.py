@@ -40,9 +40,8 @@ def main(argv=None):
     source = datasets.load(args.source, args.split, **reading)
     console.warn_of_source(source, args.source)
     recipe, source = training_arguments.recipe_for(args, source)
-    dataset = datasets.contaminate(
-        source, args.valid_label, args.anomaly_label, args.contam, args.seed
-    )
+    labels = args.valid_label, args.anomaly_label
+    dataset = datasets.contaminate(source, *labels, args.contam, args.seed)
     dataset = outputs.load_into_memory(dataset)
     images = dataset.images
 

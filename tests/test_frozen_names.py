@@ -45,7 +45,7 @@ CHOICES = {
 }
 REPORT = {
     "": "written_by n_images n_flagged estimated_contamination seconds images_per_second skipped "
-    "skipped_because flagged flagged_list calibration "
+    "skipped_because duplicates flagged flagged_list calibration "
     "score threshold threshold_rule metrics",
     "metrics": "auroc average_precision precision_at_k precision recall f1 n_anomalies",
 }

@@ -165,6 +165,8 @@ def report_files(source, trained_on=None):
 
     for remark in source.remarks:
         logger.info(remark)
+    if getattr(source.images, "facts", {}).get("is_deep"):
+        logger.info(f"images of more than 8 bits: white is {source.images.maximum:,}")
     if source.skipped:
         n = len(source.skipped)
         logger.warning(

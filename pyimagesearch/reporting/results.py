@@ -182,6 +182,7 @@ class Detection:
             "images_per_second": n / self.seconds,
             "skipped": list(self.dataset.skipped),
             "skipped_because": dict(self.dataset.skipped),
+            "duplicates": self.duplicates(),
             "flagged": [
                 {"index": i, "name": self.dataset.names[i], "score": float(self.scores[i])}
                 for i in self.ranking.tolist()
@@ -192,6 +193,16 @@ class Detection:
             "threshold_rule": self.rule,
             "metrics": self.evaluation,
         }
+
+    def duplicates(self):
+        """Groups of image files that are the same, or nearly: lists of names."""
+        groups = {}
+        for name, first in zip(
+            self.dataset.names, self.dataset.quality.get("duplicate_of", ()), strict=False
+        ):
+            if first:
+                groups.setdefault(first, [first]).append(name)
+        return list(groups.values())
 
     def page(self, model, args):
         """The text of `report.html`; the arguments are those of `save`."""
