@@ -73,7 +73,7 @@ class TrialCounts:
         """The counts as text, in the order of `FIELDS`."""
         counts = (self.times, self.as_promised, self.executed, self.tracebacks)
         counts += (self.over_memory, self.over_time, self.half_written)
-        return self.what, *("–" if count is None else str(count) for count in counts)
+        return self.what, *("-" if count is None else str(count) for count in counts)
 
 
 def scripts():
