@@ -11,4 +11,4 @@ def test_trial_counts_when_trials_fail_count_each_sort_of_failure():
     assert counts.row() == ("it", "5", "1", "1", "1", "1", "0", "1")
     assert len(counts.failures) == 4
     # What was never measured is not a count of 0.
-    assert trials.TrialCounts("other").row()[-3:] == ("–", "–", "0")
+    assert trials.TrialCounts("other").row()[-3:] == ("-", "-", "0")
