@@ -1,34 +1,31 @@
 """An autoencoder as a scikit-learn outlier detector."""
 
 import dataclasses
-import math
 import tempfile
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils import check_random_state, check_scalar
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from pyimagesearch import InputError
-from pyimagesearch.data import arrays
+from pyimagesearch.detector_input import ImageInputMixin
 from pyimagesearch.runtime.quiet import quiet_retracing, quiet_tensorflow
 from pyimagesearch.storage import model_files
 from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe, recommended_score
 
 with quiet_tensorflow():
+    from keras.utils import Progbar
+
     from pyimagesearch.detection import calibration, scoring, thresholds, trained_model
     from pyimagesearch.models import feature_autoencoder
     from pyimagesearch.training import losses
     from pyimagesearch.training.train import train
 
-# Images in 0 to 255 have at least one pixel as bright as this.
-MIN_BRIGHTEST_PIXEL = 64
 
-
-class AutoencoderDetector(OutlierMixin, BaseEstimator):
+class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
     """An autoencoder as one of scikit-learn's outlier detectors.
 
     It trains, scores and sets its threshold as the two scripts do: with the same images, and their
@@ -45,6 +42,9 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
       two;
     - the same images as rows, `(N, H * W * C)`, with `image_shape`, as in pipelines and
       `load_digits().data / 16`;
+    - the path of a folder of images, or a list of paths of image files and folders. They are read
+      when they are needed and resized to `image_shape`; without it, to 256x256 for recipe photos,
+      else to 28x28 unless all have one size;
     - any other table of numbers, `(N, features)`, without `image_shape`. Each feature is scaled to
       [0, 1] by its smallest and largest value in `fit`. New values beyond these stay beyond [0, 1],
       where they cannot be reconstructed and so score high. A row is treated as an image one pixel
@@ -70,9 +70,10 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         contamination: Share of outliers among the images in `fit`, in (0, 0.5]; or `"auto"`: as many
             as stand out from the bulk of the scores, which may be none (see
             `thresholds.fdr_controlled`).
-        image_shape: `(H, W)` or `(H, W, C)` of images that come as rows.
+        image_shape: `(H, W)` or `(H, W, C)` of images that come as rows or as files.
         random_state: Seed of everything random: a whole number, a `numpy.random.RandomState`, or
             `None`, by which no two fits are the same.
+        verbose: 0 for silence; 1 for progress bars, in notebooks too; 2 for a line after each.
 
     Attributes:
         decision_scores_: float64 array `(N,)`: the anomaly scores of the training images, at least
@@ -89,6 +90,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         feature_names_in_: Names of the features, of a table that has them.
         pixel_maximum_: Value of white in the images in `fit`, 1 or 255; `None` for tables.
         scaler_: Fitted `MinMaxScaler` for tables; `None` for images.
+        names_: Paths of the images in `fit`, if they came as files; else `None`.
+        preprocessing_: How these files became images, besides size and channels: a dict; else `None`.
 
     Fitted detectors can be pickled, also by joblib. Unpickling runs what a pickle contains, as
     everywhere: open only your own. Detectors pickled by an earlier version load too; those from
@@ -125,6 +128,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         contamination=0.01,
         image_shape=None,
         random_state=None,
+        verbose=0,
     ):
         self.recipe = recipe
         self.arch = arch
@@ -140,6 +144,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.contamination = contamination
         self.image_shape = image_shape
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X, y=None):
         """Train on images of which a few may be outliers, and set the threshold.
@@ -155,14 +160,21 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             ValueError: If `X` or a parameter is not as described for the class.
         """
         self._check_parameters()
-        images = self._images(X, fitting=True)
+        images, groups = self._images(X, fitting=True)
         generator = check_random_state(self.random_state)
         # A whole number is the seed itself, by which the scripts give the same results.
         is_seed = isinstance(self.random_state, Integral)
         seed = int(self.random_state if is_seed else generator.randint(2**31 - 1))
         with quiet_retracing():
             recipe = self._make_recipe()
-            result = train(images, recipe, seed=seed)
+            result = train(
+                images,
+                recipe,
+                seed=seed,
+                groups=groups,
+                on_epoch=self._progress_bar("epoch"),
+                on_batch=self._progress_bar("image"),
+            )
             self.score_name_ = self.scored_by
             if self.scored_by == "auto":
                 self.score_name_ = recommended_score(recipe)
@@ -187,7 +199,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             float64 array `(N,)`, at least 0; the higher, the more anomalous.
         """
         check_is_fitted(self, "model_")
-        return self._score(self._images(X))
+        images, _ = self._images(X)
+        return self._score(images)
 
     def score_samples(self, X):
         """How normal each image is.
@@ -227,8 +240,26 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         model = trained_model.TrainedModel(
             self.model_, self.score_name_, {}, self.reference_, None, {}
         )
+        show = self._progress_bar("image")
+        on_batch = show and (lambda done: show(done, len(images)))
         with quiet_retracing():
-            return model.score_images(images).astype(np.float64)
+            return model.score_images(images, on_batch=on_batch).astype(np.float64)
+
+    def _progress_bar(self, unit):
+        """Make a function `(done, total, **figures)` that shows progress; `None` to be silent."""
+        if not self.verbose:
+            return None
+        bars = []
+
+        def show(done, total, **figures):
+            if not bars:
+                bars.append(
+                    Progbar(total, 20, self.verbose, 0.5, stateless_metrics=(), unit_name=unit)
+                )
+            values = [item for item in figures.items() if item[1] is not None]
+            bars[0].update(done, values)
+
+        return show
 
     def _check_parameters(self):
         """Raise a `ValueError` or `TypeError` for a parameter that is out of range."""
@@ -287,56 +318,6 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             recipe = dataclasses.replace(recipe, latent_dim=latent_dim)
         return recipe
 
-    def _rows(self, X, fitting):
-        """Check `X`, and set the attributes of its form in `fit`; return one row for each image."""
-        shape = self.image_shape
-        # A table is left as it is: its columns may have names.
-        if (X if hasattr(X, "ndim") else np.asarray(X)).ndim in (3, 4):
-            X = np.asarray(X)
-            received = (*X.shape[1:], 1)[:3]
-            expected = shape if fitting else self.image_shape_
-            if expected is not None and received != (*expected, 1)[:3]:
-                raise InputError(
-                    f"expected images of shape {(*expected, 1)[:3]}, received {received}: resize "
-                    "them"
-                )
-            shape = received
-            X = X.reshape(len(X), math.prod(shape))
-        # This sets or checks `n_features_in_` and `feature_names_in_`, among other things.
-        X = validate_data(self, X, reset=fitting)
-        if fitting:
-            self.scaler_ = MinMaxScaler().fit(X) if shape is None else None
-            self.pixel_maximum_ = None
-            self.image_shape_ = (*(shape or (1, X.shape[1])), 1)[:3]
-            if math.prod(self.image_shape_) != X.shape[1]:
-                raise InputError(
-                    f"expected rows of {math.prod(self.image_shape_)} numbers, for image_shape="
-                    f"{self.image_shape}, received rows of {X.shape[1]}"
-                )
-        return X
-
-    def _images(self, X, fitting=False):
-        """Check `X` and bring it into the common form: float32 `(N, H, W, C)`."""
-        rows = self._rows(X, fitting)
-        if self.scaler_ is not None:
-            # New values beyond those in `fit` stay beyond [0, 1].
-            return self.scaler_.transform(rows).reshape(-1, *self.image_shape_).astype(np.float32)
-        images = rows.reshape(-1, *self.image_shape_)
-        maximum = arrays.pixel_maximum(images, "X")
-        if fitting:
-            if maximum == 255 and images.dtype != np.uint8 and images.max() < MIN_BRIGHTEST_PIXEL:
-                raise InputError(
-                    f"expected pixels in [0, 1] or in 0 to 255 in X, received {images.min():g} to "
-                    f"{images.max():g}: divide them by the value of white"
-                )
-            self.pixel_maximum_ = maximum
-        elif maximum > self.pixel_maximum_:
-            raise InputError(
-                f"expected pixels in [0, 1], as in fit, received up to {images.max():g}: divide "
-                "them by 255"
-            )
-        return arrays.to_unit(images, self.pixel_maximum_)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -374,6 +355,9 @@ def upgrade(state):
         state["pixel_maximum_"] = state.pop("white_")
     if "reference_" in state:
         state.setdefault("score_name_", state["scored_by"])
+    state.setdefault("verbose", 0)
+    if "model_" in state:
+        state.setdefault("preprocessing_", None)
     if "offset_" in state:
         state.setdefault("threshold_", -state["offset_"])
     history = vars(state["history_"]) if "history_" in state else {}

@@ -4,12 +4,15 @@ import copy
 import io
 import logging
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
@@ -19,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, QuantileTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files
 from pyimagesearch.detection import scores, trained_model
 from pyimagesearch.detector import AutoencoderDetector
@@ -330,3 +334,54 @@ def test_predict_after_a_failed_fit_is_refused(images):
 def test_predict_for_images_unlike_those_of_fit_is_refused(fitted, wrong, message):
     with pytest.raises(ValueError, match=message):
         fitted.predict(wrong)
+
+
+@pytest.mark.parametrize("form", [str, lambda folder: sorted(folder.iterdir())])
+def test_fit_with_image_files_gives_the_scores_of_their_pixels(tmp_path, form):
+    for number in range(9):
+        pixels = np.full((6, 5, 3), (20 * number, 40, 0), np.uint8)
+        pixels[number % 6, :2] = 255
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(tmp_path.glob("*.png"))])
+    by_array, by_files = quick().fit(pixels), quick().fit(form(tmp_path))
+    assert [Path(name).name for name in by_files.names_] == [f"{i}.png" for i in range(9)]
+    np.testing.assert_allclose(by_files.decision_scores_, by_array.decision_scores_, rtol=1e-5)
+    some = [tmp_path / "7.png", tmp_path / "2.png"]
+    expected = by_array.anomaly_score(pixels[[7, 2]])
+    np.testing.assert_allclose(by_files.anomaly_score(some), expected, rtol=1e-5)
+    np.testing.assert_allclose(by_array.anomaly_score(some), expected, rtol=1e-5)
+    copied = copy.deepcopy(by_files)
+    np.testing.assert_allclose(copied.anomaly_score(some), expected, rtol=1e-5)
+
+
+def test_fit_with_paths_that_are_no_images_is_refused(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("text")
+    paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    with pytest.raises(InputError, match=r"expected an image in .*b\.png: "):
+        quick().fit(paths)
+    with pytest.warns(UserWarning, match=r"passed over .*b\.png"):
+        assert quick().fit(str(tmp_path)).names_ == paths[:1]
+    with pytest.raises(InputError, match=r"there is no .*c\.png"):
+        quick().fit([str(tmp_path / "c.png")])
+    with pytest.raises(InputError, match=r"a\.png again"):
+        quick().fit(paths[:1] * 2)
+
+
+@pytest.mark.parametrize("one", [np.zeros((8, 8)), np.zeros((8, 8, 1))])
+def test_anomaly_score_of_one_image_asks_for_an_axis(fitted, one):
+    with pytest.raises(InputError, match=r"one image\? give images\[None\]"):
+        fitted.anomaly_score(one)
+    assert fitted.anomaly_score(one[None]).shape == (1,)
+
+
+def test_fit_with_one_photo_asks_for_an_axis():
+    with pytest.raises(InputError, match=r"received \(9, 12, 3\): one image\?"):
+        quick().fit(np.zeros((9, 12, 3)))
+
+
+def test_verbose_shows_epochs_and_images(images, capsys):
+    detector = quick(verbose=2).fit(images)
+    detector.predict(images[:3])
+    shown = re.findall(r"(\d+/\d+) .*/(\w+)", capsys.readouterr().out)
+    assert shown == [("2/2", "epoch"), ("124/124", "image"), ("3/3", "image")]

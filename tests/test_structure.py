@@ -20,7 +20,8 @@ FLOORS = (
     {"data"},
     {"detection", "reporting"},
     {"training"},
-    {"cli", "detector"},
+    {"cli", "detector_input"},
+    {"detector"},
     {*SCRIPTS, "__main__", "export", "benchmark"},
     {"torture"},
 )

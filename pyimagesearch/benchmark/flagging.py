@@ -17,7 +17,6 @@ COLUMNS = ("pile", "odd share", "images", "odd", "flagged", "odd among flagged",
 CLASSES = (1, 4, 8)
 SHARES = (0, 0.005, 0.01, 0.05, 0.1)
 # Height and width at which photos are read, as by the training script.
-PHOTO_SIZE = (256, 256)
 
 
 def add_arguments(parser):
@@ -86,7 +85,7 @@ def piles(args):
     from pyimagesearch.benchmark import photo_piles
     from pyimagesearch.data import datasets
     from pyimagesearch.data.image_files import ImageFiles
-    from pyimagesearch.training.recipes import RECIPES
+    from pyimagesearch.training.recipes import PHOTO_SIZE, RECIPES
 
     source = datasets.load(args.source)
     epochs = {} if args.epochs is None else {"epochs": args.epochs, "min_steps": 0}

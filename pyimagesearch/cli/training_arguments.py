@@ -18,16 +18,21 @@ from pyimagesearch.cli.argument_types import (
     color,
     corruption,
 )
-from pyimagesearch.training.recipes import ARCHITECTURES, BACKBONES, RECIPES, make_recipe
+from pyimagesearch.training.recipes import (
+    ARCHITECTURES,
+    BACKBONES,
+    PHOTO_SIZE,
+    RECIPES,
+    make_recipe,
+)
 
 logger = logging.getLogger(__name__)
 
 # Larger values are typing errors, and would exhaust the memory.
 MAX_WIDTH = 2**16
 MAX_SIDE = 2**14
-# Shorter side in pixels from which on image files are photographs to --recipe auto, and the height
-# and width at which the backbone sees them.
-MIN_PHOTO_SIDE, PHOTO_SIZE = 64, (256, 256)
+# Shorter side in pixels from which on image files are photographs to --recipe auto.
+MIN_PHOTO_SIDE = 64
 EXAMPLES = """examples:
   the tutorial:
     python train_unsupervised_autoencoder.py --dataset output/images.pickle --model output/autoencoder.model

@@ -15,6 +15,8 @@ STORED_NAMES = {
     "normalize_contrast": "even_contrast",
     "corruption": "corrupt",
 }
+# Height and width at which the backbone of `photos` sees image files, unless told otherwise.
+PHOTO_SIZE = (256, 256)
 
 
 @dataclass(frozen=True)
