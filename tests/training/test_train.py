@@ -1,7 +1,105 @@
 import numpy as np
 import pytest
 
+from pyimagesearch.models import architectures
+from pyimagesearch.models.normalization import Normalization
 from pyimagesearch.training import train
+from pyimagesearch.training.recipes import make_recipe
+from pyimagesearch.training.trainer import History, Trainer
+
+
+class Pixels:
+    """Images that have nothing but pixels: whatever else is asked of them fails the test."""
+
+    def __init__(self, pixels):
+        self.pixels, self.shape = pixels, pixels.shape
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, indices):
+        return self.pixels[indices]
+
+    def __getattr__(self, name):
+        raise AssertionError(f"training has asked images for their {name}")
+
+
+@pytest.mark.parametrize("name", ["robust", "shapes"])
+def test_held_out_pixels_and_labels_reach_nothing_that_is_learned(name, rng):
+    """With NaN in the place of all held-out pixels, everything but their loss is the same bits."""
+    recipe = make_recipe(
+        name, "dense", filters=(6,), latent_dim=2, epochs=2, trim=0.2, batch_size=16
+    )
+    images = rng.random((133, 7, 5, 3), np.float32)
+    trained, held_out = train.split(133, seed=5)
+    poisoned = images.copy()
+    poisoned[held_out] = np.nan
+    results = [train.train(Pixels(pixels), recipe, seed=5) for pixels in (images, poisoned)]
+    for result in results:
+        np.testing.assert_array_equal(result.trained, trained)
+        np.testing.assert_array_equal(result.held_out, held_out)
+    one, other = results
+    for ours, theirs in zip(
+        one.autoencoder.get_weights(), other.autoencoder.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    # The same mean image too.
+    reconstructed = one.autoencoder(images).numpy()
+    assert np.isfinite(reconstructed).all()
+    np.testing.assert_array_equal(other.autoencoder(images), reconstructed)
+    assert one.history.loss == other.history.loss
+    assert one.history.outliers.tolist() == other.history.outliers.tolist()
+    assert np.isfinite(one.history.val_loss).all()
+    assert np.isnan(other.history.val_loss).all()
+
+
+def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypatch):
+    images = rng.random((40, 5, 3, 2), np.float32) * np.float32([1, 0.5])
+    groups = np.arange(40) // 4 * 4
+    recipe = make_recipe("shapes", filters=(4,), latent_dim=2, trim=0.1, normalize_contrast=False)
+    trainers = []
+
+    class Untrained(Trainer):
+        def fit(self, *resuming):
+            trainers.append((self, resuming, self.model.get_weights()))
+            self.model.set_weights([np.full_like(w, 0.5) for w in self.model.get_weights()])
+            return History([1.0], [], 0.0, np.array([3]))
+
+    monkeypatch.setattr(train, "Trainer", Untrained)
+    result = train.train(images, recipe, seed=8, groups=groups, checkpoint="a", on_epoch="b")
+    ((trainer, resuming, initial),) = trainers
+    assert resuming == ("a", None, "b")
+    trained, held_out = train.split(40, 0.2, 8, groups)
+    assert len(held_out) == 8
+    for part in (result, trainer):
+        np.testing.assert_array_equal(part.trained, trained)
+        np.testing.assert_array_equal(part.held_out, held_out)
+    assert trainer.seed == 8
+    mean = images[trained].mean(0, dtype=float)
+    deviation = np.sqrt(np.mean(np.square(images[trained] - mean)))
+    expected = architectures.build(recipe, (5, 3, 2), 8, Normalization(mean.round(4), deviation))
+    for ours, theirs in zip(initial, expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    standardize = result.autoencoder.get_layer("encoder").get_layer("standardised")
+    np.testing.assert_allclose(standardize(images[:1]), (images[:1] - mean) / deviation, atol=2e-3)
+    assert {value for w in result.autoencoder.get_weights() for value in np.unique(w)} == {0.5}
+    # Noise in units of the deviation of the images, which is well below 1.
+    noise = trainer.corruption_fn(np.zeros((200, 5, 3, 2), np.float32), [1])
+    assert noise.std() == pytest.approx(recipe.noise * deviation, rel=0.05)
+    weighting = trainer.sample_weighting
+    np.testing.assert_array_equal(weighting.trained, trained)
+    other = train.make_sample_weighting(images, trained, recipe, 8, trainer.cluster)
+    np.testing.assert_array_equal(weighting.initial_outlier_scores, other.initial_outlier_scores)
+
+
+def test_corruption_takes_precedence_over_noise_and_noise_without_a_mean_image_is_as_it_is():
+    gray = np.full((300, 4, 4, 1), 0.5, np.float32)
+    both = make_recipe("shapes", corruption=("rotate", 180))
+    turned = train.make_corruption(both, Normalization(np.zeros(1), 0.2))
+    np.testing.assert_allclose(turned(gray, [1]), gray, atol=1e-6)
+    noisy = train.make_corruption(make_recipe("tutorial", noise=0.3), None)(gray, [1])
+    assert (noisy - gray).std() == pytest.approx(0.3, rel=0.05)
+    assert train.make_corruption(make_recipe("tutorial"), None) is None
 
 
 def test_split_has_every_image_once():
