@@ -197,7 +197,7 @@ def find_gap(scores):
     if n < MIN_SCORES:
         return 0
     gaps = np.diff(_logarithms(np.sort(np.asarray(scores, np.float64))))
-    k = max(2, min(SPACINGS, n // 4))
+    k = min(SPACINGS, n // 4)
     # Of each gap, what those below it let expect: the next weighs least, as it should be largest.
     expected = np.convolve(gaps, np.arange(1, k + 1) / k)[: len(gaps)]
     expected = np.append(0, expected[:-1])

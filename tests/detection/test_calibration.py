@@ -1,7 +1,10 @@
+import functools
+
 import numpy as np
 import pytest
 
 from pyimagesearch.convautoencoder import ConvAutoencoder
+from pyimagesearch.data import batches
 from pyimagesearch.detection import calibration, scores, scoring, thresholds
 from pyimagesearch.training import train, trainer
 from pyimagesearch.training.recipes import make_recipe
@@ -9,15 +12,17 @@ from pyimagesearch.training.recipes import make_recipe
 
 @pytest.mark.parametrize("score", [name for name in scores.SCORES if scores.SCORES[name].fit])
 def test_outliers_are_left_out_of_the_reference_of_a_score_that_is_fit_on_inliers(score, rng):
-    images = rng.random((30, 8, 8, 1)).astype(np.float32)
-    images[:10] /= 3
-    network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-    trained, outliers = np.arange(25), np.arange(10)
+    images = rng.random((30, 8, 6, 1)).astype(np.float32)
+    network = ConvAutoencoder.build(6, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
+    trained, held_out = np.sort(rng.permutation(30)[:25]), np.zeros(0, int)
+    outliers = trained[1::3]
+    images[outliers] /= 3
     history = trainer.History([1.0], [], 0.0, outliers)
-    result = train.TrainingResult(network, trained, np.arange(25, 30), history, make_recipe())
+    result = train.TrainingResult(network, trained, held_out, history, make_recipe())
     reference = calibration.fit_reference(result, images, score)
     by_all = scoring.fit_reference(network, images, trained, score)
-    by_inliers = scoring.fit_reference(network, images, trained[10:], score)
+    inliers = [i for i in trained if i not in outliers]
+    by_inliers = scoring.fit_reference(network, images, inliers, score)
     expected, other = (by_inliers, by_all) if score == "local" else (by_all, by_inliers)
     for name, array in reference.items():
         np.testing.assert_array_equal(array, expected[name])
@@ -33,20 +38,35 @@ def trained_on_noise(rng, latent_dim=2, n_held_out=20):
     return train.TrainingResult(network, trained, held_out, history, make_recipe()), images
 
 
-def test_calibration_has_thresholds_of_the_held_out_images(rng):
-    result, images = trained_on_noise(rng)
-    found, references = calibration.calibrate(result, images)
+def test_calibration_is_of_some_trained_and_held_out_images_and_sees_no_others(rng, monkeypatch):
+    """With NaN in the place of all others; thresholds are of the held-out images."""
+    monkeypatch.setattr(calibration, "subsample", functools.partial(batches.subsample, n=21))
+    monkeypatch.setattr(calibration, "MAX_PIXEL_IMAGES", 10)
+    result, images = trained_on_noise(rng, n_held_out=29)
+    result.trained.sort(), result.held_out.sort()
+    images[result.held_out] = images[result.held_out] ** 2
+    trained, held_out = (
+        batches.subsample(some, 3, 21) for some in (result.trained, result.held_out)
+    )
+    images[np.setdiff1d(np.arange(80), [*trained, *held_out])] = np.nan
+    found, references = calibration.calibrate(result, images, seed=3)
     assert list(found) == list(scores.SCORES)
     for score, of_score in found.items():
-        values = scoring.score_images(
-            result.autoencoder, images, score, references.get(score), result.held_out
+        values = {
+            part: scoring.score_images(
+                result.autoencoder, images, score, references.get(score), order
+            )
+            for part, order in (("trained", trained), ("held_out", held_out))
+        }
+        assert of_score["trained"] == scoring.summarize(values["trained"])
+        assert of_score["held_out"] == scoring.summarize(values["held_out"])
+        assert of_score["threshold"] == thresholds.fdr_controlled(True, values["held_out"])
+        *_, maps = scoring.reconstruct(
+            result.autoencoder, images, held_out[:10], score, references.get(score)
         )
-        assert of_score["held_out"] == scoring.summarize(values)
-        assert of_score["trained"]["n"] == 60
-        assert of_score["threshold"] == thresholds.fdr_controlled(True, values)
-    *_, maps = scoring.reconstruct(result.autoencoder, images, result.held_out)
-    # Of 1,280 pixels, a thousandth.
-    assert np.count_nonzero(maps > found["mse"]["pixel_threshold"]) == 2
+        # Of 640 pixels, a thousandth lies 0.639 below the highest.
+        second, first = np.sort(maps, axis=None)[-2:].astype(float)
+        assert of_score["pixel_threshold"] == pytest.approx(first - 0.639 * (first - second))
 
 
 def test_calibration_without_held_out_images_is_that_of_the_trained_ones(rng):

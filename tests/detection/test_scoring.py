@@ -1,10 +1,14 @@
+import keras
 import numpy as np
 import pytest
 
 from pyimagesearch import InputError
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.detection import scores, scoring
+from pyimagesearch.models import architectures
 from pyimagesearch.models.architectures import Autoencoder
+from pyimagesearch.models.normalization import fit_normalization
+from pyimagesearch.training.recipes import make_recipe
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +53,39 @@ def test_images_of_another_shape_are_refused_with_both_shapes(autoencoder):
         scoring.score_images(autoencoder, np.zeros((2, 7, 5, 3), np.float32))
 
 
-def test_model_whose_scores_are_not_finite_is_refused(images):
-    broken = ConvAutoencoder.build(7, 5, 3, filters=(4,), latentDim=2)[2]
-    broken.set_weights([np.full_like(w, np.nan) for w in broken.get_weights()])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_score_among_many_that_is_not_finite_is_refused(autoencoder, images, value):
+    images[7, 2, 3, 1] = value
     with pytest.raises(InputError, match="not finite"):
-        scoring.score_images(broken, images)
+        scoring.score_images(autoencoder, images)
+
+
+@pytest.mark.parametrize(("score", "expected"), [("mse", [2, 2.5]), ("local", [12, 10])])
+def test_pixels_are_pooled_by_their_mean_or_by_their_maximum(score, expected):
+    maps = np.float32([[[0, 12, 0], [0, 0, 0]], [[0, 0, 5], [0, 10, 0]]])
+    assert scores.SCORES[score].pool(maps, None, None, {}).numpy().tolist() == expected
+
+
+@pytest.mark.parametrize("score", scores.SCORES)
+def test_every_score_of_a_network_with_contrast_is_of_what_it_sees(score, rng):
+    """The same as of the network behind the contrast, on images that have gone through it."""
+    images = rng.random((60, 6, 7, 2), np.float32) * np.linspace(0.3, 1, 60)[:, None, None, None]
+    images = images.astype(np.float32)
+    recipe = make_recipe("shapes", filters=(5,), latent_dim=2)
+    fitted = fit_normalization(images, normalize_contrast=True)
+    network = Autoencoder(architectures.build(recipe, (6, 7, 2), 0, fitted))
+    image = keras.Input((6, 7, 2))
+    encoder, decoder = network.encoder, network.decoder
+    behind = keras.Model(image, decoder(encoder(image)), name="behind")
+    seen = network.preprocess(images).numpy()
+    order = np.arange(0, 50, 2)
+    found, expected = (
+        scoring.score_images(
+            model, some, score, scoring.fit_reference(model, some, order, score, batch_size=13)
+        )
+        for model, some in ((network.model, images), (behind, seen))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_reconstruct_returns_the_images_in_order_with_maps_whose_mean_is_the_score(
@@ -110,9 +142,6 @@ def test_summary_of_three_scores_is_as_on_paper():
 
 
 def test_scores_of_any_batch_size_are_the_same_to_the_bit(rng):
-    from pyimagesearch.models import architectures
-    from pyimagesearch.training.recipes import make_recipe
-
     images = rng.random((40, 12, 12, 1), np.float32)
     autoencoder = architectures.build(make_recipe("robust", "dense"), (12, 12, 1), 0)
     expected = scoring.score_images(autoencoder, images)

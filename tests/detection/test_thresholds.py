@@ -108,6 +108,30 @@ def test_fdr_controlled_threshold_of_scores_around_0_compares_the_scores_themsel
     assert thresholds.flag(scores, thresholds.fdr_controlled(True, scores)).sum() == 2
 
 
+@pytest.mark.parametrize(
+    ("seed", "share", "factor"), [(2, 0.12, 1), (3, 0.08, 1), (4, 0.08, 1.5), (1, 0.03, 1)]
+)
+def test_fdr_controlled_threshold_is_of_the_highest_quantile_that_finds_a_fourth(
+    seed, share, factor
+):
+    """On scores where another rate, quantile or share than these would flag another number."""
+    rng = np.random.default_rng(seed)
+    scores = np.exp(rng.normal(0, 0.3, 499))
+    n_outliers = round(share * 499)
+    scores[:n_outliers] *= np.exp(rng.uniform(0.5, factor, n_outliers))
+    candidates = [step_up(scores, q) for q in (0.95, 0.9, 0.85, 0.8, 0.75)]
+    enough = candidates[-1].sum() / 4
+    expected = next(flagged for flagged in candidates if flagged.sum() >= enough)
+    flagged = thresholds.flag(scores, thresholds.fdr_controlled(True, scores))
+    np.testing.assert_array_equal(flagged, expected)
+    assert flagged.any()
+
+
+def test_fdr_controlled_threshold_of_a_long_tail_beside_scores_of_0_flags_nothing():
+    scores = np.append(np.random.default_rng(0).lognormal(0, 1, 400), [0, 0])
+    assert not thresholds.flag(scores, thresholds.fdr_controlled(True, scores)).any()
+
+
 @pytest.mark.parametrize("heavy", [0.2, 0.7])
 def test_gap_is_found_where_some_images_stand_apart_and_only_there(heavy):
     rng = np.random.default_rng(0)
@@ -117,6 +141,29 @@ def test_gap_is_found_where_some_images_stand_apart_and_only_there(heavy):
         for k in (1, 5):
             apart = bulk.max() * np.exp(heavy * 8) * np.exp(rng.normal(0, heavy / 4, k))
             assert thresholds.find_gap(rng.permutation(np.append(bulk, apart))) == k
+
+
+def gap_by_hand(scores):
+    """The rule in words: a gap three times (by -log 0.05) as wide as those below it let expect."""
+    logarithms = np.log(np.sort(scores))
+    n = len(scores)
+    k = min(50, n // 4)
+    for below in range(n // 2, n - 1):  # the gap between this rank and the next
+        spacings = [logarithms[below - i] - logarithms[below - i - 1] for i in range(min(k, below))]
+        expected = sum(spacing * (i + 1) / k for i, spacing in enumerate(spacings))
+        if logarithms[below + 1] - logarithms[below] > -np.log(0.05) * expected:
+            return n - 1 - below
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("n", "seed", "found"), [(20, 214, 5), (20, 11, 5), (230, 387, 1), (20, 68, 5), (23, 222, 11)]
+)
+def test_gap_is_the_lowest_that_is_wide_beside_those_below_it(n, seed, found):
+    """On scores where another probability, weighing or number of spacings would find another."""
+    scores = np.exp(np.random.default_rng(seed).normal(0, 0.5, n))
+    scores[: seed % 7] *= 4 + seed % 3
+    assert thresholds.find_gap(scores) == gap_by_hand(scores) == found
 
 
 def test_number_between_two_scores_keeps_them_apart_in_few_digits():
@@ -144,7 +191,7 @@ def test_fdr_controlled_threshold_of_too_few_scores_flags_nothing():
     for n in (1, 2, 10, 19):
         scores = np.append(np.linspace(1, 2, n - 1), 100)
         assert not thresholds.flag(scores, thresholds.fdr_controlled(True, scores)).any()
-    scores = np.append(np.linspace(1, 2, 49), 100)
+    scores = np.append(np.linspace(1, 2, 19), 100)
     assert thresholds.flag(scores, thresholds.fdr_controlled(True, scores)).sum() == 1
 
 

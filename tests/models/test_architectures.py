@@ -132,13 +132,16 @@ def test_autoencoder_of_every_architecture_reconstructs_what_it_preprocesses(
     assert codes is None
 
 
-def test_forward_with_codes_gives_those_of_the_encoder(rng):
-    images = rng.random((3, 8, 8, 1), np.float32)
-    network = Autoencoder(architectures.build(make_recipe(filters=(4,)), (8, 8, 1), seed=0))
-    _, reconstructions, codes = network.forward(images, with_codes=True)
-    np.testing.assert_array_equal(codes, network.encoder(images))
-    np.testing.assert_array_equal(reconstructions, network.model(images))
-    assert codes.shape == (3, network.code_length)
+def test_forward_with_codes_gives_those_of_the_preprocessed_images(rng):
+    images = rng.random((3, 8, 6, 1), np.float32)
+    recipe, contrast = make_recipe("shapes", filters=(4,)), fit_normalization(images, True)
+    for normalization in (None, contrast):
+        network = Autoencoder(architectures.build(recipe, (8, 6, 1), 0, normalization))
+        preprocessed, reconstructions, codes = network.forward(images, with_codes=True)
+        np.testing.assert_array_equal(codes, network.encoder(preprocessed))
+        np.testing.assert_array_equal(reconstructions, network.model(images))
+        assert codes.shape == (3, network.code_length)
+        assert np.array_equal(codes, network.encoder(images)) == (normalization is None)
 
 
 def test_forward_with_codes_of_a_network_without_a_dense_code_is_refused():

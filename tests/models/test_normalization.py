@@ -1,11 +1,10 @@
 import keras
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from pyimagesearch.models import normalization
 from pyimagesearch.models.normalization import (
-    MIN_DISTANCE_TO_BOUNDS,
-    blur,
     contrast_normalization,
     fit_normalization,
     standardize,
@@ -39,24 +38,46 @@ def test_to_pixels_of_0_gives_the_mean_image(images, normalize_contrast):
     np.testing.assert_allclose(pixels[0], fitted.mean, atol=1e-3)
 
 
-def test_fit_normalization_of_black_images_neither_divides_by_0_nor_saturates():
-    black = np.zeros((3, 4, 4, 1), np.float32)
-    fitted = fit_normalization(black)
+@pytest.mark.parametrize(("value", "expected"), [(0, 0.004), (1, 0.996)])
+def test_fit_normalization_of_equal_images_neither_divides_by_0_nor_saturates(value, expected):
+    fitted = fit_normalization(np.full((3, 4, 4, 1), value, np.float32))
     assert fitted.deviation == 1
-    pixels = apply(to_pixels, black[:1], fitted)
-    np.testing.assert_allclose(pixels, MIN_DISTANCE_TO_BOUNDS, rtol=1e-2)
+    pixels = apply(to_pixels, np.zeros((1, 4, 4, 1), np.float32), fitted)
+    np.testing.assert_allclose(pixels, expected, atol=1e-4)
 
 
 def test_fit_normalization_of_very_many_pixels_takes_the_mean_of_each_channel(images, monkeypatch):
+    assert 3 * 295**2 <= normalization.MAX_NUMBERS < 3 * 296**2
     monkeypatch.setattr(normalization, "MAX_NUMBERS", 100)
     fitted = fit_normalization(images)
     np.testing.assert_allclose(fitted.mean, images.mean(axis=(0, 1, 2)), atol=1e-4)
+    deviation = np.sqrt(((images - images.mean((0, 1, 2))) ** 2).mean())
+    assert fitted.deviation == pytest.approx(deviation, rel=1e-4)
 
 
-def test_contrast_of_an_image_twice_as_bright_is_half_as_much_brighter(images):
-    model = contrast_normalization(images.shape[1:], norm=1.0)
-    unit = images[:1] / np.linalg.norm(apply(blur, images[:1]))
-    usual, bright = model(unit).numpy(), model(2 * unit).numpy()
-    np.testing.assert_allclose(bright, 1.5 * usual, rtol=1e-4)
-    np.testing.assert_allclose(usual, apply(blur, unit), rtol=1e-4, atol=1e-6)
-    assert np.isfinite(model(np.zeros_like(unit)).numpy()).all()
+def blurred_by_hand(images):
+    """Twice the mean over 3x3 pixels, or over as many as there are at an edge, by SciPy."""
+    for _ in range(2):
+        sums, counts = (
+            scipy.ndimage.uniform_filter(x, (1, 3, 3, 1), mode="constant")
+            for x in (images.astype(float), np.ones(images.shape))
+        )
+        images = sums / counts
+    return images
+
+
+def test_fit_normalization_with_contrast_is_of_the_images_that_come_out_of_it(images):
+    """Blurred, and half of each scaled to the median norm, which is not the mean one."""
+    images[:3] *= 5
+    blurred = blurred_by_hand(images)
+    norms = np.sqrt((blurred**2).sum((1, 2, 3), keepdims=True))
+    seen = 0.5 * blurred + 0.5 * np.median(norms) * blurred / norms
+    fitted = fit_normalization(images, normalize_contrast=True)
+    assert fitted.norm == pytest.approx(np.median(norms), rel=1e-5)
+    np.testing.assert_array_equal(fitted.mean, fitted.mean.round(4))
+    np.testing.assert_allclose(fitted.mean, seen.mean(0), atol=6e-5)
+    deviation = np.sqrt(((seen - seen.mean(0)) ** 2).mean())
+    assert fitted.deviation == pytest.approx(deviation, rel=1e-4)
+    found = contrast_normalization(images.shape[1:], fitted.norm)(images)
+    np.testing.assert_allclose(found, seen, rtol=1e-4, atol=1e-6)
+    assert np.isfinite(contrast_normalization((4, 4, 1), 1.0)(np.zeros((1, 4, 4, 1)))).all()

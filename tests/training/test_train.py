@@ -1,10 +1,15 @@
+from types import SimpleNamespace
+
+import keras
 import numpy as np
 import pytest
 
+from pyimagesearch.data.batches import subsample
 from pyimagesearch.models import architectures
-from pyimagesearch.models.normalization import Normalization
+from pyimagesearch.models.normalization import Normalization, fit_normalization
 from pyimagesearch.training import train
 from pyimagesearch.training.recipes import make_recipe
+from pyimagesearch.training.sample_weights import TrimmedWeighting
 from pyimagesearch.training.trainer import History, Trainer
 
 
@@ -56,8 +61,8 @@ def test_held_out_pixels_and_labels_reach_nothing_that_is_learned(name, rng):
 def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypatch):
     images = rng.random((40, 5, 3, 2), np.float32) * np.float32([1, 0.5])
     groups = np.arange(40) // 4 * 4
-    recipe = make_recipe("shapes", filters=(4,), latent_dim=2, trim=0.1, normalize_contrast=False)
-    trainers = []
+    recipe = make_recipe("shapes", filters=(4,), latent_dim=2)
+    trainers, weightings = [], []
 
     class Untrained(Trainer):
         def fit(self, *resuming):
@@ -65,31 +70,78 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
             self.model.set_weights([np.full_like(w, 0.5) for w in self.model.get_weights()])
             return History([1.0], [], 0.0, np.array([3]))
 
+    def make_sample_weighting(*arguments):
+        weightings.append(arguments)
+        return TrimmedWeighting(0.25)
+
     monkeypatch.setattr(train, "Trainer", Untrained)
-    result = train.train(images, recipe, seed=8, groups=groups, checkpoint="a", on_epoch="b")
+    monkeypatch.setattr(train, "make_sample_weighting", make_sample_weighting)
+    result = train.train(
+        images, recipe, seed=8, precision="bf16", groups=groups, checkpoint="a", on_epoch="b"
+    )
     ((trainer, resuming, initial),) = trainers
     assert resuming == ("a", None, "b")
+    assert trainer.model.get_layer("encoder").get_layer("code").compute_dtype == "bfloat16"
+    assert result.autoencoder.get_layer("encoder").get_layer("code").compute_dtype == "float32"
     trained, held_out = train.split(40, 0.2, 8, groups)
     assert len(held_out) == 8
+    ((_, weighted, *others),) = weightings
+    assert [*others[:2], trainer.sample_weighting.trim, trainer.seed] == [recipe, 8, 0.25, 8]
+    np.testing.assert_array_equal(weighted, trained)
     for part in (result, trainer):
         np.testing.assert_array_equal(part.trained, trained)
         np.testing.assert_array_equal(part.held_out, held_out)
-    assert trainer.seed == 8
-    mean = images[trained].mean(0, dtype=float)
-    deviation = np.sqrt(np.mean(np.square(images[trained] - mean)))
-    expected = architectures.build(recipe, (5, 3, 2), 8, Normalization(mean.round(4), deviation))
+    normalization = fit_normalization(images[trained], normalize_contrast=True)
+    expected = architectures.build(recipe, (5, 3, 2), 8, normalization)
     for ours, theirs in zip(initial, expected.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    standardize = result.autoencoder.get_layer("encoder").get_layer("standardised")
-    np.testing.assert_allclose(standardize(images[:1]), (images[:1] - mean) / deviation, atol=2e-3)
-    assert {value for w in result.autoencoder.get_weights() for value in np.unique(w)} == {0.5}
+    expected.set_weights([np.full_like(w, 0.5) for w in initial])
+    np.testing.assert_array_equal(result.autoencoder(images), expected(images))
     # Noise in units of the deviation of the images, which is well below 1.
     noise = trainer.corruption_fn(np.zeros((200, 5, 3, 2), np.float32), [1])
-    assert noise.std() == pytest.approx(recipe.noise * deviation, rel=0.05)
-    weighting = trainer.sample_weighting
-    np.testing.assert_array_equal(weighting.trained, trained)
-    other = train.make_sample_weighting(images, trained, recipe, 8, trainer.cluster)
-    np.testing.assert_array_equal(weighting.initial_outlier_scores, other.initial_outlier_scores)
+    assert noise.std() == pytest.approx(1.4 * normalization.deviation, rel=0.05)
+
+
+def test_features_are_of_one_of_each_group_and_outliers_are_indices_into_the_set(monkeypatch):
+    image = keras.Input((4, 3, 1))
+    model = keras.Model(image, keras.layers.Dense(2, name="encoder")(image))
+    made, images = [], np.zeros((12, 4, 3, 1), np.float32)
+    weights = [np.float32([[1, 2]]), np.float32([3, 4])]
+
+    class Fitted:
+        """A trainer that finds its second and last image odd."""
+
+        fitted = SimpleNamespace(weights={"encoder": weights}, reference="reference")
+
+        def __init__(self, *arguments):
+            made.append(arguments)
+
+        def fit(self, *resuming):
+            made.append(resuming)
+            return History([1.0], [1.0], 0.0, np.array([1, 4]))
+
+    monkeypatch.setattr(train, "_build_feature_autoencoder", lambda *parts: (model, parts))
+    monkeypatch.setattr(train, "ImageFeatures", lambda *arguments: arguments)
+    monkeypatch.setattr(train, "FeatureTrainer", Fitted)
+    monkeypatch.setattr(train, "MAX_IMAGES", 5)
+    groups = np.array([0, 1, 1, 3, 3, 5, 6, 7, 0, 9, 9, 9])  # seven groups, of which five are taken
+    recipe = make_recipe("photos")
+    parts = {"precision": "bf16", "backbone_weights": "file", "on_batch": "c", "on_epoch": "b"}
+    result = train.train(images, recipe, seed=4, groups=groups, checkpoint="a", **parts)
+    expected = subsample(np.array([0, 1, 3, 5, 6, 7, 9]), 4, 5)
+    (features, *settings), resuming = made
+    assert settings == [recipe, 4]
+    assert resuming == ("a", None, "b")
+    given, order, extractor, _, seed, _, on_batch = features
+    assert given is images
+    assert order.tolist() == result.trained.tolist() == expected.tolist()
+    assert extractor[:3] == ((4, 3, 1), recipe, "bf16")
+    assert (extractor[4], seed, on_batch) == ("file", 4, "c")
+    assert result.history.outliers.tolist() == expected[[1, 4]].tolist()
+    assert result.held_out.tolist() == []
+    assert result.reference == "reference"
+    for found, given in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(found, given)
 
 
 def test_corruption_takes_precedence_over_noise_and_noise_without_a_mean_image_is_as_it_is():
