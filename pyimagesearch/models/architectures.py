@@ -172,8 +172,8 @@ def clone_with_precision(autoencoder, precision="float32"):
 
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
-        precision: A key of `PRECISION_POLICIES`. The last layer computes in float32 at any
-            precision: pixels in steps of 1/256 would drown small errors.
+        precision: A key of `PRECISION_POLICIES`. The last layer and the normalization of contrast
+            compute in float32 at any precision: pixels in steps of 1/256 would drown small errors.
 
     Returns:
         A Keras model of the same layers.
@@ -187,9 +187,13 @@ def clone_with_precision(autoencoder, precision="float32"):
     last = autoencoder
     while isinstance(last, keras.Model):
         last = last.layers[-1]
+    of_pixels = [last]
+    for part in autoencoder.layers:
+        if part.name == "contrast":
+            of_pixels += part.layers
 
     def copy(layer):
-        policy = "float32" if layer is last else PRECISION_POLICIES[precision]
+        policy = "float32" if layer in of_pixels else PRECISION_POLICIES[precision]
         return type(layer).from_config({**layer.get_config(), "dtype": policy})
 
     model = keras.models.clone_model(autoencoder, clone_function=copy, recursive=True)

@@ -162,3 +162,15 @@ def test_clone_with_bf16_computes_nearly_the_same_and_has_float32_weights(arch, 
     assert {weights.dtype for weights in clone.get_weights()} == {np.dtype("float32")}
     same = architectures.clone_with_precision(network)(images).numpy()
     np.testing.assert_array_equal(same, expected)
+
+
+def test_clone_with_bf16_of_a_network_with_contrast_sees_images_in_float32(rng):
+    images = rng.random((4, 6, 5, 2), np.float32)
+    recipe, contrast = make_recipe("shapes", filters=(4,)), fit_normalization(images, True)
+    network = architectures.build(recipe, (6, 5, 2), 0, contrast)
+    clone = architectures.clone_with_precision(network, "bf16")
+    assert clone.get_layer("encoder").layers[-1].compute_dtype == "bfloat16"
+    found, expected = (Autoencoder(model).forward(images, True) for model in (clone, network))
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
+    np.testing.assert_allclose(found[1] - found[0], expected[1] - expected[0], atol=0.03)
+    assert {np.asarray(part).dtype for part in found} == {np.dtype("float32")}
