@@ -29,10 +29,29 @@ def test_build_has_as_many_parameters_as_the_tutorial_counted_on_paper():
     assert decoder.count_params() == code_to_volume + convolutions + normalizations
 
 
-def test_build_without_batch_norm_has_none():
-    _, _, autoencoder = ConvAutoencoder.build(28, 28, 1, batchNorm=False)
-    layers = [layer for part in autoencoder.layers[1:] for layer in part.layers]
-    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+def test_build_has_the_layers_of_the_tutorial_in_its_order():
+    """CONV => RELU => BN, the slope of which is 0.2; without batch normalization, without it."""
+    encoder, decoder, _ = ConvAutoencoder.build(5, 6, 1, (4, 3), 2)
+    bare, *_ = ConvAutoencoder.build(5, 6, 1, (4, 3), 2, batchNorm=False)
+
+    def names(model):
+        return [type(layer).__name__ for layer in model.layers[1:]]
+
+    assert names(encoder) == [
+        *["Conv2D", "LeakyReLU", "BatchNormalization"] * 2,
+        *["Flatten", "Dense"],
+    ]
+    assert names(bare) == [*["Conv2D", "LeakyReLU"] * 2, "Flatten", "Dense"]
+    assert names(decoder) == [
+        *["Dense", "Reshape"],
+        *["Conv2DTranspose", "Cropping2D", "LeakyReLU", "BatchNormalization"] * 2,
+        *["Conv2DTranspose", "Activation"],
+    ]
+    layers = [*encoder.layers, *decoder.layers]
+    activations = [x for x in layers if isinstance(x, keras.layers.LeakyReLU)]
+    assert [x.negative_slope for x in activations] == [0.2] * 4
+    assert decoder.layers[-1].activation is keras.activations.sigmoid
+    assert encoder.layers[-1].activation is keras.activations.linear
 
 
 def test_build_for_an_odd_size_crops_and_does_not_resample(rng):

@@ -13,6 +13,25 @@ def test_build_has_as_many_parameters_as_counted_on_paper():
     assert autoencoder.count_params() == encoder.count_params() + decoder.count_params()
 
 
+def test_build_computes_as_in_numpy_with_a_linear_code_and_other_weights_in_each_layer():
+    rng = np.random.default_rng(0)
+    encoder, decoder, autoencoder = DenseAutoencoder.build(3, 2, 2, (4, 4, 3), 2, seed=0)
+    kernels = [w for w in autoencoder.get_weights() if w.ndim == 2]
+    assert not np.array_equal(kernels[1], kernels[6])  # both 4x4
+    autoencoder.set_weights([rng.normal(size=w.shape) for w in autoencoder.get_weights()])
+    images = rng.random((5, 2, 3, 2), np.float32)
+    x = images.reshape(5, 12).astype(float)
+    for part, last in ((encoder, lambda x: x), (decoder, lambda x: 1 / (1 + np.exp(-x)))):
+        *hidden, (kernel, bias) = zip(*[iter(part.get_weights())] * 2, strict=True)
+        for hidden_kernel, hidden_bias in hidden:
+            x = np.maximum(x @ hidden_kernel + hidden_bias, 0)
+        x = last(x @ kernel + bias)
+        if part is encoder:
+            assert x.min() < 0
+            np.testing.assert_allclose(encoder(images), x, rtol=1e-4)
+    np.testing.assert_allclose(autoencoder(images), x.reshape(5, 2, 3, 2), rtol=1e-4, atol=1e-6)
+
+
 def test_build_with_batch_norm_normalizes_hidden_layers_alone():
     encoder, decoder, _ = DenseAutoencoder.build(4, 4, 1, units=(8,), latentDim=2, batchNorm=True)
     assert encoder.count_params() == (16 * 8 + 8) + 4 * 8 + (8 * 2 + 2)
