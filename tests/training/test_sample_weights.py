@@ -2,6 +2,7 @@ import functools
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from pyimagesearch.data import batches
 from pyimagesearch.detection import neighbors
@@ -46,14 +47,31 @@ def bars(rng, n=600, n_outliers=20):
 
 
 def weighting_of(images, recipe=None, cluster=None):
-    """The sample weighting of a recipe on all images."""
-    indices = np.arange(len(images))
-    return make_sample_weighting(images, indices, recipe or make_recipe(), 0, cluster or Cluster())
+    """The sample weighting of a recipe on images that lie scattered among as many of NaN."""
+    n = len(images)
+    trained = np.sort(np.random.default_rng(1).choice(2 * n, n, replace=False))
+    scattered = np.full((2 * n, *images.shape[1:]), np.nan, np.float32)
+    scattered[trained] = images
+    recipe = recipe or make_recipe()
+    return make_sample_weighting(scattered, trained, recipe, 0, cluster or Cluster())
 
 
 def compare_with_some(monkeypatch):
     """Let the images to compare with be two thirds of them."""
     monkeypatch.setattr(sample_weights, "subsample", functools.partial(batches.subsample, n=400))
+
+
+def test_initial_outlier_scores_are_relative_distances_to_a_bank_without_the_trim(rng):
+    """By hand: the farthest 11 of 60 (a fifth, less half of the ramp) leave the bank, four times."""
+    images = rng.random((60, 6, 8, 2), np.float32) * rng.uniform(0.3, 1, (60, 1, 1, 1))
+    images = images.astype(np.float32)
+    points, kept = neighbors.embed(images).numpy(), np.arange(60)
+    for _ in range(5):
+        distances = np.sort(cdist(points, points[kept]), axis=1)[:, 1:11].mean(1) ** 2
+        kept = np.sort(np.argsort(distances)[:49])
+    expected = distances / np.sqrt(np.mean(images**2, (1, 2, 3)) + 1e-3)
+    found = weighting_of(images, make_recipe(trim=0.2)).initial_outlier_scores
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 def test_candidates_unlike_the_outliers_keep_their_weight(rng, monkeypatch):
@@ -158,6 +176,25 @@ def test_propagation_beyond_the_sample_agrees_with_that_in_it(rng, monkeypatch):
     # Each of these has one neighbor more, the one that it is a copy of.
     assert np.abs(outside - inside).mean() < 0.05
     assert inside.tolist() != outside.tolist()
+
+
+def test_propagation_weighs_by_the_ratio_of_mean_distances_to_five_of_either():
+    """At x, inliers are x away in the mean, and outliers 10 - x; others are too far to count."""
+    inliers, outliers = [-2, -1, 0, 1, 2, -50, -60], [8, 9, 10, 11, 12, 70, 80]
+    points = np.float32([*inliers, *outliers])[:, np.newaxis]
+    ratios = np.float32([0.5, 0.6, 0.65, 0.7, 0.8, 0.9])
+    others = (10 * ratios / (1 + ratios))[:, np.newaxis]
+    _, found = sample_weights.propagate_outliers(points, np.arange(0), np.arange(7, 14), others)
+    np.testing.assert_allclose(found, [1, 1, 0.75, 0.5, 0, 0], atol=0.002)
+
+
+def test_propagation_takes_eight_steps(monkeypatch):
+    """In each, the next point of a row is as near to the last outlier as to its inlier."""
+    monkeypatch.setattr(sample_weights, "PROPAGATION_NEIGHBORS", 1)
+    row = np.stack([np.arange(14), np.zeros(14)], axis=1)
+    points = np.concatenate([row, row + [0, 0.9]]).astype(np.float32)
+    found, _ = sample_weights.propagate_outliers(points, np.arange(14), np.array([0]), points[:0])
+    assert found.tolist() == [0] * 10 + [1] * 4  # the ninth is near to the eighth of the found
 
 
 def test_propagation_does_not_count_a_point_as_its_own_neighbor(monkeypatch):
