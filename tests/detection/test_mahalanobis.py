@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import scipy.linalg
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
-from pyimagesearch.detection import mahalanobis, scoring
+from pyimagesearch.detection import mahalanobis, neighbors, scoring
 
 
 @pytest.fixture
@@ -149,18 +150,62 @@ def code_batches(rng, n=400, k=3):
     ]
 
 
-def test_code_distance_is_mahalanobis_of_codes_energies_errors_and_knn_distances(rng):
-    codes, batches = code_batches(rng, n=1500)
-    reference = mahalanobis.fit_code_distance(batches)
-    maps = np.concatenate([np.square(residuals[..., 0]) for _, residuals, _ in batches])
-    found = mahalanobis.code_distance(maps, np.ones((1500, 4, 4, 1), np.float32), codes, reference)
-    vectors = np.column_stack([codes, np.zeros(1500), np.log(maps.mean(axis=(1, 2)))])
-    far = np.sqrt(np.sort(cdist(vectors, reference["bank"]), axis=1)[:, 1:] ** 2 + 0.01)
-    # Of 1,200 inliers, a five-hundredth, a fiftieth, a fifth.
-    distances = np.stack([np.log(far[:, :k].mean(axis=1)) for k in (2, 24, 240)], axis=1)
-    away = np.concatenate([vectors, distances], axis=1) - reference["mean"]
-    expected = np.einsum("nk,kl,nl->n", away, reference["precision"], away)
-    np.testing.assert_allclose(found, expected, rtol=0.05)
+def relative_by_hand(inliers, outliers, weight):
+    """Mean and precision of a distance relative to outliers, by functions of whole matrices."""
+    mean = inliers.mean(0)
+    covariance = np.cov(inliers.T, bias=True) + 1e-6 * np.eye(len(mean))
+    root = scipy.linalg.cholesky(covariance, lower=True)
+    whitened = scipy.linalg.solve_triangular(root, (outliers - mean).T, lower=True).T
+    values, vectors = np.linalg.eigh(np.cov(whitened.T, bias=True))
+    taken = weight * vectors @ np.diag(1 / np.maximum(values, 1)) @ vectors.T
+    left = np.eye(len(mean)) - taken
+    center = -np.linalg.inv(left) @ taken @ whitened.mean(0)
+    center *= min(1, 2 / max(np.linalg.norm(center), 1e-12))  # two deviations away, at most
+    inverse = np.linalg.inv(root)
+    return mean + root @ center, inverse.T @ left @ inverse
+
+
+def robust_by_hand(vectors, outlier_scores, weights):
+    """Rounds of splitting off the fifth with the highest scores, and fitting to the others."""
+    for weight in weights:
+        order = np.argsort(outlier_scores)
+        first = round(0.8 * len(order))
+        mean, precision = relative_by_hand(vectors[order[:first]], vectors[order[first:]], weight)
+        outlier_scores = np.einsum("nk,kl,nl->n", vectors - mean, precision, vectors - mean)
+    return mean, precision, outlier_scores
+
+
+def test_code_distance_is_as_in_numpy_from_the_images_to_the_scores(rng, monkeypatch):
+    """On images of three different channels, a sixth of them of another kind."""
+    monkeypatch.setattr(neighbors, "MAX_BANK", 150)
+    images = rng.random((300, 3, 5, 3)).astype(np.float32) * np.float32([1, 0.6, 0.2])
+    images *= rng.uniform(0.5, 1, (300, 1, 1, 1)).astype(np.float32)
+    residuals = (images * rng.normal(0, 0.1, images.shape)).astype(np.float32)
+    codes = (rng.standard_normal((300, 3)) @ [[1, 2, 0], [0, 1, 0.5], [0, 0, 0.3]]) + [3, 0, -1]
+    odd = rng.permutation(300)[:50]
+    codes[odd] = 1.5 * codes[odd] + [0, 6, 0]
+    residuals[odd] *= 2
+    codes = codes.astype(np.float32)
+    parts = slice(0, 110), slice(110, 300)
+    reference = mahalanobis.fit_code_distance(
+        [(images[part], residuals[part], codes[part]) for part in parts]
+    )
+
+    logarithms = [np.log(np.mean(x**2, (1, 2, 3)) + 1e-6) for x in (images, residuals)]
+    vectors = np.column_stack([codes, *logarithms]).astype(float)
+    rounds = [0] * 4 + [0.5] * 16
+    *_, outlier_scores = robust_by_hand(vectors, vectors[:, -1], rounds)
+    inliers = np.sort(np.argsort(outlier_scores)[:240])
+    bank = vectors[inliers[np.linspace(0, 239, 150).astype(int)]]
+    np.testing.assert_allclose(reference["bank"], bank, rtol=1e-5)
+    # Of 150, a five-hundredth is none: one; then a fiftieth, and a fifth.
+    far = np.sqrt(np.sort(cdist(vectors, bank), axis=1)[:, 1:] ** 2 + 0.01)
+    distances = [np.log(far[:, :k].mean(axis=1) + 1e-3) for k in (1, 3, 30)]
+    vectors = np.column_stack([vectors, *distances])
+    *_, expected = robust_by_hand(vectors, outlier_scores, rounds[4:])
+    maps = np.mean(residuals**2, axis=-1)
+    found = mahalanobis.code_distance(maps, images, codes, reference)
+    np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.01)
 
 
 def test_code_distance_of_an_unusual_brightness_with_a_usual_code_is_large(rng):

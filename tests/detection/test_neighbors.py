@@ -55,6 +55,50 @@ def test_embedding_of_any_size_has_a_bounded_length(shape):
     assert np.ptp(found) < 1e-6  # constant up to the edges
 
 
+def embed_by_hand(images, stride):
+    """Means over windows of 2 stride - 1 pixels, divided by the fourth root of their energy."""
+    n, height, width, depth = images.shape
+    rows, columns = -(-height // stride), -(-width // stride)
+    small = np.empty((n, rows, columns, depth))
+    for row, column in np.ndindex(rows, columns):
+        # As much of the windows lies beyond the one edge as beyond the other.
+        top = row * stride - ((rows - 1) * stride + 2 * stride - 1 - height) // 2
+        left = column * stride - ((columns - 1) * stride + 2 * stride - 1 - width) // 2
+        window = images[:, max(top, 0) : top + 2 * stride - 1, max(left, 0) : left + 2 * stride - 1]
+        small[:, row, column] = window.mean((1, 2))
+    energies = np.mean(small**2, (1, 2, 3)) + 1e-3
+    return small.reshape(n, -1) / energies[:, np.newaxis] ** 0.25
+
+
+def test_knn_score_is_as_in_numpy_from_the_images_to_the_scores(rng, monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_BANK", 200)
+    images = rng.random((300, 34, 20, 3)).astype(np.float32) * np.float32([1, 0.6, 0.2])
+    images *= rng.uniform(0.3, 1, (300, 1, 1, 1)).astype(np.float32)
+    images[::23, 5:25, 3:12] += 0.4  # thirteen
+    residuals = (images * rng.gamma(2, 0.1, (300, 1, 1, 1))).astype(np.float32)
+    parts = slice(0, 110), slice(110, 300)
+    reference = neighbors.fit_knn_score([(images[part], residuals[part], None) for part in parts])
+
+    def knn(points, bank):
+        """To the second to eleventh nearest."""
+        return np.sort(cdist(points, bank), axis=1)[:, 1:11].mean(1) ** 2
+
+    points = embed_by_hand(images, 3)
+    errors = np.mean(residuals**2, (1, 2, 3)) / np.sqrt(np.mean(images**2, (1, 2, 3)) + 1e-3)
+    inliers = np.arange(300)
+    for _ in range(4):
+        bank = points[inliers[np.linspace(0, len(inliers) - 1, 200).astype(int)]]
+        order = np.argsort(-errors * knn(points, bank))
+        inliers = np.sort(order[4:])  # of 300, 1.5 % are 4.5
+    outliers = points[order[:11]]
+    np.testing.assert_allclose(reference["bank"], bank, rtol=1e-4)
+    np.testing.assert_allclose(reference["suspects"], outliers, rtol=1e-4)
+    near, far = knn(points, bank), knn(points, outliers)
+    expected = (errors * near * ((near + 1e-3) / (far + 1e-3)) ** 2) ** (1 / 3)
+    found = neighbors.knn_score(np.mean(residuals**2, -1), images, None, reference)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
 def test_embedding_of_twice_the_brightness_is_longer_by_the_root_of_two(rng):
     image = (0.4 * rng.random((1, 8, 8, 1)) + 0.1).astype(np.float32)
     faint, bright = neighbors.embed(np.concatenate([image, 2 * image])).numpy()
@@ -134,13 +178,3 @@ def test_knn_score_grows_with_the_error_and_with_the_distance(rng):
 def test_knn_score_of_one_image_has_no_reference():
     one = np.zeros((1, 8, 8, 1), np.float32)
     assert neighbors.fit_knn_score([batch_with_error(one, 0.01)]) == {}
-
-
-@pytest.mark.slow
-def test_memory_bank_of_many_images_is_sampled_from_all_of_them(rng):
-    n = 3 * neighbors.MAX_BANK // 2
-    images = np.arange(1, n + 1, dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
-    bank = neighbors.fit_knn_score([batch_with_error(images / n, 0.01)])["bank"]
-    assert len(bank) == neighbors.MAX_BANK
-    assert bank[0, 0] < 0.2
-    assert bank[-1, 0] > 0.99
