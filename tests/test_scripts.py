@@ -1,10 +1,12 @@
 """Both scripts from end to end, on the bundled digits."""
 
 import base64
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
+from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets
 from pyimagesearch.storage import files, model_files
 from tests.conftest import ROOT
@@ -126,7 +129,7 @@ def test_json_beside_the_model_has_all_settings_of_the_training(trained):
     assert about["image_shape"] == [28, 28, 1]
     assert len(about["training"]["loss"]) == about["recipe"]["epochs"]
     for calibration in about["scores"].values():
-        assert calibration["trained"]["n"] + calibration["held_out"]["n"] == 191
+        assert (calibration["trained"]["n"], calibration["held_out"]["n"]) == (153, 38)
 
 
 @pytest.mark.parametrize("name", ["anomalies.png", "errors.png", "recon_vis.png", "plot.png"])
@@ -135,6 +138,53 @@ def test_pictures_open_and_are_neither_black_nor_blank(trained, name):
     assert min(picture.shape[:2]) > 300
     assert picture.std() > 20
     assert (picture[0] == 255).all()
+
+
+def test_labels_reach_neither_training_nor_calibration_and_the_seed_reaches_all(
+    tmp_path, monkeypatch
+):
+    contaminate, received = datasets.contaminate, []
+
+    def record_training(images, recipe, *, seed, precision, groups, **_):
+        received.append([images.tobytes(), recipe, seed, precision, groups])
+        return SimpleNamespace(history=SimpleNamespace(seconds=0.0))
+
+    def record_calibration(result, images, seed):
+        received[-1] += [images.tobytes(), seed]
+        raise InputError("enough")
+
+    def relabel(*arguments):
+        dataset = contaminate(*arguments)
+        return dataclasses.replace(dataset, labels=1 - dataset.labels)
+
+    monkeypatch.setattr("pyimagesearch.training.train.train", record_training)
+    monkeypatch.setattr("pyimagesearch.detection.calibration.calibrate", record_calibration)
+    for flags, function in (
+        (["--seed", "5"], contaminate),
+        (["--seed", "5"], relabel),
+        (["--seed", "6"], contaminate),
+        (["--seed", "5", "--contam", "0.4"], contaminate),
+    ):
+        monkeypatch.setattr(datasets, "contaminate", function)
+        assert train.main(training_flags(tmp_path, *flags)) == 2
+    plain, relabeled, other, more = received
+    assert relabeled == plain
+    assert [plain[2], plain[-1], other[2], other[-1]] == [5, 5, 6, 6]
+    assert other[0] != plain[0]  # other anomalies in another order
+    assert len(more[0]) > len(plain[0])
+    assert more[1] == plain[1]  # the share of anomalies is known to nobody
+
+
+def test_labels_reach_neither_scores_nor_threshold(trained, tmp_path):
+    images = dataset_files.load_images(trained / "images.pickle")
+    names, labels = dataset_files.load_manifest(trained / "images.csv", len(images))
+    (tmp_path / "images.pickle").write_bytes((trained / "images.pickle").read_bytes())
+    dataset_files.save_manifest(tmp_path / "images.csv", names, 1 - labels)
+    flags = ["-d", str(tmp_path / "images.pickle"), "-m", str(trained / "autoencoder.model")]
+    assert find_anomalies.main([*flags, "--output", str(tmp_path), "--quiet"]) == 0
+    assert report_of(tmp_path)["threshold"] == report_of(trained)["threshold"]
+    for found, expected in zip(table_of(tmp_path), table_of(trained), strict=True):
+        assert found == expected | {"label": str(1 - int(expected["label"]))}
 
 
 @pytest.mark.slow
