@@ -20,7 +20,6 @@ with quiet_tensorflow():
     from keras.utils import Progbar
 
     from pyimagesearch.detection import calibration, scoring, thresholds, trained_model
-    from pyimagesearch.models import feature_autoencoder
     from pyimagesearch.training import losses
     from pyimagesearch.training.train import train
 
@@ -334,18 +333,17 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state):
-        state = upgrade(state)
-        if "model_" in state:
+        super().__setstate__(upgrade(state))
+        if hasattr(self, "model_"):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "model.keras")
-                path.write_bytes(state["model_"])
-                if state["recipe"] == "photos":
-                    recipe = make_recipe("photos", latent_dim=state["latent_dim"]).as_dict()
-                    state["model_"] = feature_autoencoder.rebuild(recipe, state["image_shape_"])
-                    model_files.load_weights(path, state["model_"])
-                else:
-                    state["model_"] = model_files.load_model(path)
-        super().__setstate__(state)
+                path.write_bytes(self.model_)
+                # Of the archive, only weights are read.
+                about = {
+                    "recipe": self._make_recipe().as_dict(),
+                    "image_shape": [*self.image_shape_],
+                }
+                self.model_ = trained_model.load_network(path, about)
 
 
 def upgrade(state):

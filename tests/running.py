@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pyimagesearch.storage import model_files
+from pyimagesearch.detection.trained_model import TrainedModel
 
 # The files that both scripts write into one folder.
 WRITTEN = [
@@ -58,9 +58,14 @@ def data_of(folder):
     return json.loads(data, parse_constant=pytest.fail)
 
 
+def network_of(folder):
+    """The network in a folder, as detection loads it."""
+    return TrainedModel.load(folder / "autoencoder.model").autoencoder
+
+
 def weights_of(folder):
     """The weights of the model in a folder."""
-    return model_files.load_model(folder / "autoencoder.model").get_weights()
+    return network_of(folder).get_weights()
 
 
 def error_line(main, flags, capfd):

@@ -17,9 +17,9 @@ from pyimagesearch.cli import detection_arguments, training_arguments
 from pyimagesearch.data import corruptions
 from pyimagesearch.detection import feature_scores, scores, thresholds
 from pyimagesearch.models import architectures, backbone
-from pyimagesearch.storage import atomic, model_files
+from pyimagesearch.storage import atomic
 from pyimagesearch.training import recipes
-from tests.running import report_of, training_flags
+from tests.running import network_of, report_of, training_flags
 
 TRAINING_FLAGS = """
     -h --help -d --dataset -m --model -v --vis -p --plot --source --split --valid-label
@@ -177,10 +177,10 @@ def test_members_of_the_checkpoint(shapes):
 
 def test_names_of_layers(trained, shapes):
     conv = "autoencoder encoder decoder image latent standardised code around_the_mean pixels"
-    model = model_files.load_model(trained / "autoencoder.model")
+    model = network_of(trained)
     assert sorted(layer_names(model)) == names(conv)
     assert [layer.name for layer in model.layers] == ["image", "encoder", "decoder"]
-    model = model_files.load_model(shapes / "autoencoder.model")
+    model = network_of(shapes)
     assert {"autoencoder", "image", "contrast", "encoder", "decoder"} <= layer_names(model)
     assert [layer.name for layer in model.layers] == ["image", "contrast", "encoder", "decoder"]
     dense = architectures.build(recipes.make_recipe(arch="dense"), (8, 8, 1))

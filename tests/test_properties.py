@@ -18,7 +18,7 @@ from pyimagesearch.data import dataset_files, datasets
 from pyimagesearch.data.arrays import as_images
 from pyimagesearch.detection import scoring, thresholds, trained_model
 from pyimagesearch.reporting import html_report
-from pyimagesearch.storage import model_files
+from pyimagesearch.storage import files
 from pyimagesearch.storage.safe_pickle import load_array
 from pyimagesearch.torture import file_trials, malicious_files
 
@@ -199,8 +199,9 @@ def test_files_with_some_bytes_changed_are_read_or_refused(suffix, trained, tmp_
 def test_models_with_some_bytes_changed_are_read_or_refused(trained, tmp_path):
     rng = random.Random(0)
     members = malicious_files.zip_members((trained / "autoencoder.model").read_bytes())
+    beside = files.load_json(trained / "autoencoder.json")
     for name in ("config.json", "model.weights.h5") * 5:
         changed = {**members, name: file_trials.mutate(rng, members[name])}
         (tmp_path / "a.model").write_bytes(malicious_files.zip_archive(changed.items()))
         with contextlib.suppress(InputError):
-            model_files.load_model(tmp_path / "a.model")
+            trained_model.load_network(tmp_path / "a.model", beside)

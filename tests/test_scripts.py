@@ -16,13 +16,14 @@ import find_anomalies
 import train_unsupervised_autoencoder as train
 from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets
-from pyimagesearch.storage import files, model_files
+from pyimagesearch.storage import files
 from tests.conftest import ROOT
 from tests.running import (
     WRITTEN,
     data_of,
     detection_flags,
     error_line,
+    network_of,
     report_of,
     table_of,
     training_flags,
@@ -73,7 +74,7 @@ def test_table_has_every_image_highest_score_first(trained):
 
 def test_scores_are_the_error_of_the_saved_model_on_the_saved_images(trained):
     images = dataset_files.load_images(trained / "images.pickle")
-    autoencoder = model_files.load_model(trained / "autoencoder.model")
+    autoencoder = network_of(trained)
     expected = np.mean((images - autoencoder.predict(images, verbose=0)) ** 2, axis=(1, 2, 3))
     for row in table_of(trained):
         assert float(row["score"]) == pytest.approx(expected[int(row["index"])], rel=1e-4)

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 # What follows from a threshold, of all that detection writes.
 FILES = ("anomalies.csv", "flagged.txt", "report.json", "report.html")
+# Of a report, which names each image that is flagged.
+MAX_REPORT_BYTES = 2**28
 
 
 def apply_rule(table, rule, value, rule_text):
@@ -43,7 +45,7 @@ def apply_rule(table, rule, value, rule_text):
     ranking = Ranking.load(table)
     present = [name for name in FILES if (folder / name).exists()]
     atomic.check_own_files(*(folder / name for name in present))
-    report = files.load_json(folder / ownership.LIST_REPORT)
+    report = files.load_json(folder / ownership.LIST_REPORT, MAX_REPORT_BYTES)
     threshold = thresholds.RULES[rule](value, ranking.scores, calibration_of(report))
     flagged = thresholds.flag(ranking.scores, threshold)
     report |= updated(report, ranking, flagged, threshold, rule_text)

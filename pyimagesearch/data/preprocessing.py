@@ -14,7 +14,7 @@ def reading_for(image_shape, preprocessing=None):
     Args:
         image_shape: Its `(height, width, depth)`; `None` for the images' own.
         preprocessing: What its settings say of the image files that it was trained on, a dict;
-            `None` of a model of arrays, or from elsewhere.
+            `None` of a model of arrays.
 
     Returns:
         An `image_folders.Reading`.

@@ -24,11 +24,10 @@ class TrainedModel:
     Attributes:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
         score: A key of `scores.SCORES`.
-        calibration: What `calibrate` found for that score; empty for a model from elsewhere.
+        calibration: What `calibrate` found for that score; may be empty.
         reference: What `fit_reference` returned for that score; may be empty.
         valid_label: The classes that were normal in training, a list, or `None`.
-        settings: The JSON object beside the model, which says how it was trained; empty for a
-            model from elsewhere.
+        settings: The JSON object beside the model, which says how it was trained.
     """
 
     autoencoder: keras.Model
@@ -60,18 +59,12 @@ class TrainedModel:
         check_settings(settings, settings_path)
         score = resolve_score(score, settings)
         calibration, valid_label = parse_calibration(settings, score, settings_path)
-        scope = (cluster or Cluster()).scope
-        if is_of_features(settings):
-            with scope():
-                recipe, image_shape = settings["recipe"], settings.get("image_shape")
-                autoencoder = feature_autoencoder.rebuild(recipe, image_shape, precision)
-                model_files.load_weights(path, autoencoder)
+        with (cluster or Cluster()).scope():
+            autoencoder = load_network(path, settings, precision)
+        if feature_autoencoder.is_feature_autoencoder(autoencoder):
             group, max_bytes = feature_scores.REFERENCE, feature_scores.max_bytes(autoencoder)
         else:
-            autoencoder = load_network(path, settings)
             group, max_bytes = score, model_files.reference_bytes(autoencoder.input_shape[1:])
-            with scope():
-                autoencoder = architectures.clone_with_precision(autoencoder, precision)
         reference = model_files.load_reference(model_files.reference_path(path), group, max_bytes)
         try_blank_image(autoencoder, score, reference, path)
         return cls(autoencoder, score, calibration, reference, valid_label, settings)
@@ -154,33 +147,35 @@ def try_blank_image(autoencoder, score, reference, path):
         ) from None
 
 
-def is_of_features(settings):
-    """Whether the settings beside a model are those of a feature autoencoder."""
-    recipe = settings.get("recipe")
-    return isinstance(recipe, dict) and recipe.get("arch") == "features"
-
-
-def load_network(path, settings):
-    """Load a network of pixels: its weights alone, if the settings beside it say how to build it.
+def load_network(path, settings, precision="float32"):
+    """Build the network that the settings beside a model describe, and load its weights.
 
     Args:
         path: Path of the model.
-        settings: The JSON object beside it; empty for a model from elsewhere, which is built as its
-            archive describes it, within the bounds of `safe_keras`.
+        settings: The JSON object beside it; empty where there is none.
+        precision: A key of `architectures.PRECISION_POLICIES`, to calculate in.
 
     Returns:
         A Keras model from `(N, H, W, C)` to the same.
 
     Raises:
-        InputError: If the model is missing or broken, or another one than the settings describe.
+        InputError: If the model is missing or broken, if no settings say how to build it, or if
+            they describe another one.
     """
-    recipe = settings.get("recipe")
-    if not isinstance(recipe, dict) or "arch" not in recipe:
-        return model_files.load_model(path)
     size, name = model_files.archive_size(path), model_files.settings_path(path)
-    autoencoder = rebuilding.rebuild(recipe, settings.get("image_shape"), size, name)
+    recipe, image_shape = settings.get("recipe"), settings.get("image_shape")
+    if recipe is None:
+        raise InputError(
+            f"expected beside {path} its settings {name}, as training writes them: copy them from "
+            "where it was trained, or train again"
+        )
+    if recipe.get("arch") == "features":
+        autoencoder = feature_autoencoder.rebuild(recipe, image_shape, precision)
+        model_files.load_weights(path, autoencoder)
+        return autoencoder
+    autoencoder = rebuilding.rebuild(recipe, image_shape, size, name)
     model_files.load_weights(path, autoencoder, with_constants=True)
-    return autoencoder
+    return architectures.clone_with_precision(autoencoder, precision)
 
 
 def resolve_score(score, settings):

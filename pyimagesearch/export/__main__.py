@@ -69,9 +69,11 @@ def training_dataset(model):
         InputError: If training did not leave them there, or they have gone.
     """
     from pyimagesearch.data import dataset_files
+    from pyimagesearch.detection.model_settings import check_settings
     from pyimagesearch.storage import files, model_files
 
     settings = files.load_json(model_files.settings_path(model))
+    check_settings(settings, model_files.settings_path(model))
     if dataset := settings.get("command", {}).get("dataset"):
         # Of images too many for a pickle, there is the manifest alone.
         for path in (dataset, dataset_files.manifest_path(dataset)):

@@ -121,7 +121,7 @@ def describe(model, format_name):
         1: "one channel, gray, as Pillow's convert('L')",
         3: "three channels, in the order R, G, B",
     }
-    # A model of arrays, or from elsewhere, says nothing of files: then as files are read by default.
+    # A model of arrays says nothing of files: then as files are read by default.
     reading = model.settings.get("preprocessing") or ImageFiles([], None).preprocessing
     rule = f"{detection_arguments.format_rule('auto', True)}, on the training images"
     about = {

@@ -102,16 +102,15 @@ class Autoencoder:
     is normalized.
 
     Args:
-        model: Keras model from `(N, H, W, C)` to the same, as `build` returns it or from
-            elsewhere.
+        model: Keras model from `(N, H, W, C)` to the same, as `build` returns it or another.
 
     Attributes:
         model: The same.
         image_shape: `(H, W, C)`.
         preprocess: Function from float tensors `(N, H, W, C)` to the same.
         normalizes_contrast: Whether `preprocess` changes the images.
-        encoder, decoder: Keras models to the latent code and back; `None` in a network from
-            elsewhere that has no parts of these names.
+        encoder, decoder: Keras models to the latent code and back; `None` in a network that has
+            no parts of these names.
         code_length: Length of a latent code; `None` where there is none that is a row of numbers.
 
     Example:

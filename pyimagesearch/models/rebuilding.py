@@ -10,10 +10,11 @@ from pyimagesearch import InputError
 from pyimagesearch.models import architectures
 from pyimagesearch.models.denseautoencoder import DenseAutoencoder
 from pyimagesearch.models.normalization import MAX_NUMBERS, Normalization
-from pyimagesearch.storage.safe_keras import oversized_layer
 
 # Height, width or depth of an image, at most.
 MAX_SIDE = 2**16
+# Outputs of a layer for one image, at most: 64 channels of 1024x1024 pixels.
+MAX_OUTPUTS = 2**26
 # Layers from the image to the code, at most: so many halve the largest side to one pixel.
 MAX_LAYERS = 16
 # The keys of a stored recipe that every model has.
@@ -52,7 +53,7 @@ def rebuild(recipe, image_shape, max_bytes, name):
             f"{name} describes another network than was saved, one of more weights: train again"
         )
     model = architectures.build(settings, image_shape, 0, _placeholder(settings, image_shape))
-    if layer := oversized_layer(model):
+    if layer := _oversized_layer(model):
         raise InputError(
             f"{name} describes a network of layers too large for any image: {layer.name} makes "
             f"{layer.output.shape[1:]} numbers: train again"
@@ -77,7 +78,7 @@ def _checked(recipe, image_shape):
     if settings.arch not in tuple(architectures.BUILDERS):
         raise ValueError(f"arch {str(settings.arch)[:100]}")
     sizes = settings.filters, image_shape
-    if not all(type(size) is list and all(map(_is_size, size)) for size in sizes):
+    if not all(type(size) in (list, tuple) and all(map(_is_size, size)) for size in sizes):
         raise ValueError("sizes that are no whole numbers")
     if not 1 <= len(settings.filters) <= MAX_LAYERS:
         raise ValueError(f"{len(settings.filters)} filters")
@@ -144,3 +145,22 @@ def _placeholder(settings, image_shape):
     per_pixel = math.prod(image_shape) <= MAX_NUMBERS
     mean = np.zeros(image_shape if per_pixel else image_shape[-1:])
     return Normalization(mean, 1.0, 1.0 if settings.normalize_contrast else None)
+
+
+def _oversized_layer(model):
+    """The first layer that makes more than `MAX_OUTPUTS` numbers of one image, or `None`."""
+    for layer in _layers(model):
+        for tensor in layer.output if isinstance(layer.output, list) else [layer.output]:
+            if math.prod(size or 1 for size in tensor.shape) > MAX_OUTPUTS:
+                return layer
+    return None
+
+
+def _layers(model):
+    """All layers of a model, including those of models in it."""
+    import keras
+
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)

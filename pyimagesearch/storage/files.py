@@ -22,7 +22,7 @@ from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 
 # Bytes of a JSON file that are read, at most; the settings of a model take a few thousand.
-MAX_JSON_BYTES = 2**26
+MAX_JSON_BYTES = 2**24
 # Between the columns of a table: spreadsheets take what their country or the format asks for.
 SEPARATORS = ",;\t"
 # A whole number, which a spreadsheet may pad with zeros behind the point of any country.
@@ -304,8 +304,12 @@ def as_json(content):
     return json.dumps(marked, indent=2, allow_nan=False) + "\n"
 
 
-def load_json(path):
+def load_json(path, max_bytes=MAX_JSON_BYTES):
     """Read a JSON object, such as the settings beside a model.
+
+    Args:
+        path: Path of the file.
+        max_bytes: Its size in bytes, at most: read, it can take 24 times as much memory.
 
     Returns:
         Its content as a dict, empty if there is no such file.
@@ -317,8 +321,10 @@ def load_json(path):
         return {}
     with open_for_reading(path) as file:
         try:
-            # A file that is cut off at this size is not valid JSON.
-            content = json.loads(file.read(MAX_JSON_BYTES))
+            # Before it is read: Python sets memory aside for as much as it is asked to read.
+            if os.fstat(file.fileno()).st_size > max_bytes:
+                raise ValueError("too large")
+            content = json.loads(file.read())
         except (ValueError, RecursionError):
             content = None
     if not isinstance(content, dict):

@@ -13,8 +13,7 @@ from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 from pyimagesearch.storage.atomic import new_folder, temporary_beside
 from pyimagesearch.storage.files import first_line, load_arrays, open_for_reading
-from pyimagesearch.storage.model_weights import read_weights
-from pyimagesearch.storage.safe_keras import check_format, read_model
+from pyimagesearch.storage.model_weights import check_format, read_weights
 
 # Bytes of the arrays of a score's reference, at most, apart from those that it has for each pixel.
 MAX_REFERENCE_BYTES = 2**24
@@ -104,42 +103,6 @@ def save_model(path, model):
     """
     model.save(path)
     ownership.mark_zip(path)
-
-
-def load_model(path):
-    """Load an autoencoder from a `.keras` archive of any name.
-
-    Only the network is loaded, never code: see `safe_keras.read_model`.
-
-    Args:
-        path: Path of the file.
-
-    Returns:
-        A Keras model from `(N, H, W, C)` to the same.
-
-    Raises:
-        InputError: If the file is missing, is no `.keras` archive, or holds no autoencoder.
-    """
-    with _open_archive(path) as (file, folder):
-        model = read_model(file, path, folder / "model.weights.h5")
-    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if not is_autoencoder(*shapes):
-        raise InputError(
-            f"expected an autoencoder, (N, H, W, C) to the same, in {path}, found a model from "
-            f"{shapes[0]} to {shapes[1]}"
-        )
-    return model
-
-
-def is_autoencoder(input_shape, output_shape):
-    """Whether shapes of a model are those of a map from images of one size to the same."""
-    return (
-        isinstance(input_shape, tuple)
-        and len(input_shape) == 4
-        and input_shape[0] is None
-        and all(isinstance(size, int) for size in input_shape[1:])
-        and input_shape == output_shape
-    )
 
 
 def archive_size(path):

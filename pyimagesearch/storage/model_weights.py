@@ -9,14 +9,18 @@ of the network, those numbers can be read too, in their places and of their shap
 
 import json
 import os
+import shutil
 import zipfile
 
 import numpy as np
 
 from pyimagesearch import InputError
 from pyimagesearch.storage.files import first_line
-from pyimagesearch.storage.safe_keras import MEMBERS, WEIGHTS, check_format, unpack
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+WEIGHTS = "model.weights.h5"
+# Bytes of the member `metadata.json`, at most.
+MAX_METADATA_BYTES = 2**16
 # A member of an archive may have as many bytes as ours has, times this: other versions of Keras and
 # HDF5 lay out the same content in another way, and numbers as text have more digits or fewer.
 MAX_GROWTH = {WEIGHTS: 2, "config.json": 8}
@@ -54,7 +58,7 @@ def read_weights(file, name, model, scratch, with_constants=False):
         raise InputError(f"cannot write {ours}: {fault.strerror or fault}: make room") from None
     try:
         most = {
-            "metadata.json": MEMBERS["metadata.json"],
+            "metadata.json": MAX_METADATA_BYTES,
             "config.json": MAX_GROWTH["config.json"] * len(model.to_json()),
             WEIGHTS: MAX_GROWTH[WEIGHTS] * ours.stat().st_size,
         }
@@ -63,7 +67,7 @@ def read_weights(file, name, model, scratch, with_constants=False):
         with zipfile.ZipFile(file) as archive:
             _check_members(archive.infolist(), most)
             with archive.open(WEIGHTS) as packed:
-                unpack(packed, theirs)
+                _unpack(packed, theirs)
             _copy_numbers(theirs, ours)
             constants = []
             if with_constants:
@@ -82,6 +86,31 @@ def read_weights(file, name, model, scratch, with_constants=False):
         # A broken archive can raise any exception: there are too many kinds to list.
         raise InputError(
             f"{name} can't be loaded as a Keras model ({first_line(fault)}): train again"
+        ) from None
+
+
+def check_format(file, name):
+    """Raise an `InputError` if an open file is no zip archive, as `.keras` archives are."""
+    if file.read(len(HDF5)) == HDF5:
+        raise InputError(
+            f"{name} is an HDF5 file, which can hide code: expected a .keras archive; train "
+            "again to get one"
+        )
+    if not zipfile.is_zipfile(file):
+        raise InputError(
+            f"{name} is not a whole .keras archive: train again with "
+            "train_unsupervised_autoencoder.py"
+        )
+
+
+def _unpack(packed, path):
+    """Copy an open member of an archive to a file."""
+    try:
+        with path.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+    except OSError as fault:
+        raise InputError(
+            f"cannot write {path} to unpack the model there: {fault.strerror or fault}"
         ) from None
 
 

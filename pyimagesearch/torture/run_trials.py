@@ -227,12 +227,11 @@ def check_dataset(out):
 
 
 def check_model(out):
-    """Check the model, and that its reference file fits it."""
-    from pyimagesearch.storage import model_files
+    """Check the model with the files beside it."""
+    from pyimagesearch.detection.trained_model import TrainedModel
 
     if (out / "a.model").exists():
-        image_shape = model_files.load_model(out / "a.model").input_shape[1:]
-        model_files.load_reference(out / "a.npz", "local", model_files.reference_bytes(image_shape))
+        TrainedModel.load(out / "a.model", "local")
 
 
 def check_pictures(out):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.detection import scoring
 from pyimagesearch.detection.trained_model import TrainedModel, parse_calibration
 from pyimagesearch.models import architectures
@@ -61,13 +60,23 @@ def test_calibration_without_one_of_its_parts_is_refused(missing):
         parse_calibration({"scores": {"mse": part}}, "mse", "a.json")
 
 
+def save_robust(folder, more=(), **settings):
+    """Save a network of the default recipe as training does; some settings can be others."""
+    recipe = make_recipe("robust", filters=(4,), latent_dim=2)
+    normalization = Normalization(np.linspace(0, 1, 64).reshape(8, 8, 1).round(4), 0.3)
+    autoencoder = architectures.build(recipe, (8, 8, 1), 0, normalization)
+    model_files.save_model(folder / "a.keras", autoencoder)
+    recipe = {**recipe.as_dict(), **settings}
+    about = {"recipe": recipe, "image_shape": (8, 8, 1), **dict(more)}
+    files.save_json(folder / "a.json", about)
+    return autoencoder
+
+
 def test_loaded_model_scores_as_the_one_that_was_saved(tmp_path, rng):
-    autoencoder = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
+    autoencoder = save_robust(tmp_path, {"scores": {"local": CALIBRATION}})
     images = rng.random((20, 8, 8, 1), np.float32)
     reference = scoring.fit_reference(autoencoder, images, np.arange(20), "local")
-    model_files.save_model(tmp_path / "a.keras", autoencoder)
     model_files.save_references(tmp_path / "a.npz", {"local": reference})
-    files.save_json(tmp_path / "a.json", {"scores": {"local": CALIBRATION}})
     model = TrainedModel.load(tmp_path / "a.keras", "local")
     assert model.image_shape == (8, 8, 1)
     assert model.calibration == CALIBRATION
@@ -75,21 +84,8 @@ def test_loaded_model_scores_as_the_one_that_was_saved(tmp_path, rng):
     np.testing.assert_array_equal(model.score_images(images), expected)
 
 
-def test_model_from_elsewhere_has_no_calibration(tmp_path):
-    autoencoder = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-    model_files.save_model(tmp_path / "a.keras", autoencoder)
-    model = TrainedModel.load(tmp_path / "a.keras")
-    assert (model.calibration, model.reference, model.valid_label, model.settings) == (
-        {},
-        {},
-        None,
-        {},
-    )
-
-
 def test_model_is_tried_on_a_blank_image_when_it_is_loaded(tmp_path, monkeypatch):
-    autoencoder = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-    model_files.save_model(tmp_path / "a.keras", autoencoder)
+    save_robust(tmp_path)
 
     def misfit(images):
         raise RuntimeError("matrices of other sizes\nand a page more")
@@ -103,21 +99,10 @@ def test_model_is_tried_on_a_blank_image_when_it_is_loaded(tmp_path, monkeypatch
         TrainedModel.load(tmp_path / "a.keras")
 
 
-def save_robust(folder, **settings):
-    """Save a network of the default recipe as training does; some settings can be others."""
-    recipe = make_recipe("robust", filters=(4,), latent_dim=2)
-    normalization = Normalization(np.linspace(0, 1, 64).reshape(8, 8, 1).round(4), 0.3)
-    autoencoder = architectures.build(recipe, (8, 8, 1), 0, normalization)
-    model_files.save_model(folder / "a.keras", autoencoder)
-    recipe = {**recipe.as_dict(), **settings}
-    files.save_json(folder / "a.json", {"recipe": recipe, "image_shape": (8, 8, 1)})
-    return autoencoder
-
-
 def test_model_with_settings_is_rebuilt_and_not_read_from_its_description(tmp_path, rng):
     saved = save_robust(tmp_path)
     content = (tmp_path / "a.keras").read_bytes()
-    # Read as it is described, it would be another network: see the next test.
+    # Read as it is described, it would be another network.
     changed = with_setting(content, "negative_slope", 0.9, class_name="LeakyReLU")
     (tmp_path / "a.keras").write_bytes(changed)
     images = rng.random((5, 8, 8, 1), np.float32)
@@ -126,19 +111,14 @@ def test_model_with_settings_is_rebuilt_and_not_read_from_its_description(tmp_pa
     np.testing.assert_array_equal(model.score_images(images), expected)
 
 
-def test_model_without_settings_is_read_from_its_description(tmp_path, rng):
-    saved = save_robust(tmp_path)
+@pytest.mark.parametrize("about", [None, {}, {"source": "digits"}])
+def test_model_without_its_recipe_is_refused(tmp_path, about):
+    save_robust(tmp_path)
     (tmp_path / "a.json").unlink()
-    images = rng.random((5, 8, 8, 1), np.float32)
-    expected = scoring.score_images(saved, images, "mse", {})
-    model = TrainedModel.load(tmp_path / "a.keras")
-    np.testing.assert_array_equal(model.score_images(images), expected)
-    content = (tmp_path / "a.keras").read_bytes()
-    changed = with_setting(content, "negative_slope", 0.9, class_name="LeakyReLU")
-    (tmp_path / "a.keras").write_bytes(changed)
-    assert not np.allclose(
-        TrainedModel.load(tmp_path / "a.keras").score_images(images), expected, rtol=1e-6
-    )
+    if about is not None:
+        files.save_json(tmp_path / "a.json", about)
+    with pytest.raises(InputError, match=r"expected beside .*a\.keras its settings .*a\.json"):
+        TrainedModel.load(tmp_path / "a.keras")
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,20 @@ def images():
 def folder(tmp_path_factory, images):
     """A model with the files that training writes beside it."""
     folder = tmp_path_factory.mktemp("model")
-    result = train(images, make_recipe(filters=(4,), epochs=2, min_steps=0))
+    recipe = make_recipe(filters=(4,), epochs=2, min_steps=0)
+    result = train(images, recipe)
     calibration, references = calibrate(result, images)
     dataset_files.save_images(folder / "images.pickle", images)
     model_files.save_model(folder / "a.keras", result.autoencoder)
     (folder / "a.keras").rename(folder / "a.model")
     model_files.save_references(folder / "a.npz", references)
     dataset = str(folder / "images.pickle")
-    settings = {"command": {"dataset": dataset}, "scores": calibration}
+    settings = {
+        "command": {"dataset": dataset},
+        "recipe": recipe.as_dict(),
+        "image_shape": SHAPE,
+        "scores": calibration,
+    }
     files.save_json(folder / "a.json", settings)
     return folder
 
@@ -246,11 +252,12 @@ def test_export_without_a_package_that_it_needs_is_refused(folder, tmp_path, cap
 
 
 def test_export_of_a_score_without_its_reference_is_refused(folder, images, tmp_path, capfd):
-    shutil.copy(folder / "a.model", tmp_path)
+    for name in ("a.model", "a.json"):
+        shutil.copy(folder / name, tmp_path)
     flags = ["--dataset", str(folder / "images.pickle"), "--score", "local"]
     assert export(tmp_path, "savedmodel", tmp_path / "it", *flags) == 2
     assert "error: the score local needs" in error_line(capfd)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.model"]
 
 
 def test_training_dataset_that_has_gone_is_asked_for(folder, tmp_path):

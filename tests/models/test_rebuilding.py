@@ -6,7 +6,6 @@ import pytest
 from pyimagesearch import InputError
 from pyimagesearch.models import architectures, rebuilding
 from pyimagesearch.models.normalization import Normalization
-from pyimagesearch.storage import safe_keras
 from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, Recipe, make_recipe
 
 RECIPE = {
@@ -116,7 +115,7 @@ def test_rebuild_when_the_archive_is_too_small_for_the_weights_builds_nothing(mo
 
 
 def test_rebuild_when_a_layer_is_too_large_for_any_image_refuses(monkeypatch):
-    monkeypatch.setattr(safe_keras, "MAX_OUTPUTS", 10 * 8 * 4 - 1)  # of the last but one
+    monkeypatch.setattr(rebuilding, "MAX_OUTPUTS", 10 * 8 * 4 - 1)  # of the last but one
     with pytest.raises(InputError, match=r"a\.json describes .* too large .* makes \(10, 8, 4\)"):
         rebuild()
     with pytest.raises(InputError, match="too large for any image"):

@@ -15,7 +15,7 @@ from pyimagesearch.training import checkpoint
 
 
 def test_file_that_can_not_be_opened_is_reported(tmp_path):
-    for load in (dataset_files.load_images, model_files.load_model):
+    for load in (dataset_files.load_images, model_files.archive_size):
         with pytest.raises(InputError, match="there is no file"):
             load(tmp_path / "none")
         with pytest.raises(InputError, match="expected a file, found the folder"):
@@ -24,7 +24,7 @@ def test_file_that_can_not_be_opened_is_reported(tmp_path):
     with pytest.raises(InputError, match="not a whole pickle"):
         dataset_files.load_images(tmp_path / "empty")
     with pytest.raises(InputError, match="not a whole .keras archive"):
-        model_files.load_model(tmp_path / "empty")
+        model_files.archive_size(tmp_path / "empty")
 
 
 LOADERS = {

@@ -1,5 +1,4 @@
 import json
-import zipfile
 
 import keras
 import numpy as np
@@ -59,7 +58,8 @@ def save_model(path, model):
 def test_model_comes_back_under_any_name(tmp_path, rng, autoencoder, name):
     save_model(tmp_path / name, autoencoder)
     assert files_in(tmp_path) == [name]
-    loaded = model_files.load_model(tmp_path / name)
+    loaded = ConvAutoencoder.build(7, 5, 1, filters=(4,), latentDim=2, seed=1)[2]
+    model_files.load_weights(tmp_path / name, loaded)
     images = rng.random((2, 5, 7, 1), np.float32)
     np.testing.assert_array_equal(loaded(images), autoencoder(images))
 
@@ -76,46 +76,6 @@ def test_model_that_can_not_be_saved_leaves_the_old_one(tmp_path, autoencoder):
         save_model(tmp_path / "a.model", Broken())
     assert files_in(tmp_path) == ["a.model"]
     assert (tmp_path / "a.model").read_text().startswith("old")
-
-
-def test_truncated_or_altered_model_is_refused(tmp_path, autoencoder):
-    save_model(tmp_path / "whole", autoencoder)
-    data = (tmp_path / "whole").read_bytes()
-    # Whole but for its last bytes, which are the mark of the suite, it would still be a model.
-    shorter = data[: -len(ownership.MARK) - 1]
-    for broken in (data[:100], data[: len(data) // 2], shorter, b"x" * 1000):
-        (tmp_path / "broken").write_bytes(broken)
-        with pytest.raises(InputError, match="broken"):
-            model_files.load_model(tmp_path / "broken")
-    with zipfile.ZipFile(tmp_path / "empty", "w"):
-        pass
-    with pytest.raises(InputError, match="can't be loaded as a Keras model"):
-        model_files.load_model(tmp_path / "empty")
-
-
-def test_hdf5_model_is_refused_whatever_its_name(tmp_path):
-    (tmp_path / "a.keras").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(InputError, match="HDF5 file, which can hide code"):
-        model_files.load_model(tmp_path / "a.keras")
-
-
-def test_model_with_code_in_it_is_refused_and_not_run(tmp_path):
-    image = keras.Input((4, 4, 1))
-    mark = str(tmp_path / "executed")
-    hidden = keras.layers.Lambda(lambda x: [open(mark, "w"), x][1], output_shape=(4, 4, 1))  # noqa
-    keras.Model(image, hidden(image)).save(tmp_path / "lambda.keras")
-    (tmp_path / "executed").unlink(missing_ok=True)
-    with pytest.raises(InputError, match="it asks for keras.layers.Lambda"):
-        model_files.load_model(tmp_path / "lambda.keras")
-    assert not (tmp_path / "executed").exists()
-
-
-def test_model_that_is_not_an_autoencoder_is_refused_with_its_shapes(tmp_path):
-    image = keras.Input((4, 4, 1))
-    classifier = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
-    save_model(tmp_path / "a.model", classifier)
-    with pytest.raises(InputError, match=r"\(None, 4, 4, 1\) to \(None, 3\)"):
-        model_files.load_model(tmp_path / "a.model")
 
 
 def test_files_beside_a_dataset_or_model_have_its_stem(tmp_path):

@@ -17,7 +17,7 @@ from pyimagesearch.data import dataset_files
 from pyimagesearch.reporting import drawing
 from pyimagesearch.storage import model_files, ownership
 from pyimagesearch.training import checkpoint
-from tests.running import WRITTEN
+from tests.running import WRITTEN, network_of
 
 UNMARKED = b"a file of unknown origin"
 
@@ -138,7 +138,7 @@ def test_path_that_is_not_a_regular_file_is_not_recognized(trained, tmp_path):
 def test_marked_archives_are_valid_for_keras_and_zipfile(trained, tmp_path):
     shutil.copy(trained / "autoencoder.model", tmp_path / "a.keras")
     images = dataset_files.load_images(trained / "images.pickle")[:3]
-    expected = model_files.load_model(trained / "autoencoder.model")(images)
+    expected = network_of(trained)(images)
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "a.keras")(images), expected)
     for name in ("autoencoder.model", "autoencoder.npz"):
         with zipfile.ZipFile(trained / name) as archive:
