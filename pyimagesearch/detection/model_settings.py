@@ -1,13 +1,18 @@
 """The settings beside a model: what of them is used later, checked once, when they are read."""
 
-import math
+import sys
 
 from pyimagesearch import InputError
 
 
 def is_number(value):
-    """Whether a value is a finite number and no truth value."""
-    return type(value) in (int, float) and math.isfinite(value)
+    """Whether a value is a finite number and no truth value.
+
+    Example:
+        >>> [is_number(value) for value in (7, 0.5, True, float("nan"), 10**400)]
+        [True, True, False, False, False]
+    """
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def is_list_of(check):

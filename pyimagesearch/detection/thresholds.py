@@ -4,11 +4,10 @@ Every rule is a function of the value of its flag, the scores of the images, and
 the score, which training has stored. It returns the threshold. No rule looks at a label.
 """
 
-import math
-
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.detection.model_settings import is_number
 
 
 def quantile(q, scores, calibration=None):
@@ -289,6 +288,6 @@ def is_calibration(calibration):
     numbers = [calibration["threshold"], calibration["pixel_threshold"]]
     for summary in summaries:
         numbers += summary.values()
-    return all(type(n) in (int, float) and math.isfinite(n) for n in numbers) and all(
+    return all(map(is_number, numbers)) and all(
         {"mean", "std", "median"} <= summary.keys() for summary in summaries if summary["n"]
     )

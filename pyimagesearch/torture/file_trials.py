@@ -1,16 +1,18 @@
-"""Trials of single files: malicious ones, and intact ones mutated at random (fuzzing)."""
+"""Trials of single files: malicious ones, crafted ones beside a model, and mutated ones (fuzzing)."""
 
 import contextlib
 import functools
+import json
 import pickle
 import random
+import shutil
 import sys
 import time
 from pathlib import Path
 
 from pyimagesearch import InputError
 from pyimagesearch.torture.measuring import Usage, limit_memory
-from pyimagesearch.torture.trials import TrialCounts, keep_copy
+from pyimagesearch.torture.trials import TrialCounts, keep_copy, small_run_flags
 
 # What no file may make Python do: see the table of audit events in its documentation.
 FORBIDDEN_EVENTS = {
@@ -164,7 +166,7 @@ def malicious_file_trials(args, workspace):
         must_refuse = kind != "descriptions in models"
         try_file(kind_counts, name, hook, functools.partial(load_and_look, path), must_refuse)
         canary.unlink(missing_ok=True)
-    return list(counts.values())
+    return [*counts.values(), *crafted_file_trials(hook, workspace)]
 
 
 def warm_up(trained):
@@ -172,6 +174,68 @@ def warm_up(trained):
     from pyimagesearch.detection.trained_model import TrainedModel
 
     TrainedModel.load(trained / "a.model", "local")
+
+
+def crafted_file_trials(hook, workspace):
+    """Load a model beside settings and references with one thing wrong, and go on from checkpoints.
+
+    Each must be read, or refused with an `InputError`.
+    """
+    from pyimagesearch.detection.trained_model import TrainedModel
+    from pyimagesearch.torture import crafted_files
+    from pyimagesearch.training.checkpoint import checkpoint_path, read_checkpoint
+
+    trained, folder = workspace / "trained", workspace / "crafted"
+    settings = json.loads((trained / "a.json").read_text())
+    checkpoint = checkpoint_path(trained / "a.model")
+    resume(workspace, trained)
+    contents = {
+        "settings": [
+            (name, "a.json", crafted_files.json_bytes(content))
+            for name, content in crafted_files.wrong_values(settings)
+        ],
+        "references": [
+            (name, "a.npz", content)
+            for name, content in crafted_files.wrong_arrays((trained / "a.npz").read_bytes(), 7)
+        ],
+    }
+    contents["checkpoints"] = [
+        (name, checkpoint.name, content)
+        for name, content in crafted_files.wrong_arrays(read_checkpoint(checkpoint), of_each=1)
+    ]
+    load = dict.fromkeys(contents, lambda: TrainedModel.load(folder / "a.model", "local"))
+    load["checkpoints"] = functools.partial(resume, workspace, folder)
+    all_counts = []
+    for kind, files in contents.items():
+        counts = TrialCounts(f"crafted {kind}")
+        for name, file_name, content in files:
+            shutil.copytree(trained, folder)
+            Path(folder, file_name).write_bytes(content)
+            try_file(counts, name, hook, load[kind])
+            shutil.rmtree(folder)
+        all_counts.append(counts)
+    return all_counts
+
+
+def resume(workspace, folder):
+    """Go on from the checkpoint in a folder as training does; without one, train and leave one."""
+    from pyimagesearch.cli import training_arguments
+    from pyimagesearch.data import dataset_files
+    from pyimagesearch.runtime.distribution import Cluster
+    from pyimagesearch.training import checkpoint
+    from pyimagesearch.training.train import train
+
+    flags = small_run_flags("train", workspace, folder)
+    args = training_arguments.training_parser().parse_args(flags)
+    recipe = training_arguments.recipe_from_args(args)
+    images = dataset_files.load_images(folder / "images.pickle")
+    settings = checkpoint.checkpoint_settings(
+        recipe, dataset_files.fingerprint(images), args.seed, args.precision, args.backbone_weights
+    )
+    path = checkpoint.checkpoint_path(args.model)
+    state = checkpoint.load_checkpoint(path, settings, Cluster())
+    save = None if state else functools.partial(checkpoint.save_checkpoint, path, settings)
+    train(images, recipe, seed=args.seed, checkpoint=state, on_checkpoint=save)
 
 
 def mutate(rng, data):
