@@ -69,7 +69,7 @@ WRONG_ARRAYS = {
 }
 
 
-def wrong_arrays(data, of_each=len(WRONG_ARRAYS)):
+def wrong_arrays(data, of_each):
     """Yield the bytes of `.npz` files with one array wrong, missing or too many, each with its name.
 
     Args:
