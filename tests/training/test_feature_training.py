@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from pyimagesearch.data.batches import subsample
 from pyimagesearch.detection import scoring
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.models import feature_autoencoder
@@ -16,6 +17,7 @@ from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train
 from tests.photos import photos
 from tests.reporting.pictures import contains
+from tests.training import features_by_hand as by_hand
 
 ODD = 11
 
@@ -195,3 +197,123 @@ def test_what_is_unusual_is_left_out_up_to_the_trim():
     z[[1, 3, 5], [0, 1, 3]] = [7, 8, 9]
     trainer._leave_out(logs, z)
     assert np.flatnonzero(~trainer.kept).tolist() == [3, 5]  # a fifth, those with most
+
+
+@pytest.mark.parametrize("bank_size", [2000, 17])
+def test_round_is_as_in_numpy_with_some_images_and_places_left_out(bank_size, monkeypatch):
+    """From features to scores, maps, the reference and what counts in the next round."""
+    monkeypatch.setattr(feature_statistics, "MAX_BANK_IMAGES", bank_size)
+    features = by_hand.FewFeatures()
+    trainer = FeatureTrainer(features, make_recipe("photos", latent_dim=2, trim=0.1), 3)
+    kept, counted = np.ones(30, bool), np.ones((30, 4, 6), np.uint8)
+    kept[[4, 11, 19]] = False
+    counted[2, :3, :2] = counted[8, 1:, 3:] = counted[20:23, 0, 5] = 0
+    shares = [0.1, 0.0, 0.6, 0.3]
+    colors = {"colors": np.ones((2, 3), np.float32), "colors_offset": np.zeros(3, np.float32)}
+    trainer.kept, trainer.counted, trainer.uses_code = kept.copy(), counted.copy(), True
+    trainer.shares, trainer.colors = shares, colors
+    figures = trainer.run_round()
+
+    regressors = np.column_stack([np.ones(30), by_hand.codes_of(features, kept, 2)])
+    leverage = by_hand.leverage_by_hand(regressors, kept)
+    weights = by_hand.places_by_hand(counted, kept)
+    stages = [by_hand.Stage(x, regressors, w) for x, w in zip(features.maps, weights, strict=True)]
+    logs = by_hand.logs_by_hand(stages, shares, leverage)
+    center, deviation = by_hand.robust(logs[kept])
+    clipped = np.minimum(logs[kept], center + 4 * (deviation + 1e-3))
+    mean = by_hand.smooth(clipped.mean(0))
+    z_places = (logs - mean) / np.sqrt(by_hand.smooth(clipped.var(0)) + 1e-6)
+    bank = subsample(np.flatnonzero(kept), 3, bank_size)
+    evidence = np.column_stack(
+        [
+            z_places[:, 0].max((1, 2)),  # of 24 places, a hundredth is less than one
+            by_hand.vector_logs_by_hand(features.means, kept, (0.02, 0.1, 0.3, 0.6, 0.9)),
+            by_hand.neighbor_logs_by_hand(features.embedding, bank),
+            by_hand.vector_logs_by_hand(features.quality, kept, (0,)),
+        ]
+    )
+    center, deviation = by_hand.robust(evidence[kept])
+    z = (evidence - center) / (deviation + 1e-6)
+    errors = np.mean([np.mean(stage.residuals**2, (1, 2)) for stage in stages], 0)
+    alone = errors[kept] / (1 - leverage[kept]) ** 2
+    explained = 1 - alone.mean()
+    assert 0 < explained < 1
+
+    fitted = trainer.fitted
+    assert figures == {
+        "loss": pytest.approx(errors[kept].mean(), rel=1e-4),
+        "val_loss": pytest.approx(alone.mean(), rel=1e-4),
+        "trimmed": pytest.approx(0.1),
+    }
+    np.testing.assert_array_equal(fitted.outliers, ~kept)
+    np.testing.assert_allclose(fitted.scores["mse"], errors, rtol=1e-4)
+    for name, column in zip(("local", "global", "neighbours", "quality"), z.T, strict=True):
+        found = np.log(np.expm1(fitted.scores[name].astype(float)))
+        np.testing.assert_allclose(found[column > -5], column[column > -5], atol=0.01, err_msg=name)
+    expected = by_hand.combined_by_hand(z, explained)
+    np.testing.assert_allclose(fitted.scores["combined"], expected, rtol=0.005, atol=0.005)
+    np.testing.assert_allclose(fitted.maps, z_places[kept, 1:].sum(1), rtol=1e-3, atol=0.01)
+    reference = fitted.reference
+    np.testing.assert_array_equal(reference["member_places"], counted[kept])
+    np.testing.assert_allclose(reference["member_leverage"], leverage[kept], rtol=1e-3)
+    np.testing.assert_array_equal(reference["member_in_bank"], np.isin(np.flatnonzero(kept), bank))
+    projection = np.random.default_rng([3, 5]).choice([-1, 1], (20, 16))
+    sketch = features.embedding[kept] @ projection
+    np.testing.assert_allclose(reference["member_sketch"], sketch, atol=1e-4)
+    assert len(reference["bank"]) == len(bank)
+    assert reference["colors"] is colors["colors"]
+    kernel, bias = fitted.weights["encoder"]
+    codes = features.maps[3].reshape(30, -1) @ kernel + bias
+    for stride, stage, scale in zip((4, 8, 16, 32), stages, features.scale, strict=True):
+        kernel, bias = fitted.weights[f"decoder_{stride}"]
+        found = (codes @ kernel + bias).reshape(stage.x.shape)
+        np.testing.assert_allclose(found, stage.x - stage.residuals, rtol=1e-3, atol=1e-3)
+        kernel, bias = fitted.weights[f"features_{stride}"]
+        np.testing.assert_array_equal(kernel, scale[0][np.newaxis, np.newaxis])
+        np.testing.assert_array_equal(bias, scale[1])
+
+    center, deviation = by_hand.robust(logs[kept, 0])
+    unusual = (logs[:, 0] - by_hand.smooth(center)) / (by_hand.smooth(deviation) + 1e-3)
+    limits = np.maximum(3.5, np.quantile(unusual, 0.9, axis=0))
+    np.testing.assert_array_equal(trainer.counted, unusual <= limits)
+    assert not trainer.counted[7].all()
+    highest = z[:, [0, 1, 3]].max(1)
+    np.testing.assert_array_equal(trainer.kept, highest <= max(3, np.quantile(highest, 0.9)))
+    assert not trainer.kept[21]
+
+
+def test_shares_and_the_use_of_the_code_are_the_likeliest(monkeypatch):
+    """Image by image and place by place, each under what is fitted to the others."""
+    features = by_hand.FewFeatures()
+    trainer = FeatureTrainer(features, make_recipe("photos", latent_dim=2), 3)
+    trainer.kept[[4, 11]] = False
+    trainer.counted[2, :3, :2] = 0
+    regressors = np.column_stack([np.ones(30), by_hand.codes_of(features, trainer.kept, 2)])
+    regressors = regressors.astype(np.float32)
+    sums, samples = feature_statistics.accumulate(
+        features, regressors, trainer._stage_weights, 3, trainer.kept
+    )
+    weights = by_hand.places_by_hand(trainer.counted, trainer.kept)
+    sampled = [np.arange(24)[:16], np.arange(24)[:16], np.arange(6), np.arange(2)]
+    likelihoods = {}
+    for k in (1, 3):
+        used = regressors[:, :k]
+        leverage = feature_statistics.leverage_of(used, trainer.kept)
+        stages = [by_hand.Stage(x, used, w) for x, w in zip(features.maps, weights, strict=True)]
+        likelihoods[k] = [
+            [
+                stage.likelihood(share, places, leverage) * stage.x.shape[1] / len(places)
+                for share in (0, 0.1, 0.3, 0.6, 0.9)
+            ]
+            for stage, places in zip(stages, sampled, strict=True)
+        ]
+        found = [
+            feature_statistics.share_likelihoods(used, leverage, total, sample)
+            for total, sample in zip(sums, samples, strict=True)
+        ]
+        np.testing.assert_allclose(found, likelihoods[k], rtol=1e-3)
+    k, shares = trainer._choose(sums, samples, regressors, (1, 3))
+    totals = {k: np.max(found, 1).sum() for k, found in likelihoods.items()}
+    assert k == max(totals, key=totals.get)
+    names = (0, 0.1, 0.3, 0.6, 0.9)
+    assert shares == [names[i] for i in np.argmax(likelihoods[k], 1)]
