@@ -1,6 +1,7 @@
 """Linear autoencoder of the feature maps of a frozen backbone (deep feature reconstruction)."""
 
 import contextlib
+import math
 from typing import NamedTuple
 
 import keras
@@ -66,6 +67,11 @@ def build(
             f"received {size[0]} x {size[1]}: reduce them, folders with --image-size 256"
         )
     seen = network_size(size)
+    if math.prod(seen) > MAX_SIDE**2:
+        raise InputError(
+            f"expected images that are at most {MAX_SIDE**2 // MIN_SIDE**2} times as long as wide for "
+            f"--recipe photos, received {size[0]} x {size[1]}: cut them, or take --recipe robust"
+        )
     images = keras.Input(image_shape, name="image")
     x = images
     if depth == 1:

@@ -54,7 +54,12 @@ def test_finest_stage_is_the_mean_of_the_neighborhood_of_each_place(model, rng):
 
 
 @pytest.mark.parametrize(
-    ("shape", "reason"), [((64, 64, 4), "1 or 3 channels"), ((513, 64, 3), "at most 512 x 512")]
+    ("shape", "reason"),
+    [
+        ((64, 64, 4), "1 or 3 channels"),
+        ((513, 64, 3), "at most 512 x 512"),
+        ((17, 512, 3), "at most 28 times as long as wide"),
+    ],
 )
 def test_images_that_it_can_not_take_are_refused(shape, reason):
     with pytest.raises(InputError, match=reason):
