@@ -13,8 +13,8 @@ from pyimagesearch.models.normalization import MAX_NUMBERS, Normalization
 
 # Height, width or depth of an image, at most.
 MAX_SIDE = 2**16
-# Outputs of a layer for one image, at most: 64 channels of 1024x1024 pixels.
-MAX_OUTPUTS = 2**26
+# Outputs of a layer for one image, at most: 32 channels of 1024x1024 pixels.
+MAX_OUTPUTS = 2**25
 # Layers from the image to the code, at most: so many halve the largest side to one pixel.
 MAX_LAYERS = 16
 # The keys of a stored recipe that every model has.
