@@ -48,6 +48,9 @@ def test_relative_distance_opposite_to_a_group_of_outliers_is_large_too(rng, inl
     group = inliers.mean(axis=0) + away + rng.standard_normal((80, 3)) / 100
     opposite = [inliers.mean(axis=0) - away]
     fitted = mahalanobis.relative_mahalanobis(inliers, group, 0.5)
+    mean, precision = relative_by_hand(inliers, group, 0.5)
+    np.testing.assert_allclose(fitted["mean"], mean, rtol=1e-6)
+    np.testing.assert_allclose(fitted["precision"], precision, rtol=1e-6)
     assert (
         mahalanobis.squared_distance(opposite, **fitted)[0]
         > mahalanobis.squared_distance(inliers, **fitted).numpy().max()

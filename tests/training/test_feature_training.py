@@ -199,14 +199,14 @@ def test_what_is_unusual_is_left_out_up_to_the_trim():
     assert np.flatnonzero(~trainer.kept).tolist() == [3, 5]  # a fifth, those with most
 
 
-@pytest.mark.parametrize("bank_size", [2000, 17])
-def test_round_is_as_in_numpy_with_some_images_and_places_left_out(bank_size, monkeypatch):
+@pytest.mark.parametrize(("bank_size", "trim"), [(2000, 0.1), (17, 0.4)])
+def test_round_is_as_in_numpy_with_some_images_and_places_left_out(bank_size, trim, monkeypatch):
     """From features to scores, maps, the reference and what counts in the next round."""
     monkeypatch.setattr(feature_statistics, "MAX_BANK_IMAGES", bank_size)
     features = by_hand.FewFeatures()
-    trainer = FeatureTrainer(features, make_recipe("photos", latent_dim=2, trim=0.1), 3)
+    trainer = FeatureTrainer(features, make_recipe("photos", latent_dim=2, trim=trim), 3)
     kept, counted = np.ones(30, bool), np.ones((30, 4, 6), np.uint8)
-    kept[[4, 11, 19]] = False
+    kept[[4, 11, 19, 25]] = False
     counted[2, :3, :2] = counted[8, 1:, 3:] = counted[20:23, 0, 5] = 0
     shares = [0.1, 0.0, 0.6, 0.3]
     colors = {"colors": np.ones((2, 3), np.float32), "colors_offset": np.zeros(3, np.float32)}
@@ -243,7 +243,7 @@ def test_round_is_as_in_numpy_with_some_images_and_places_left_out(bank_size, mo
     assert figures == {
         "loss": pytest.approx(errors[kept].mean(), rel=1e-4),
         "val_loss": pytest.approx(alone.mean(), rel=1e-4),
-        "trimmed": pytest.approx(0.1),
+        "trimmed": pytest.approx(4 / 30),
     }
     np.testing.assert_array_equal(fitted.outliers, ~kept)
     np.testing.assert_allclose(fitted.scores["mse"], errors, rtol=1e-4)
@@ -274,12 +274,27 @@ def test_round_is_as_in_numpy_with_some_images_and_places_left_out(bank_size, mo
 
     center, deviation = by_hand.robust(logs[kept, 0])
     unusual = (logs[:, 0] - by_hand.smooth(center)) / (by_hand.smooth(deviation) + 1e-3)
-    limits = np.maximum(3.5, np.quantile(unusual, 0.9, axis=0))
+    limits = np.maximum(3.5, np.quantile(unusual, 1 - trim, axis=0))
     np.testing.assert_array_equal(trainer.counted, unusual <= limits)
     assert not trainer.counted[7].all()
     highest = z[:, [0, 1, 3]].max(1)
-    np.testing.assert_array_equal(trainer.kept, highest <= max(3, np.quantile(highest, 0.9)))
+    np.testing.assert_array_equal(trainer.kept, highest <= max(3, np.quantile(highest, 1 - trim)))
     assert not trainer.kept[21]
+    assert trainer.kept[highest > 2].sum() > 0  # some between 2 and 3
+
+
+def test_code_is_used_only_with_ten_images_for_each_of_its_numbers():
+    features = by_hand.FewFeatures()
+    for n_left_out, expected in ((10, 3), (11, 1)):
+        trainer = FeatureTrainer(features, make_recipe("photos", latent_dim=2), 3)
+        trainer.kept[:n_left_out] = False
+        codes = by_hand.codes_of(features, trainer.kept, 2)
+        regressors = np.column_stack([np.ones(30), codes]).astype(np.float32)
+        for trainer.uses_code, trainer.shares in ((None, [None] * 4), (True, [0.1] * 4)):
+            coefficients, *_ = trainer._fit_places(regressors)
+            widths = {1 + np.flatnonzero(a.any((0, 1))).max() for a in coefficients}
+            assert widths <= {1, expected}
+        assert widths == {expected}  # where it was chosen before
 
 
 def test_shares_and_the_use_of_the_code_are_the_likeliest(monkeypatch):

@@ -25,6 +25,12 @@ def test_weights_rise_with_rank_from_0_to_1_and_take_away_the_trim(trim, rng):
     assert 15 <= np.count_nonzero((weights > 0) & (weights < 1)) <= 40
 
 
+def test_outlier_scores_are_losses_times_what_was_known_before():
+    losses = np.array([5, 7])
+    assert TrimmedWeighting(0.1, np.array([2, 3])).outlier_scores(losses).tolist() == [10, 21]
+    assert TrimmedWeighting(0.1).outlier_scores(losses).tolist() == [5, 7]
+
+
 def test_equal_outlier_scores_are_ranked_by_the_order_of_the_images():
     assert sample_weights.trimmed_sample_weights(np.ones(4), 0.5).tolist() == [0, 0.5, 1, 1]
 

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from pyimagesearch.detection import gaussians
+from pyimagesearch.training import feature_statistics as statistics
+
+
+def test_leverage_is_that_of_the_hat_matrix_and_0_of_images_that_are_left_out(rng):
+    regressors = np.column_stack([np.ones(9), rng.normal(size=(9, 2))]).astype(np.float32)
+    kept = np.arange(9) % 4 != 1
+    used = regressors[kept]
+    expected = np.zeros(9)
+    expected[kept] = np.diag(used @ np.linalg.pinv(used))
+    np.testing.assert_allclose(statistics.leverage_of(regressors, kept), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [(2, [0, 1]), (31, range(16)), (100, range(3, 99, 6)), (64, range(2, 64, 4))],
+)
+def test_places_of_the_likelihood_are_sixteen_spread_evenly(places, expected):
+    assert statistics.likelihood_places(places).tolist() == list(expected)
+
+
+@pytest.mark.parametrize("n", [1, 4, 5])
+def test_robust_deviations_are_medians_over_images(rng, n):
+    values = rng.normal(size=(n, 3, 2))
+    center, deviation = statistics.robust_deviations(values)
+    np.testing.assert_allclose(center, np.median(values, axis=0))
+    np.testing.assert_allclose(
+        deviation, 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+    )
+
+
+def test_colors_are_the_first_three_principal_components_of_what_counts(rng):
+    """From black at two standard deviations below the mean to full color at two above."""
+    patches = (rng.normal(size=(40, 6, 5)) * [1, 5, 0.3, 3, 2] + [1, 2, 3, 4, 5]).astype(np.float32)
+    weights = (rng.random((40, 6)) < 0.8).astype(np.float32)
+    sums = gaussians.Sums(6, 5, 1)
+    sums.add(patches, np.ones((40, 1), np.float32), weights)
+    found = statistics.fit_colors(sums)
+    colored = patches @ found["colors"] + found["colors_offset"]
+    counted = patches[weights > 0].astype(float)
+    centered = counted - counted.mean(0)
+    _, singular, rows = np.linalg.svd(centered, full_matrices=False)
+    components = rows[:3] * np.where(rows[:3].sum(1) < 0, -1, 1)[:, np.newaxis]
+    deviations = singular[:3] / np.sqrt(len(counted))
+    expected = 0.5 + centered @ components.T / (4 * deviations)
+    np.testing.assert_allclose(colored[weights > 0], expected, atol=1e-3)
