@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +16,33 @@ def test_blur_is_a_gaussian_mirrored_at_the_edges(rng):
 def test_blur_of_a_map_smaller_than_the_kernel_keeps_its_mean(rng):
     maps = rng.random((1, 2, 3), np.float32)
     assert scores.blur(maps, 2.0).numpy().mean() == pytest.approx(maps.mean(), rel=1e-5)
+
+
+def test_maps_of_places_are_enlarged_and_smoothed_by_the_height_of_the_image(rng):
+    places = rng.random((2, 8, 5), np.float32)
+    large = [cv2.resize(x, (40, 128), interpolation=cv2.INTER_LINEAR) for x in places]
+    expected = np.stack(
+        [gaussian_filter(x, 2 * 128 / 256, mode="reflect", radius=3) for x in large]
+    )
+    np.testing.assert_allclose(scores.image_maps(places, (128, 40)), expected, atol=1e-5)
+
+
+def test_picture_of_features_has_their_colors_enlarged_and_clipped(rng):
+    features = rng.normal(size=(2, 4, 3, 5)).astype(np.float32)
+    reference = {
+        "colors": rng.normal(size=(5, 3)).astype(np.float32) / 4,
+        "colors_offset": np.float32([0.5, 0.4, 0.6]),
+    }
+    colors = features @ reference["colors"] + reference["colors_offset"]
+    expected = np.stack([cv2.resize(x, (9, 16)) for x in colors]).clip(0, 1)
+    found = scores.color_picture(features, reference, (16, 9))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_mean_features_are_those_of_the_two_late_stages(rng):
+    stages = [rng.random((2, h, h + 1, c), np.float32) for h, c in ((4, 2), (4, 3), (2, 4), (1, 5))]
+    expected = np.concatenate([x.mean((1, 2)) for x in stages[2:]], 1)
+    np.testing.assert_allclose(scores.mean_features(stages), expected, rtol=1e-5)
 
 
 def test_place_of_a_coarser_stage_counts_if_more_than_half_of_its_finer_places_do():
@@ -77,13 +105,15 @@ def test_only_training_images_are_recognized_and_with_their_own_places():
         "member_in_bank": np.float32([0, 1]),
     }
     reference = {name: tf.constant(array) for name, array in reference.items()}
-    # The second again, nearly; one that is new; the first.
-    batch = np.stack([embedding[1] * 1.0001, embedding[2], embedding[0]])
+    # The second again, nearly; two that are new, one of them like the first; the first.
+    batch = np.stack([embedding[1] * 1.0015, embedding[2], embedding[0] * 1.003, embedding[0]])
     found = scores.find_members(tf.constant(batch), reference)
-    assert found.image.numpy().tolist() == [1, 0, 1]
-    assert found.leverage.numpy().tolist() == [0.5, 0, 0.25]
-    assert found.in_bank.numpy().tolist() == [1, 0, 0]
-    assert found.places.numpy().tolist() == [places[1].tolist(), [[0] * 3] * 2, places[0].tolist()]
+    assert found.image.numpy().tolist() == [1, 0, 0, 1]
+    assert found.leverage.numpy().tolist() == [0.5, 0, 0, 0.25]
+    assert found.in_bank.numpy().tolist() == [1, 0, 0, 0]
+    np.testing.assert_array_equal(
+        found.places, [places[1], 0 * places[0], 0 * places[0], places[0]]
+    )
 
 
 def combined(local=0.0, whole=0.0, neighbors=0.0, quality=0.0, explained=0.5):

@@ -36,6 +36,20 @@ def test_values_of_8_bits_on_the_limit_count(photo):
     image = np.full_like(photo, 250 / 255)
     image[:20] = 5 / 255
     assert describe(image)[BANDS:] == pytest.approx(np.log([0.51, 0.51]), abs=1e-4)
+    image[:20], image[20:] = 6 / 255, 249 / 255
+    assert describe(image)[BANDS:] == pytest.approx(np.log([0.01, 0.01]), abs=1e-4)
+
+
+def test_bands_are_of_the_brightness_each_of_half_the_size(rng):
+    """By OpenCV, on an image whose sides can be halved five times."""
+    image = rng.random((64, 32, 3), np.float32) * np.float32([1, 0.5, 0.2])
+    x, expected = image @ [0.299, 0.587, 0.114], []
+    for _ in range(BANDS):
+        coarse = cv2.resize(x, (x.shape[1] // 2, x.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        band = x - cv2.resize(coarse, x.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        expected.append(np.log(band.std() + 2e-3))
+        x = coarse
+    assert describe(image)[:BANDS] == pytest.approx(expected, abs=1e-3)
 
 
 def test_gray_and_color_of_the_same_gray_are_alike(photo):

@@ -166,6 +166,12 @@ def test_gap_is_the_lowest_that_is_wide_beside_those_below_it(n, seed, found):
     assert thresholds.find_gap(scores) == gap_by_hand(scores) == found
 
 
+def test_gap_among_fewer_than_twenty_scores_is_none():
+    scores = np.append(np.linspace(1, 2, 18), 100)
+    assert thresholds.find_gap(scores) == 0
+    assert thresholds.find_gap(np.append(scores, 1.5)) == 1
+
+
 def test_number_between_two_scores_keeps_them_apart_in_few_digits():
     for above, below, expected in [
         (0.0312, 0.0261, "0.029"),

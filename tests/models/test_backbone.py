@@ -111,6 +111,28 @@ def test_every_backbone_is_frozen_and_has_the_four_strides_and_an_embedding(name
     assert not any(variable.trainable for variable in model.variables)
 
 
+def test_stages_of_the_applications_are_the_layers_that_the_benchmark_has_measured():
+    mobilenet = ("conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu")
+    v3 = [f"expanded_conv_{block}_add" for block in (2, 5, 11, 14)]
+    assert {name: application.layers for name, application in APPLICATIONS.items()} == {
+        "MobileNetV3Large": tuple(v3),
+        "EfficientNetV2B0": ("block2b_add", "block3b_add", "block5e_add", "block6h_add"),
+        "ResNet50": (
+            "conv2_block3_out",
+            "conv3_block4_out",
+            "conv4_block6_out",
+            "conv5_block3_out",
+        ),
+        "MobileNet": mobilenet,
+        "MobileNet-0.25": mobilenet,
+    }
+
+
+def test_preprocessing_in_the_network_itself_starts_from_bytes():
+    for name in ("MobileNetV3Large", "EfficientNetV2B0"):
+        assert APPLICATIONS[name].preprocess(np.float32([0, 0.2, 1])).tolist() == [0, 51, 255]
+
+
 def test_wrong_name_is_refused_with_those_that_there_are():
     with pytest.raises(InputError, match="expected a backbone of .*ResNet50.*, received 'VGG16'"):
         build("VGG16")

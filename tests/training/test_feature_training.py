@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch.data.batches import subsample
-from pyimagesearch.detection import scoring
+from pyimagesearch.detection import feature_scores, scoring
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.models import feature_autoencoder
 from pyimagesearch.reporting import drawing, gallery
@@ -74,7 +74,14 @@ def test_image_among_others_is_as_odd_as_if_it_were_new(result, images):
 def test_map_of_the_odd_image_is_highest_where_the_disk_is(result, images):
     shown = scoring.reconstruct(result.autoencoder, images, [ODD], "combined", result.reference)
     assert shown.features.shape == shown.reconstructions.shape == (1, 64, 96, 3)
-    assert 0 <= shown.features.min() < shown.features.max() <= 1
+    outputs = feature_autoencoder.Outputs.of(result.autoencoder, images[[ODD]])
+    for picture, stages in (
+        (shown.features, outputs.features),
+        (shown.reconstructions, outputs.reconstructions),
+    ):
+        expected = feature_scores.color_picture(stages[1], result.reference, (64, 96))
+        np.testing.assert_allclose(picture, expected, atol=1e-5)
+        assert picture.min() < picture.max()
     row, column = np.unravel_index(shown.maps[0].argmax(), (64, 96))
     assert 4 <= row <= 36
     assert 54 <= column <= 90
