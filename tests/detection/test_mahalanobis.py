@@ -178,6 +178,17 @@ def robust_by_hand(vectors, outlier_scores, weights):
     return mean, precision, outlier_scores
 
 
+def test_robust_distance_is_as_in_numpy_where_three_rounds_without_weight_would_lead_elsewhere():
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((300, 5)) @ np.triu(np.ones((5, 5)))
+    odd = rng.permutation(300)[:50]
+    vectors[odd] = 1.3 * vectors[odd] + [0, 1, 0, 0, 0]
+    found = mahalanobis.fit_robust_mahalanobis(vectors)
+    mean, precision, _ = robust_by_hand(vectors, vectors[:, -1], [0] * 4 + [0.5] * 16)
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-5)
+    np.testing.assert_allclose(found["precision"], precision, rtol=1e-4, atol=1e-5)
+
+
 def test_code_distance_is_as_in_numpy_from_the_images_to_the_scores(rng, monkeypatch):
     """On images of three different channels, a sixth of them of another kind."""
     monkeypatch.setattr(neighbors, "MAX_BANK", 150)

@@ -143,6 +143,10 @@ def test_few_images_are_compared_with_inliers_only(rng, n):
     )
 
 
+def test_eleven_images_are_outliers_where_they_are_at_most_a_tenth():
+    assert [neighbors.n_top_outliers(n) for n in (109, 110, 2300, 2301)] == [0, 11, 12, 12]
+
+
 def test_relative_knn_distance_among_equal_images_is_zero():
     equal = np.ones((200, 3), np.float32)
     memory_bank, outliers = neighbors.fit_memory_bank(equal, np.ones(200, np.float32))
