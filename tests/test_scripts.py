@@ -310,12 +310,17 @@ def test_wrong_detection_input_is_one_line_and_earlier_results_stay(trained, tmp
 @pytest.mark.slow
 def test_scripts_in_processes_with_an_empty_home_run_offline(tmp_path):
     """What is printed and where files go, in real processes without a network."""
-    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".keras").mkdir(parents=True)
+    other = {"floatx": "float16", "image_data_format": "channels_first", "backend": "torch"}
+    (tmp_path / "home" / ".keras" / "keras.json").write_text(json.dumps(other))
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path / "home"),
         # A proxy that does not exist, so that no download can succeed.
         "https_proxy": "http://127.0.0.1:9",
+        # What other programs, such as notebooks, leave in the environment.
+        "KERAS_BACKEND": "jax",
+        "MPLBACKEND": "module://no.such_backend",
         "PYTHONWARNINGS": "error::DeprecationWarning:__main__",
     }
 

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 from pyimagesearch import InputError
+from pyimagesearch.runtime.standard_streams import discard_output, open_closed_streams
 
 logger = logging.getLogger(__name__)
 
@@ -19,15 +20,24 @@ OUT_OF_MEMORY = "not enough memory: use smaller images, batches or layers"
 def print_line(text, stream):
     """Print a line with control characters, and letters that the stream lacks, escaped.
 
-    File names may contain anything, such as codes that control a terminal.
+    File names may contain anything, such as codes that control a terminal. Where the stream takes no
+    more, as on a full disk, this line and all further ones are lost: the results matter more.
 
     Args:
         text: The line.
         stream: A text stream.
+
+    Raises:
+        BrokenPipeError: If the reader of standard output is gone.
     """
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except OSError as fault:
+        if isinstance(fault, BrokenPipeError) and stream is sys.stdout:
+            raise
+        discard_output(stream)
 
 
 def exit_status(main):
@@ -39,6 +49,9 @@ def exit_status(main):
 
     @functools.wraps(main)
     def wrapped(argv=None):
+        open_closed_streams()
+        # Pictures are files. A notebook names another backend, which its commands may not have.
+        os.environ["MPLBACKEND"] = "agg"
         try:
             main(argv)
             sys.stdout.flush()
@@ -51,17 +64,18 @@ def exit_status(main):
             return 2
         except BrokenPipeError:
             # The reader of the output is gone (`... | head`): discard the rest.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output(sys.stdout)
             return 1
         except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr)
+            print_line("", sys.stderr)  # below what the terminal shows as ^C
+            print_line("interrupted", sys.stderr)
             return 130
         except ImportError as error:
             traceback.print_exc()
-            print(
+            print_line(
                 f"error: a library could not be loaded ({error}): run "
                 f"{sys.executable} -m pip install -r requirements.txt",
-                file=sys.stderr,
+                sys.stderr,
             )
             return 2
         except Exception as error:
@@ -70,7 +84,7 @@ def exit_status(main):
                 print_line(f"error: {OUT_OF_MEMORY}", sys.stderr)
                 return 2
             traceback.print_exc()
-            print("error: this is a bug of the program, not of your input", file=sys.stderr)
+            print_line("error: this is a bug of the program, not of your input", sys.stderr)
             return 1
 
     return wrapped
@@ -301,7 +315,8 @@ def save_and_print(path, table):
     with atomic.Transaction() as transaction:
         files.save_csv(transaction.stage(path), table[0], table[1:])
     logger.info(f"wrote {path}")
-    print(format_table(table))
+    for line in format_table(table).splitlines():
+        print_line(line, sys.stdout)
 
 
 def format_table(table):

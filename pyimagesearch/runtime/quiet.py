@@ -5,6 +5,8 @@ import os
 import sys
 from contextlib import contextmanager
 
+from pyimagesearch import InputError
+
 
 @contextmanager
 def quiet_stderr():
@@ -13,8 +15,14 @@ def quiet_stderr():
     These write to the file descriptor itself. It belongs to the whole process, so use this only
     where no other thread has anything to print. Exceptions pass as usual.
     """
-    sys.stderr.flush()
-    screen = os.dup(2)
+    try:
+        screen = os.dup(2)
+    except OSError:
+        # It is closed: nothing can be seen.
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
@@ -29,11 +37,34 @@ def quiet_stderr():
 def quiet_tensorflow():
     """Discard the start-up lines of TensorFlow, which is to be imported within the block.
 
-    It prints some of them before it reads any setting. The setting discards the later ones.
+    It prints some of them before it reads any setting. The setting discards the later ones. Keras is
+    configured as this package needs it, whatever the environment and its file of settings say.
+
+    Raises:
+        InputError: If Keras is in use already, with another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     with quiet_stderr():
+        if "keras" in sys.modules:
+            _configure_keras()
         yield
+        if "keras" in sys.modules:
+            _configure_keras()
+
+
+def _configure_keras():
+    """Set what networks depend on: the numbers are float32, the channels come last."""
+    import keras
+
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise InputError(
+            f"expected Keras with the backend tensorflow, found it in use with {backend}: set "
+            "KERAS_BACKEND=tensorflow before Keras is imported"
+        )
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
 
 
 @contextmanager

@@ -44,8 +44,13 @@ def check_writable(*paths, inputs=()):
             raise InputError(
                 f"expected a file to write at {path}, found a folder: name a file in it"
             )
-        # Unlike `Path.resolve`, it accepts links that form a loop.
-        real = os.path.realpath(path)
+        try:
+            # Unlike `Path.resolve`, it accepts links that form a loop.
+            real = os.path.realpath(path)
+        except FileNotFoundError:
+            raise InputError(
+                f"the folder in which this runs is gone, and {path} lies in it: change to another"
+            ) from None
         if real in found:
             raise InputError(f"two results would both be written to {path}: name two files")
         found.add(real)

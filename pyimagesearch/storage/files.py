@@ -10,6 +10,7 @@ import posixpath
 import re
 import reprlib
 import stat
+import tempfile
 import unicodedata
 import zipfile
 from contextlib import contextmanager
@@ -27,6 +28,18 @@ MAX_JSON_BYTES = 2**24
 SEPARATORS = ",;\t"
 # A whole number, which a spreadsheet may pad with zeros behind the point of any country.
 WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,18})(?:[.,]0*)?\s*")
+
+
+def temporary_root():
+    """The folder for temporary files.
+
+    Raises:
+        InputError: If there is none that can be written to.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as fault:
+        raise InputError(f"{fault.strerror}: name one by the variable TMPDIR") from None
 
 
 @contextmanager

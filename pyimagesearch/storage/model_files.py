@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +11,12 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.storage import ownership
 from pyimagesearch.storage.atomic import new_folder, temporary_beside
-from pyimagesearch.storage.files import first_line, load_arrays, open_for_reading
+from pyimagesearch.storage.files import (
+    first_line,
+    load_arrays,
+    open_for_reading,
+    temporary_root,
+)
 from pyimagesearch.storage.model_weights import check_format, read_weights
 
 # Bytes of the arrays of a score's reference, at most, apart from those that it has for each pixel.
@@ -139,6 +143,6 @@ def _open_archive(path):
             f"{path} is a SavedModel, which can hold code: expected a .keras archive; train again "
             "to get one"
         )
-    scratch = Path(tempfile.gettempdir(), "pyimagesearch")
+    scratch = temporary_root() / "pyimagesearch"
     with open_for_reading(path) as file, temporary_beside(scratch, ".tmp", new_folder) as folder:
         yield file, folder

@@ -6,6 +6,7 @@ import tempfile
 import numpy as np
 
 from pyimagesearch import InputError
+from pyimagesearch.storage.files import temporary_root
 
 # Bytes of features that stay in memory, at most; more of them go into a temporary file.
 MAX_BYTES_IN_MEMORY = 2**29
@@ -34,7 +35,9 @@ class FeatureStore:
         self._row = sum(self._sizes)
         in_memory = n * self._row * 2 <= MAX_BYTES_IN_MEMORY
         self._rows = np.empty((n, self._row), np.float16) if in_memory else None
-        self._file = None if in_memory else tempfile.TemporaryFile()  # noqa: SIM115, `__exit__` closes
+        self._file = None
+        if not in_memory:
+            self._file = tempfile.TemporaryFile(dir=temporary_root())  # noqa: SIM115, `__exit__` closes
 
     def __enter__(self):
         return self
@@ -56,7 +59,7 @@ class FeatureStore:
         except OSError as fault:
             raise InputError(
                 f"expected room for {len(rows) * self._row * 2:,} bytes of features in the folder "
-                f"for temporary files ({tempfile.gettempdir()}), found: {fault.strerror}; free "
+                f"for temporary files ({temporary_root()}), found: {fault.strerror}; free "
                 "some, or name another folder by the variable TMPDIR"
             ) from None
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -322,3 +323,21 @@ def test_file_that_appears_between_check_and_commit_stays_and_nothing_is_changed
     assert files_in(tmp_path) == ["gone", "two"]
     assert targets[0].read_text() == OLD
     assert targets[2].read_text() == "unmarked"
+
+
+def test_target_in_a_working_directory_that_is_gone_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError, match="the folder in which this runs is gone"):
+        atomic.check_writable("a.csv")
+    atomic.check_writable(tmp_path / "a.csv")
+
+
+def test_target_that_is_no_regular_file_is_refused_and_kept(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(InputError, match=str(path)):
+            atomic.check_writable(path)
+        assert not path.is_file()
+        assert path.exists()

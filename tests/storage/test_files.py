@@ -1,6 +1,7 @@
 import io
 import os
 import socket
+import tempfile
 import threading
 from pathlib import Path
 
@@ -155,3 +156,12 @@ def test_table_with_umlauts_is_known_as_utf_8_by_a_spreadsheet_and_others_have_n
         assert data.startswith(begins)
         assert files.parse_csv(data, ("n", "name")) == [(2, "1", name)]
         assert ownership.is_own_file(tmp_path / "a.csv")
+
+
+def test_without_a_folder_for_temporary_files_one_is_asked_for(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(InputError, match=r"found in \['/tmp'\]: name one by the variable TMPDIR"):
+        files.temporary_root()
