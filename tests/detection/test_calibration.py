@@ -14,7 +14,8 @@ from pyimagesearch.training.recipes import make_recipe
 def test_outliers_are_left_out_of_the_reference_of_a_score_that_is_fit_on_inliers(score, rng):
     images = rng.random((30, 8, 6, 1)).astype(np.float32)
     network = ConvAutoencoder.build(6, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-    trained, held_out = np.sort(rng.permutation(30)[:25]), np.zeros(0, int)
+    trained = np.sort(rng.permutation(30)[:25])
+    held_out = np.setdiff1d(np.arange(30), trained)
     outliers = trained[1::3]
     images[outliers] /= 3
     history = trainer.History([1.0], [], 0.0, outliers)
@@ -49,21 +50,16 @@ def test_calibration_is_of_some_trained_and_held_out_images_and_sees_no_others(r
         batches.subsample(some, 3, 21) for some in (result.trained, result.held_out)
     )
     images[np.setdiff1d(np.arange(80), [*trained, *held_out])] = np.nan
+    images[trained[4]] = rng.random((8, 8, 1)) < 0.5  # with the highest error of all
     found, references = calibration.calibrate(result, images, seed=3)
     assert list(found) == list(scores.SCORES)
     for score, of_score in found.items():
-        values = {
-            part: scoring.score_images(
-                result.autoencoder, images, score, references.get(score), order
-            )
-            for part, order in (("trained", trained), ("held_out", held_out))
-        }
-        assert of_score["trained"] == scoring.summarize(values["trained"])
-        assert of_score["held_out"] == scoring.summarize(values["held_out"])
-        assert of_score["threshold"] == thresholds.fdr_controlled(True, values["held_out"])
-        *_, maps = scoring.reconstruct(
-            result.autoencoder, images, held_out[:10], score, references.get(score)
-        )
+        reference, order = references.get(score), [*trained, *held_out]
+        values = scoring.score_images(result.autoencoder, images, score, reference, order)
+        assert of_score["trained"] == scoring.summarize(values[:21])
+        assert of_score["held_out"] == scoring.summarize(values[21:])
+        assert of_score["threshold"] == thresholds.fdr_controlled(True, values[21:])
+        *_, maps = scoring.reconstruct(result.autoencoder, images, held_out[:10], score, reference)
         # Of 640 pixels, a thousandth lies 0.639 below the highest.
         second, first = np.sort(maps, axis=None)[-2:].astype(float)
         assert of_score["pixel_threshold"] == pytest.approx(first - 0.639 * (first - second))

@@ -1,3 +1,5 @@
+import dataclasses
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import keras
@@ -29,12 +31,10 @@ class Pixels:
         raise AssertionError(f"training has asked images for their {name}")
 
 
-@pytest.mark.parametrize("name", ["robust", "shapes"])
-def test_held_out_pixels_and_labels_reach_nothing_that_is_learned(name, rng):
+def test_held_out_pixels_and_labels_reach_nothing_that_is_learned(rng):
     """With NaN in the place of all held-out pixels, everything but their loss is the same bits."""
-    recipe = make_recipe(
-        name, "dense", filters=(6,), latent_dim=2, epochs=2, trim=0.2, batch_size=16
-    )
+    recipe = make_recipe("robust", "dense", filters=(6,), latent_dim=2, epochs=2, batch_size=16)
+    recipe = dataclasses.replace(recipe, trim=0.2, noise=0.5)
     images = rng.random((133, 7, 5, 3), np.float32)
     trained, held_out = train.split(133, seed=5)
     poisoned = images.copy()
@@ -142,6 +142,32 @@ def test_features_are_of_one_of_each_group_and_outliers_are_indices_into_the_set
     assert result.reference == "reference"
     for found, given in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(found, given)
+
+
+@pytest.mark.parametrize(
+    ("precision", "devices", "expected"), [("float32", 1, 1), ("bf16", 1, 2), ("float32", 2, 2)]
+)
+def test_features_are_extracted_by_a_copy_only_in_another_precision_or_on_several_devices(
+    precision, devices, expected, monkeypatch
+):
+    built = []
+
+    def build(*arguments):
+        built.append(arguments)
+        return SimpleNamespace(get_weights=lambda: "weights", set_weights=built.append)
+
+    monkeypatch.setattr(train.feature_autoencoder, "build", build)
+    monkeypatch.setattr(train.feature_autoencoder, "extractor", lambda model: model)
+    cluster = SimpleNamespace(devices=devices, scope=nullcontext)
+    recipe = make_recipe("photos", backbone="MobileNet", latent_dim=3)
+    autoencoder, extractor = train._build_feature_autoencoder(
+        (9, 8, 3), recipe, precision, cluster, "file"
+    )
+    assert built[0] == ((9, 8, 3), "MobileNet", 3, "file")
+    assert (autoencoder is extractor) == (expected == 1)
+    assert (
+        built[1:] == [((9, 8, 3), "MobileNet", 3, False, precision), "weights"][: 2 * expected - 2]
+    )
 
 
 def test_corruption_takes_precedence_over_noise_and_noise_without_a_mean_image_is_as_it_is():
