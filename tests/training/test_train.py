@@ -37,6 +37,7 @@ def test_held_out_pixels_and_labels_reach_nothing_that_is_learned(rng):
     recipe = dataclasses.replace(recipe, trim=0.2, noise=0.5)
     images = rng.random((133, 7, 5, 3), np.float32)
     trained, held_out = train.split(133, seed=5)
+    assert len(held_out) == 27
     poisoned = images.copy()
     poisoned[held_out] = np.nan
     results = [train.train(Pixels(pixels), recipe, seed=5) for pixels in (images, poisoned)]
@@ -74,6 +75,7 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
         weightings.append(arguments)
         return TrimmedWeighting(0.25)
 
+    monkeypatch.setattr(train, "MAX_NORMALIZATION_IMAGES", 20)
     monkeypatch.setattr(train, "Trainer", Untrained)
     monkeypatch.setattr(train, "make_sample_weighting", make_sample_weighting)
     result = train.train(
@@ -91,7 +93,7 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
     for part in (result, trainer):
         np.testing.assert_array_equal(part.trained, trained)
         np.testing.assert_array_equal(part.held_out, held_out)
-    normalization = fit_normalization(images[trained], normalize_contrast=True)
+    normalization = fit_normalization(images[subsample(trained, 8, 20)], normalize_contrast=True)
     expected = architectures.build(recipe, (5, 3, 2), 8, normalization)
     for ours, theirs in zip(initial, expected.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
