@@ -251,12 +251,6 @@ def draw_outlines(pictures, masks):
     return drawn
 
 
-def show(axes, picture):
-    """Put a picture on axes without ticks and without a frame."""
-    axes.imshow(picture, interpolation="nearest")
-    axes.set_axis_off()
-
-
 def shorten_name(name, longest=24):
     """Cut a long name to its end, which is the name of the file, in one line.
 

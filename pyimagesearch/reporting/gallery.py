@@ -27,7 +27,6 @@ from pyimagesearch.reporting.drawing import (
     overlay_maps,
     render,
     shorten_name,
-    show,
     strips,
     text_width,
     tiles,
@@ -121,9 +120,8 @@ def reconstructions(images, reconstructed, corrupted=None, features=None, maps=N
     width = left + max(montage.shape[1], *(text_width(*text) + 4 for text in texts)) / DPI
     height = montage.shape[0] / DPI + top
     figure = Figure(figsize=(width, height), dpi=DPI)
-    axes = figure.add_axes((left / width, 0, 1 - left / width, 1 - top / height))
-    show(axes, montage)
-    axes.set_anchor("NW")
+    # Pixel by pixel, without any resampling.
+    figure.figimage(montage, margin, 0, origin="upper")
     for (text, size), down, color in zip(texts, (36, 66), ("black", GRAY), strict=True):
         figure.text(left / width, 1 - down / DPI / height, text, fontsize=size, color=color)
     return render(figure)
