@@ -294,7 +294,8 @@ class FeatureTrainer:
             try:
                 state = self.state_dict()
                 figures = self.run_round()
-                if on_checkpoint is not None:
+                # Of a single round there is nothing to resume.
+                if on_checkpoint is not None and rounds > 1:
                     on_checkpoint(self.state_dict() if number < rounds else state)
                 if on_epoch is not None:
                     on_epoch(number, rounds, learning_rate=None, **figures)

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from pyimagesearch.runtime.distribution import Cluster
 
-SHAPES = [(4, 6, 3), (4, 6, 2), (2, 3, 4), (1, 2, 5)]
+SHAPES = [(4, 6, 2), (4, 6, 3), (2, 3, 4), (1, 2, 5)]
 
 
 class FewFeatures:

@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from pyimagesearch import InputError
 from pyimagesearch.data.batches import subsample
-from pyimagesearch.detection import feature_scores, scoring
+from pyimagesearch.detection import feature_scores, scoring, thresholds
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.models import feature_autoencoder
 from pyimagesearch.reporting import drawing, gallery
@@ -112,6 +113,25 @@ def test_training_goes_on_from_a_checkpoint_to_the_same_bits(result, features):
             np.testing.assert_array_equal(one.ravel(), np.ravel(other), err_msg=name)
 
 
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_finished_training_fits_its_last_round_again_and_refuses_the_checkpoint_of_another(rounds):
+    features, recipe, states = by_hand.FewFeatures(), make_recipe("photos", epochs=rounds), []
+    trainer = FeatureTrainer(features, recipe, 3)
+    history = trainer.fit(on_checkpoint=states.append)
+    assert [len(state["loss"]) for state in states] == ([1, 1] if rounds > 1 else [])
+    if rounds == 1:  # there is nothing to resume
+        return
+    resumed = FeatureTrainer(features, recipe, 3)
+    again = resumed.fit(checkpoint=states[-1])
+    assert (again.loss, again.val_loss) == (history.loss, history.val_loss)
+    np.testing.assert_array_equal(
+        resumed.fitted.scores["combined"], trainer.fitted.scores["combined"]
+    )
+    del states[0]["uses_code"]
+    with pytest.raises(InputError, match="another in .*uses_code"):
+        FeatureTrainer(features, recipe, 3).fit(checkpoint=states[0])
+
+
 def test_interrupted_training_ends_with_the_last_complete_round(features):
     def interrupt(epoch, epochs, **figures):
         if epoch == 1:
@@ -131,7 +151,11 @@ def test_calibration_is_of_the_scores_that_leave_each_image_out(result, images):
     for name, scores in result.fit.scores.items():
         assert calibration[name]["held_out"]["n"] == 30
         assert calibration[name]["held_out"]["max"] == scores.max()
-    assert np.isfinite(calibration["combined"]["pixel_threshold"])
+        assert calibration[name]["threshold"] == thresholds.fdr_controlled(True, scores)
+    assert calibration["combined"]["threshold"] < result.fit.scores["combined"][ODD]
+    pixels = np.sort(feature_scores.image_maps(result.fit.maps, (64, 96)), axis=None)
+    n_above = (pixels > calibration["combined"]["pixel_threshold"]).sum()
+    assert n_above == pytest.approx(pixels.size / 1000, abs=1)
 
 
 @pytest.mark.slow
@@ -216,7 +240,7 @@ def test_round_is_as_in_numpy_with_some_images_and_places_left_out(bank_size, tr
     kept[[4, 11, 19, 25]] = False
     counted[2, :3, :2] = counted[8, 1:, 3:] = counted[20:23, 0, 5] = 0
     shares = [0.1, 0.0, 0.6, 0.3]
-    colors = {"colors": np.ones((2, 3), np.float32), "colors_offset": np.zeros(3, np.float32)}
+    colors = {"colors": np.ones((3, 3), np.float32), "colors_offset": np.zeros(3, np.float32)}
     trainer.kept, trainer.counted, trainer.uses_code = kept.copy(), counted.copy(), True
     trainer.shares, trainer.colors = shares, colors
     figures = trainer.run_round()
