@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from pyimagesearch import InputError
+from pyimagesearch.cli import console
 from pyimagesearch.data import dataset_files
 from pyimagesearch.runtime import distribution
 from pyimagesearch.runtime.distribution import Cluster
@@ -135,9 +136,10 @@ def test_connect_with_one_device_gives_a_cluster_of_one_worker():
     assert cluster.all_reduce_sum(np.arange(3)).tolist() == [0, 1, 2]
 
 
-def test_connect_as_mirrored_on_one_device_says_so(caplog):
+def test_connect_as_mirrored_on_one_device_says_so(capsys):
+    console.configure_logging()
     assert distribution.connect("mirrored").devices == 1
-    assert "this machine has one device" in caplog.text
+    assert "this machine has one device" in capsys.readouterr().err
 
 
 def test_lost_worker_is_told_with_the_advice_to_resume_only_where_that_can_be_done():
