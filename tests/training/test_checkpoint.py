@@ -71,3 +71,42 @@ def test_checkpoint_that_unpacks_to_more_than_it_takes_on_disk_is_refused(tmp_pa
         np.savez_compressed(file, settings=np.frombuffer(b"{}", np.uint8), weights=np.zeros(10_000))
     with pytest.raises(InputError, match="would unpack to 80,258 bytes"):
         checkpoint.parse_checkpoint(checkpoint.read_checkpoint(path), path, {})
+
+
+STATE = {
+    "loss": np.array([0.5, 0.25]),
+    "val_loss": np.array([0.75, 0.5]),
+    "seconds": np.array(1.5),
+    "weights": np.ones(3, np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": np.zeros(0), "val_loss": np.zeros(0)},
+        {"loss": np.array([0.5, np.nan])},
+        {"loss": np.float32([0.5, 0.25])},
+        {"loss": np.array([[0.5, 0.25]] * 2)},
+        {"val_loss": np.array([0.75])},
+        {"weights": np.ones(4, np.float32)},
+        {"weights": np.ones(3)},
+        {"seconds": np.array([1.5])},
+        {"more": np.array(1)},
+    ],
+)
+def test_state_that_no_trainer_has_left_is_refused_by_what_is_wrong(changes):
+    expected = {**STATE, "loss": np.zeros(0), "val_loss": np.zeros(0)}
+    checkpoint.check_state(STATE, expected)
+    checkpoint.check_state({**STATE, "val_loss": np.zeros(0)}, expected)
+    checkpoint.check_state({**STATE, "loss": np.ones(1), "val_loss": np.ones(1)}, expected)
+    message = f"another in {', '.join(changes)}: leave --resume out"
+    with pytest.raises(InputError, match=message):
+        checkpoint.check_state({**STATE, **changes}, expected)
+    if "seconds" in changes:
+        del expected["weights"], expected["seconds"], expected["val_loss"]
+        with pytest.raises(InputError, match="another in seconds, val_loss, weights: leave"):
+            checkpoint.check_state(STATE, expected)
+        del expected["loss"]
+        with pytest.raises(InputError, match="another in loss, seconds, val_loss: leave"):
+            checkpoint.check_state(STATE, expected)
