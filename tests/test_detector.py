@@ -90,6 +90,15 @@ def test_decision_scores_are_those_of_the_training_images_and_outliers_lie_above
     assert above.sum() == 2  # the highest 1% of 124, rounded up
 
 
+def test_predict_of_an_image_at_the_offset_itself_is_an_inlier(fitted, images):
+    scores = fitted.decision_scores_
+    third = np.argsort(scores)[-3]
+    at_it = copy.copy(fitted)
+    at_it.offset_ = -scores[third]
+    assert at_it.decision_function(images)[third] == 0
+    np.testing.assert_array_equal(at_it.predict(images), np.where(scores > scores[third], -1, 1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_fit_predict_with_a_contamination_flags_that_share(images, share):
