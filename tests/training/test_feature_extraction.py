@@ -19,7 +19,7 @@ def extractor():
     maps = []
     for channels in (3, 4, 5, 2):
         x = keras.layers.Conv2D(channels, 3, strides=2 if maps else 1, padding="same")(x)
-        x = keras.layers.LeakyReLU()(x)
+        x = keras.layers.GaussianNoise(0.5)(keras.layers.LeakyReLU()(x))  # in training alone
         maps.append(x)
     embedding = keras.layers.Dense(6)(keras.layers.Flatten()(x))
     return keras.Model(images, [*maps, embedding])
