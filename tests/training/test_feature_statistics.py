@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.detection import gaussians
+from pyimagesearch.detection import feature_scores, gaussians
 from pyimagesearch.training import feature_statistics as statistics
+from tests.training import features_by_hand as by_hand
 
 
 def test_leverage_is_that_of_the_hat_matrix_and_0_of_images_that_are_left_out(rng):
@@ -30,6 +31,22 @@ def test_robust_deviations_are_medians_over_images(rng, n):
     np.testing.assert_allclose(
         deviation, 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
     )
+
+
+@pytest.mark.parametrize(("n", "mixing"), [(12, 0), (12, 2), (40, 0.3), (80, 2)])
+def test_vectors_have_distances_by_the_likeliest_share_of_the_diagonal(rng, n, mixing):
+    vectors = (
+        rng.normal(size=(n, 4)) @ (np.eye(4) + mixing * rng.normal(size=(4, 4))) * [1, 9, 2, 5]
+    )
+    vectors = vectors.astype(np.float32)
+    kept = np.arange(n) % 5 != 3
+    shares = 0.02, 0.1, 0.3, 0.6, 0.9
+    reference = statistics.fit_vectors("global", vectors, kept, shares)
+    reference["member_sketch"] = np.zeros((kept.sum(), 16))
+    members = kept.astype(np.float32)
+    found = feature_scores.vector_evidence(vectors, reference, "global", members)
+    expected = by_hand.vector_logs_by_hand(vectors, kept, shares)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_colors_are_the_first_three_principal_components_of_what_counts(rng):
