@@ -40,6 +40,11 @@ PILLOW_FORMATS = {
 FORMATS = ", ".join([*PILLOW_FORMATS, "HEIC where pillow-heif is installed"])
 # Bytes and pixels of a file, at most. The largest cameras have 150 megapixels.
 MAX_BYTES, MAX_PIXELS = 2**30, 2 * 89_478_485
+# Bytes of memory that decoding may take, at most, or for each byte of the file: a few hundred bytes
+# can hold an image of one color that takes gigabytes.
+MAX_DECODED_BYTES, MAX_GROWTH = 448 * 2**20, 24
+# Rows of pixels that are converted at a time.
+ROWS = 256
 # What decoders of JPEG remark on files that are whole: the last bytes before the end mark are
 # padding, and some cameras describe the scans of their pictures in a way of their own.
 HARMLESS = re.compile(r"\b\d{1,2} extraneous bytes before marker 0xd9|Invalid SOS parameters")
@@ -118,7 +123,7 @@ def open_image(path):
 
     Raises:
         Unreadable: If it is no such file, if its header is broken, or if it has more than
-            `MAX_PIXELS` pixels; or if decoding it inside the block fails.
+            `MAX_PIXELS` pixels, or too many for its size; or if decoding it inside the block fails.
     """
     with open_regular(path) as file:
         name = find_format(file.read(32))
@@ -126,8 +131,12 @@ def open_image(path):
             raise Unreadable("not an image")
         try:
             image = Image.open(file, formats=_pillow_formats(name))
-            if image.width * image.height > MAX_PIXELS:
+            n_pixels = image.width * image.height
+            most = max(MAX_DECODED_BYTES, MAX_GROWTH * os.fstat(file.fileno()).st_size)
+            if n_pixels > MAX_PIXELS:
                 raise Unreadable("too large")
+            if n_pixels * _bytes_per_pixel(image, name) > most:
+                raise Unreadable("of too many pixels for so small a file")
             if name == "PNG":
                 image.verify()  # the checksums of all chunks; then it must be opened again
                 image = Image.open(file, formats=["PNG"])
@@ -158,6 +167,23 @@ def _pillow_formats(name):
     if not formats:
         raise Unreadable(f"{name}, which is not supported")
     return formats
+
+
+def _bytes_per_pixel(image, name):
+    """About how many bytes of memory decoding and reducing an image takes for each of its pixels."""
+    if name == "JPEG":
+        # Reduced while it is decoded, unless all of it has to be known before.
+        return 8 if image.info.get("progressive") else 1
+    if _is_deep(image) and not image.mode.startswith("I"):
+        return 24
+    # Photos in WEBP, AVIF and HEIC take twice as much, and are let pass all the same: a good photo of
+    # 40 million pixels is a small file there.
+    return 4 if image.mode in ("1", "L") else 10
+
+
+def _is_deep(image):
+    """Whether an image that is not loaded yet has 16 bits a channel."""
+    return "16" in str(image.tile[0].args if image.tile else "")
 
 
 def _is_known(name):
@@ -199,12 +225,15 @@ def read_pixels(path, at_least=None, background=WHITE):
             orientation = orientation_of(image)
             pixels = _decode_jpeg(file, image, at_least)
         else:
-            is_deep = "16" in str(image.tile[0].args if image.tile else "")
+            is_deep = _is_deep(image)
             image.load()
             size = image.height, image.width  # loading turns some formats, and says so
             orientation = orientation_of(image)
             if is_deep and not image.mode.startswith("I"):
-                pixels = _decode_deep_colors(file, background)
+                file.seek(0)
+                data = file.read()
+                image.close()  # its 8 bits a channel are not used
+                pixels = _decode_deep_colors(data, background)
             else:
                 pixels = _to_array(image, background)
     # In one piece of memory, since a view of turned pixels is slow to read.
@@ -269,16 +298,17 @@ def _decode_jpeg(file, image, at_least):
     return pixels[..., 0] if colors == "GRAY" else pixels
 
 
-def _decode_deep_colors(file, background):
+def _decode_deep_colors(data, background):
     """Decode a PNG or TIFF of 16 bits a channel and several channels, which Pillow reduces to 8."""
-    file.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise Unreadable("of a depth that is not supported")
     if pixels.shape[2] == 4:
-        opacity = pixels[..., 3:] / np.float32(65535)
         behind = np.float32(background[::-1]) * 257
-        pixels = np.rint(pixels[..., :3] * opacity + behind * (1 - opacity)).astype(np.uint16)
+        for top in range(0, len(pixels), ROWS):
+            strip = pixels[top : top + ROWS]
+            opacity = strip[..., 3:] / np.float32(65535)
+            strip[..., :3] = np.rint(strip[..., :3] * opacity + behind * (1 - opacity))
     return pixels[..., 2::-1]
 
 
@@ -286,17 +316,28 @@ def _to_array(image, background):
     """The pixels of a decoded image, as `read_pixels` returns them."""
     if image.mode == "F":
         raise Unreadable("of floating-point pixels, which are not supported")
+    size, dtype = (image.height, image.width), np.uint8
+    if image.mode.startswith("I"):
+        dtype = np.uint16
+    elif image.has_transparency_data or image.mode not in ("1", "L"):
+        size = (*size, 3)
+    pixels = np.empty(size, dtype)
+    # A strip at a time: whole copies in other modes would take several times the memory.
+    for top in range(0, image.height, ROWS):
+        strip = image.crop((0, top, image.width, min(top + ROWS, image.height)))
+        pixels[top : top + ROWS] = _convert(strip, background)
+    return pixels
+
+
+def _convert(image, background):
+    """The pixels of an image or a strip of it: gray or RGB, of 8 or 16 bits."""
     if image.mode.startswith("I"):
         pixels = np.asarray(image)
         if pixels.min() < 0 or pixels.max() > 65535:
             raise Unreadable("of a depth that is not supported")
-        return pixels.astype(np.uint16)
+        return pixels
     if image.has_transparency_data:
         image = image.convert("RGBA")
         behind = Image.new("RGBA", image.size, tuple(background))
-        image = Image.alpha_composite(behind, image).convert("RGB")
-    elif image.mode == "1":
-        image = image.convert("L")
-    elif image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")
-    return np.asarray(image)
+        return np.asarray(Image.alpha_composite(behind, image).convert("RGB"))
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))

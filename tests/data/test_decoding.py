@@ -251,3 +251,41 @@ def test_files_are_decoded_in_threads_at_the_same_time(tmp_path):
     done.set()
     counter.join()
     assert len(steps) > 10
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "side"),
+    [
+        ("RGB", {"format": "PNG"}, 6860),
+        ("RGBA", {"format": "PNG"}, 6860),
+        ("L", {"format": "PNG"}, 10_840),
+        ("RGB", {"format": "JPEG", "progressive": True}, 7670),
+        ("RGB", {"format": "TIFF", "compression": "tiff_deflate"}, 6860),
+    ],
+)
+def test_image_of_too_many_pixels_for_its_bytes_is_refused_before_it_is_decoded(
+    tmp_path, monkeypatch, mode, options, side
+):
+    """A pixel of it takes 10 bytes, of gray 4, of a progressive JPEG 8: at most 448 MiB or 24 each."""
+    # In the header alone, a few pixels less or more.
+    monkeypatch.setattr(decoding, "MAX_DECODED_BYTES", decoding.MAX_DECODED_BYTES // 100)
+    monkeypatch.setattr(decoding, "MAX_GROWTH", 0)
+    path, side = tmp_path / "a", side // 10
+    Image.new(mode, (side - 5, side - 5)).save(path, **options)
+    assert decoding.read_pixels(path)[1] == (side - 5, side - 5)
+    Image.new(mode, (side + 5, side + 5)).save(path, **options)
+    with pytest.raises(decoding.Unreadable, match="of too many pixels for so small a file"):
+        decoding.read_pixels(path)
+    monkeypatch.setattr(decoding, "MAX_GROWTH", 10**4)
+    assert decoding.read_pixels(path)[1] == (side + 5, side + 5)
+
+
+def test_transparent_image_of_several_strips_is_laid_on_the_background(tmp_path):
+    pixels = np.zeros((2 * decoding.ROWS + 3, 2, 4), np.uint8)
+    pixels[:, 0] = [10, 20, 30, 255]
+    pixels[::2, 1] = [200, 0, 0, 255]
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found, _ = decoding.read_pixels(tmp_path / "a.png", background=(7, 8, 9))
+    assert (found[:, 0] == [10, 20, 30]).all()
+    assert (found[::2, 1] == [200, 0, 0]).all()
+    assert (found[1::2, 1] == [7, 8, 9]).all()
