@@ -155,7 +155,36 @@ def release_pages(array):
         array.madvise(mmap.MADV_DONTNEED)
 
 
-class Numbers(Sequence):
+class Lazy(Sequence):
+    """A sequence of items that are made when they are asked for, so that many take no memory.
+
+    Args:
+        n: How many there are.
+        make: Function from the place of an item, from 0, to the item.
+
+    Example:
+        >>> squares = Lazy(1_000_000, lambda i: i * i)
+        >>> squares[-1], squares[1:4]
+        (999998000001, [1, 4, 9])
+    """
+
+    def __init__(self, n, make):
+        self.places, self.make = range(n), make
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, index):
+        chosen = self.places[index]
+        return self.make(chosen) if isinstance(chosen, int) else [self.make(i) for i in chosen]
+
+    def __eq__(self, other):
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None
+
+
+class Numbers(Lazy):
     """The names of images that have none: their numbers from 0, as text, made when they are asked for.
 
     Example:
@@ -164,16 +193,4 @@ class Numbers(Sequence):
     """
 
     def __init__(self, n):
-        self.n = range(n)
-
-    def __len__(self):
-        return len(self.n)
-
-    def __getitem__(self, index):
-        chosen = self.n[index]
-        return str(chosen) if isinstance(chosen, int) else [str(i) for i in chosen]
-
-    def __eq__(self, other):
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None
+        super().__init__(n, str)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pyimagesearch.data.arrays import Lazy
 from pyimagesearch.data.datasets import Dataset
 from pyimagesearch.data.masks import find_inverted, load_masks
 from pyimagesearch.models.feature_autoencoder import is_feature_autoencoder
@@ -157,18 +158,20 @@ class Detection:
             model: A `TrainedModel`, which knows what scores held-out images have; without a
                 calibration, the z-scores are left empty.
         """
-        order = self.ranking
+        order, n = self.ranking, len(self.ranking)
         z_scores = model.z_scores(self.scores[order])
-        z_scores = [""] * len(order) if z_scores is None else [f"{z:.4f}" for z in z_scores]
-        quality = {
-            name: [column[i] for i in order] for name, column in self.dataset.quality.items()
-        }
+        texts = Lazy(n, lambda place: "" if z_scores is None else f"{z_scores[place]:.4f}")
+
+        def ranked(column):
+            return Lazy(n, lambda place: column[order[place]])
+
+        quality = {name: ranked(column) for name, column in self.dataset.quality.items()}
         return Ranking(
             order,
-            [self.dataset.names[i] for i in order],
+            ranked(self.dataset.names),
             self.scores[order],
             np.asarray(self.dataset.labels)[order],
-            {"z_score": z_scores, **quality},
+            {"z_score": texts, **quality},
         )
 
     def report(self):
@@ -185,8 +188,7 @@ class Detection:
             "duplicates": self.duplicates(),
             "flagged": [
                 {"index": i, "name": self.dataset.names[i], "score": float(self.scores[i])}
-                for i in self.ranking.tolist()
-                if self.flagged[i]
+                for i in self.ranking[self.flagged[self.ranking]].tolist()
             ],
             "score": self.score,
             "threshold": self.threshold,

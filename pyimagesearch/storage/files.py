@@ -9,6 +9,7 @@ import os
 import posixpath
 import re
 import reprlib
+import shutil
 import stat
 import tempfile
 import unicodedata
@@ -24,6 +25,8 @@ from pyimagesearch.storage import ownership
 
 # Bytes of a JSON file that are read, at most; the settings of a model take a few thousand.
 MAX_JSON_BYTES = 2**24
+# Bytes of a table that is being written; more are in a file beside it meanwhile.
+MAX_TABLE_IN_MEMORY = 2**22
 # Between the columns of a table: spreadsheets take what their country or the format asks for.
 SEPARATORS = ",;\t"
 # A whole number, which a spreadsheet may pad with zeros behind the point of any country.
@@ -172,16 +175,28 @@ def save_csv(path, fields, rows):
     """Write a table as CSV in UTF-8 with a header line, marked by its line ends.
 
     A table with letters beyond ASCII begins with a byte order mark, by which spreadsheets know that it
-    is UTF-8. Others go without one, so that every program finds their first column.
+    is UTF-8. Others go without one, so that every program finds their first column. The rows, of any
+    iterable, are written as they come.
     """
-    records = []
-    # With these line ends, so that a field with either character in it is quoted.
-    writer = csv.writer(SimpleNamespace(write=records.append), lineterminator="\r\n")
-    writer.writerow(fields)
-    writer.writerows(rows)
-    text = "".join(record.removesuffix("\r\n") + "\n" for record in records)
-    text = ownership.mark_line_ends(text if text.isascii() else f"\ufeff{text}")
-    Path(path).write_bytes(text.encode("utf-8", "surrogateescape"))
+    is_ascii = True
+    # Whether it needs a mark at its start is known at its end.
+    with tempfile.SpooledTemporaryFile(MAX_TABLE_IN_MEMORY, dir=Path(path).parent) as table:
+
+        def write(record):
+            nonlocal is_ascii
+            is_ascii = is_ascii and record.isascii()
+            record = record.removesuffix("\r\n") + "\n"
+            record = record if table.tell() else ownership.mark_line_ends(record)
+            table.write(record.encode("utf-8", "surrogateescape"))
+
+        # With these line ends, so that a field with either character in it is quoted.
+        writer = csv.writer(SimpleNamespace(write=write), lineterminator="\r\n")
+        writer.writerow(fields)
+        writer.writerows(rows)
+        table.seek(0)
+        with Path(path).open("wb") as file:
+            file.write(b"" if is_ascii else codecs.BOM_UTF8)
+            shutil.copyfileobj(table, file)
 
 
 def parse_csv(data, columns):
@@ -303,7 +318,8 @@ def save_json(path, content):
     Raises:
         ValueError: If it contains NaN or infinity, which JSON does not have.
     """
-    Path(path).write_bytes(as_json(content).encode())
+    with Path(path).open("w", encoding="ascii", newline="\n") as file:
+        file.writelines(_json_parts(content))
 
 
 def as_json(content):
@@ -313,8 +329,14 @@ def as_json(content):
         >>> as_json({"seed": 1}).split()[1:3]
         ['"written_by":', '"written-by:pyimagesearch",']
     """
+    return "".join(_json_parts(content))
+
+
+def _json_parts(content):
+    """Yield what `as_json` returns, piece by piece."""
     marked = {**ownership.WRITTEN_BY, **content, **ownership.WRITTEN_BY}
-    return json.dumps(marked, indent=2, allow_nan=False) + "\n"
+    yield from json.JSONEncoder(indent=2, allow_nan=False).iterencode(marked)
+    yield "\n"
 
 
 def load_json(path, max_bytes=MAX_JSON_BYTES):

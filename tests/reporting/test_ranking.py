@@ -1,9 +1,11 @@
 import os
+import tracemalloc
 
 import numpy as np
 
-from pyimagesearch.reporting.ranking import Ranking
-from pyimagesearch.storage import files
+from pyimagesearch.data.arrays import Lazy, Numbers
+from pyimagesearch.reporting.ranking import Ranking, stage_tables
+from pyimagesearch.storage import atomic, files
 
 
 def ranking_of(*names):
@@ -29,3 +31,21 @@ def test_list_has_the_flagged_names_in_their_order_as_the_bytes_of_the_disk():
     ranking = ranking_of("b.png", "a.png", os.fsdecode(b"\xff.png"), "line\nbreak.png", "c.png")
     flagged = np.array([True, False, True, True, True])
     assert ranking.flagged_list(flagged) == b"b.png\n\xff.png\nc.png\n"
+
+
+def test_tables_of_many_images_take_few_bytes_an_image(tmp_path):
+    n = 40_000
+    names, order = Numbers(n), np.arange(n)[::-1]
+    scores = np.linspace(2, 1, n, dtype=np.float32)
+    columns = {"z_score": Lazy(n, lambda i: f"{scores[i]:.4f}")}
+    labels = np.full(n, -1, np.int8)
+    ranking = Ranking(order, Lazy(n, lambda i: names[order[i]]), scores, labels, columns)
+    tracemalloc.start()
+    with atomic.Transaction() as transaction:
+        stage_tables(transaction, tmp_path, ranking, np.zeros(n, bool), {})
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The table in memory before it goes to the disk is 4 MiB at most, whatever the number.
+    assert used < files.MAX_TABLE_IN_MEMORY * 2 + 20 * n
+    last = (tmp_path / "anomalies.csv").read_text().splitlines()[-1]
+    assert last == f"{n},0,0,1,0,-1,1.0000"

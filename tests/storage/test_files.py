@@ -158,6 +158,29 @@ def test_table_with_umlauts_is_known_as_utf_8_by_a_spreadsheet_and_others_have_n
         assert ownership.is_own_file(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("in_memory", [1, 2**22])
+@pytest.mark.parametrize(
+    ("last", "data"),
+    [
+        ("plain", b"plain"),
+        ("größe", "größe".encode()),
+        (os.fsdecode(b"\xff"), b"\xff"),
+        ('a "b"\nc\r', b'"a ""b""\nc\r"'),
+    ],
+)
+def test_table_is_written_as_it_goes_as_if_all_at_once(
+    tmp_path, monkeypatch, in_memory, last, data
+):
+    monkeypatch.setattr(files, "MAX_TABLE_IN_MEMORY", in_memory)
+    rows = ((name, n, "") for n, name in enumerate([*"ab" * 50, last]))
+    files.save_csv(tmp_path / "a.csv", ("name", "n", "x"), rows)
+    lines = [f"{name},{n},\n".encode() for n, name in enumerate("ab" * 50)]
+    expected = b"name,n,x\r\n" + b"".join(lines) + data + b",100,\n"
+    bom = b"" if last.isascii() else b"\xef\xbb\xbf"
+    assert (tmp_path / "a.csv").read_bytes() == bom + expected
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
 def test_without_a_folder_for_temporary_files_one_is_asked_for(monkeypatch):
     def nowhere():
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
