@@ -15,6 +15,7 @@ from collections import deque
 from pyimagesearch.benchmark.photo_speed import photos
 from pyimagesearch.benchmark.scoring_speed import matrix_rate, scoring, seconds_of
 from pyimagesearch.benchmark.subprocesses import (
+    FIND_PROGRAM,
     ROOT,
     SCORE_PROGRAM,
     TRAIN_PROGRAM,
@@ -140,10 +141,11 @@ def startup(args):
 
 
 def scaling(args):
-    """Scoring ever more images of a memory-mapped file, each time in a process of its own.
+    """Ever more images of a memory-mapped file, each time in a process of its own.
 
-    Not the time on the clock but that of the processors: it depends little on how busy the machine
-    is at the moment. The files take turns, so that each meets the same moments.
+    The scoring alone, and `find_anomalies.py` from its start to its end. Not the time on the clock but
+    that of the processors: it depends little on how busy the machine is at the moment. The files take
+    turns, so that each meets the same moments.
     """
     import numpy as np
 
@@ -151,6 +153,17 @@ def scaling(args):
     pixels = rng.integers(0, 256, (10_000, 28, 28), np.uint8)
     runs = {n: [] for n in args.counts}
     with tempfile.TemporaryDirectory() as folder:
+        outputs = {
+            "--dataset": "a.pickle",
+            "--model": "a.model",
+            "--vis": "a.png",
+            "--plot": "b.png",
+        }
+        command = [sys.executable, str(ROOT / "train_unsupervised_autoencoder.py"), "--quiet"]
+        command += ["--source", "digits", "--epochs", "1"]
+        for flag, name in outputs.items():
+            command += [flag, f"{folder}/{name}"]
+        subprocess.run(command, check=True, capture_output=True)
         for n in args.counts:
             array = np.lib.format.open_memmap(f"{folder}/{n}.npy", "w+", np.uint8, (n, 28, 28))
             for start in range(0, n, len(pixels)):
@@ -159,12 +172,18 @@ def scaling(args):
             for n in args.counts:
                 repetitions = min(10, max(1, max(args.counts) // n))
                 runs[n].append(run_in_subprocess(SCORE_PROGRAM, [f"{folder}/{n}.npy", repetitions]))
+        flags = ["--model", f"{folder}/a.model", "--output", f"{folder}/out", "--quiet"]
+        flags += ["--contamination", "0.01"]
+        whole = {
+            n: run_in_subprocess(FIND_PROGRAM, ["--dataset", f"{folder}/{n}.npy", *flags])
+            for n in args.counts
+        }
     first = args.counts[0]
     worked = {n: 1e6 * np.mean([seconds for _, seconds, _ in runs[n]]) / n for n in runs}
-    peak = {n: max(mebibytes for *_, mebibytes in runs[n]) for n in runs}
     for what, unit, figure in (
-        ("processor time of an image", "us", worked),
-        ("peak memory", "MiB", peak),
+        ("processor time of an image, scoring", "us", worked),
+        ("processor time, find_anomalies.py", "s", {n: whole[n][0] for n in whole}),
+        ("peak memory, find_anomalies.py", "MiB", {n: whole[n][1] for n in whole}),
     ):
         for n in args.counts:
             ratio = figure[first] / figure[n]

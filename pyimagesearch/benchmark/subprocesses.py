@@ -36,6 +36,19 @@ elapsed, worked = np.mean([seconds() - seconds([0]) for _ in range(repetitions)]
 print(json.dumps([elapsed, worked, peak_mib()]))
 """
 
+# Runs find_anomalies.py with some flags. Prints the seconds that all processors worked for it and the
+# peak memory of the process in MiB, both from the start of Python to the end of the run.
+FIND_PROGRAM = """
+import json, sys, time
+import find_anomalies
+from pyimagesearch.benchmark.subprocesses import peak_mib
+
+status = find_anomalies.main(json.loads(sys.argv[1]))
+if status:
+    sys.exit(status)
+print(json.dumps([time.process_time(), peak_mib()]))
+"""
+
 # Trains for three epochs, as one of some workers, and prints the seconds of an epoch. The first
 # epoch compiles, and does not count.
 TRAIN_PROGRAM = """

@@ -41,5 +41,5 @@ def test_speed_when_there_are_more_images_needs_no_more_memory(tmp_path, monkeyp
     monkeypatch.setattr(speed, "TURNS", 1)
     rows = measure(tmp_path, "growth", "--counts", "20000", "200000")
     small, large = (float(row["here"]) for row in rows if row["unit"] == "MiB")
-    # Names and scores alone: some hundred bytes an image.
+    # Of the whole program, its table and page of results included.
     assert large - small < 100
