@@ -91,13 +91,14 @@ class Detection:
         Raises:
             InputError: If a file can't be written.
         """
+        top = self.reconstruct_top(model, args.top)
         pictures = {
-            **self.draw_galleries(model, args.top),
+            **self.draw_galleries(model, args.top, top),
             "errors.png": charts.score_histogram(
                 self.scores, self.threshold, self.score, self.injected
             ),
         }
-        page = self.page(model, args)
+        page = self.page(model, args, top)
         with Transaction() as transaction:
             for name, picture in pictures.items():
                 drawing.save_picture(transaction.stage(Path(output, name)), picture)
@@ -107,19 +108,26 @@ class Detection:
             stage_tables(transaction, Path(output), self.ranked(model), self.flagged, report)
             transaction.stage(Path(output, "report.html")).write_bytes(page.encode())
 
-    def draw_galleries(self, model, n):
+    def reconstruct_top(self, model, n):
+        """`scoring.Reconstructions` of the images of the `n` highest scores, and of a few more.
+
+        These are at hand to fill the last row of a gallery.
+        """
+        return model.reconstruct(self.dataset.images, self.ranking[: n + gallery.MAX_COLUMNS - 1])
+
+    def draw_galleries(self, model, n, reconstructed):
         """Draw the images of the `n` highest scores.
 
         Args:
             model: As for `save`.
             n: How many images to show, at least 1. A few more fill the last row.
+            reconstructed: What `reconstruct_top` returned for them.
 
         Returns:
             A dict of pictures, uint8 `(H, W, 3)`, by the names of their files.
         """
-        # A few more are at hand to fill the last row.
-        top = self.ranking[: n + gallery.MAX_COLUMNS - 1]
-        images, features, reconstructed, maps = model.reconstruct(self.dataset.images, top)
+        images, features, reconstructions, maps = reconstructed
+        top = self.ranking[: len(images)]
         scale = map_scale(model, maps)
         names = [self.dataset.names[i] for i in top]
         scores, remarks = self.scores[top], None
@@ -128,7 +136,7 @@ class Detection:
         pictures = {
             "anomalies.png": gallery.anomalies(
                 images,
-                reconstructed,
+                reconstructions,
                 maps,
                 gallery.rank_captions(scores, names, self.flagged[top], remarks),
                 f"The oddest of {len(self.scores):,} images; "
@@ -206,8 +214,13 @@ class Detection:
                 groups.setdefault(first, [first]).append(name)
         return list(groups.values())
 
-    def page(self, model, args):
-        """The text of `report.html`; the arguments are those of `save`."""
+    def page(self, model, args, reconstructed):
+        """The text of `report.html`.
+
+        Args:
+            model, args: As for `save`.
+            reconstructed: What `reconstruct_top` returned for `args.top`.
+        """
         about = model.settings
         training = about.get("training")
         if training:
@@ -230,7 +243,7 @@ class Detection:
         if self.dataset.masks is not None:
             columns.append("True mask")
         shown = self.ranking[: max(args.top, MIN_PAGE_IMAGES, int(self.flagged.sum()))]
-        pictures = picture_columns(model, self.dataset, shown)
+        pictures = picture_columns(model, self.dataset, shown, reconstructed)
         return html_report(self, columns, pictures, training, settings, args.output, of_features)
 
 
@@ -268,23 +281,24 @@ def map_scale(model, maps):
     return gallery.map_scale(maps, model.calibration.get("pixel_threshold"))
 
 
-def picture_columns(model, dataset, order):
+def picture_columns(model, dataset, order, first):
     """Pictures of images, of their reconstructions, anomaly maps and, if known, true masks.
 
     Args:
         model: A `TrainedModel`.
         dataset: A `Dataset`.
-        order: int array: which of the images.
+        order: int array `(n,)`: which of the images.
+        first: `scoring.Reconstructions` of the first of them, or of more, at least one.
 
     Yields:
         Three to five uint8 arrays for each image: `(H, W, 3)`, and `(H, W)` of the anomaly map. Few
         images are held at a time.
     """
-    scale = None
-    for start in range(0, len(order), PICTURE_BATCH):
-        some = order[start : start + PICTURE_BATCH]
-        images, features, reconstructed, maps = model.reconstruct(dataset.images, some)
-        scale = map_scale(model, maps) if scale is None else scale  # of the highest scores
+    scale = map_scale(model, first.maps)
+    first = [part if part is None else part[: len(order)] for part in first]
+    for some in np.split(order, range(len(first[0]), len(order), PICTURE_BATCH)):
+        images, features, reconstructed, maps = first or model.reconstruct(dataset.images, some)
+        first = None  # none of them twice
         seen = [images, reconstructed] if features is None else [images, features, reconstructed]
         columns = [drawing.to_rgb(pictures) for pictures in seen]
         columns.append(drawing.map_levels(maps, scale))

@@ -58,7 +58,9 @@ def test_page_shows_what_the_network_sees_and_the_map_over_the_photo_only_of_fea
     maps = rng.uniform(-1, 4, (N, SIDE, SIDE))
     of_features = kind == "features"
     parts = Reconstructions(images, features if of_features else None, reconstructed, maps)
-    page = detection(images).page(stand_in(kind, parts), argparse.Namespace(top=N, output="output"))
+    model, found = stand_in(kind, parts), detection(images)
+    flags = argparse.Namespace(top=N, output="output")
+    page = found.page(model, flags, found.reconstruct_top(model, N))
     content = json.loads(page.split('id="data">')[1].split("</script>")[0])
     rgb = [drawing.to_rgb(part) for part in (images, features, reconstructed)]
     gray = drawing.map_levels(maps, gallery.map_scale(maps, PIXEL_THRESHOLD))
@@ -76,13 +78,22 @@ def test_page_shows_what_the_network_sees_and_the_map_over_the_photo_only_of_fea
             np.testing.assert_array_equal(decoded(uri), shown_in_rgb)
 
 
-def test_page_pictures_all_that_are_flagged(rng, monkeypatch):
-    monkeypatch.setattr(results, "MIN_PAGE_IMAGES", 1)
+def test_page_pictures_all_that_are_flagged_and_reconstructs_none_twice(rng, monkeypatch):
+    for name in ("MIN_PAGE_IMAGES", "PICTURE_BATCH"):
+        monkeypatch.setattr(results, name, 1)
+    monkeypatch.setattr(gallery, "MAX_COLUMNS", 1)
     images, maps = rng.random((N, SIDE, SIDE, 3), np.float32), rng.random((N, SIDE, SIDE))
-    model = stand_in("pixels", Reconstructions(images, None, images, maps))
+    parts = Reconstructions(images, None, images, maps)
+    model = stand_in("pixels", parts)
     flags = argparse.Namespace(top=1, output="output")
     for n in range(N + 1):
+        orders, reconstruct = [], stand_in("pixels", parts).reconstruct
+        model.reconstruct = lambda images, order, orders=orders, run=reconstruct: (
+            orders.append(order) or run(images, order)
+        )
         flagged = np.isin(np.arange(N), [1, 2, 0][:n])
-        page = dataclasses.replace(detection(images), flagged=flagged).page(model, flags)
+        found = dataclasses.replace(detection(images), flagged=flagged)
+        page = found.page(model, flags, found.reconstruct_top(model, flags.top))
+        assert np.concatenate(orders).tolist() == [1, 2, 0][: max(n, 1)]
         content = json.loads(page.split('id="data">')[1].split("</script>")[0])
         assert len(content["pictures"]) == max(n, 1)
