@@ -49,11 +49,16 @@ def load(content, trained, tmp_path):
     return load_network(tmp_path / "some.model", files.load_json(tmp_path / "some.json"))
 
 
+@pytest.fixture(scope="module")
+def intact(trained, tmp_path_factory):
+    """The bytes of an intact model, and the weights that are read from them."""
+    content = (trained / "autoencoder.model").read_bytes()
+    return content, load(content, trained, tmp_path_factory.mktemp("intact")).get_weights()
+
+
 @pytest.mark.parametrize("name", MALICIOUS_MODELS)
-def test_load_network_when_malicious_refuses_and_takes_no_memory(name, trained, tmp_path):
-    intact = (trained / "autoencoder.model").read_bytes()
-    load(intact, trained, tmp_path)
-    content = MALICIOUS_MODELS[name](intact)
+def test_load_network_when_malicious_refuses_and_takes_no_memory(name, trained, intact, tmp_path):
+    content = MALICIOUS_MODELS[name](intact[0])
     tracemalloc.start()
     try:
         with pytest.raises(InputError, match=r"some\.(model|json) ") as refusal:
@@ -66,15 +71,13 @@ def test_load_network_when_malicious_refuses_and_takes_no_memory(name, trained, 
 
 
 @pytest.mark.parametrize("name", MALICIOUS_DESCRIPTIONS)
-def test_load_network_never_builds_what_a_description_says(name, trained, tmp_path):
-    intact = (trained / "autoencoder.model").read_bytes()
-    expected = load(intact, trained, tmp_path).get_weights()
+def test_load_network_never_builds_what_a_description_says(name, trained, intact, tmp_path):
     canary = tmp_path / "executed"
-    content = MALICIOUS_DESCRIPTIONS[name](intact, f"touch {canary}")
+    content = MALICIOUS_DESCRIPTIONS[name](intact[0], f"touch {canary}")
     # Its constants are looked up in their places, where there may be none any more.
     with contextlib.suppress(InputError):
         found = load(content, trained, tmp_path).get_weights()
-        for one, other in zip(found, expected, strict=True):
+        for one, other in zip(found, intact[1], strict=True):
             np.testing.assert_array_equal(one, other)
     assert not canary.exists()
 
