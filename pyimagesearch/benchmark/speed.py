@@ -32,6 +32,16 @@ SIZES = (1000, 10_000, 60_000)
 COUNTS = (10_000, 100_000, 1_000_000)
 # How often each file of `scaling`, and each side of `files`, takes its turn.
 TURNS = 3
+# Of each script the flags that name files, and the names.
+OUTPUTS = {
+    "train_unsupervised_autoencoder": {
+        "--dataset": "a.pickle",
+        "--model": "a.model",
+        "--vis": "a.png",
+        "--plot": "b.png",
+    },
+    "find_anomalies": {"--model": "a.model", "--output": "out"},
+}
 
 
 def add_arguments(parser):
@@ -140,6 +150,31 @@ def startup(args):
             yield f"{script} {flag}", "", seconds, bare, "s", bare / seconds, "python alone"
 
 
+def commands(args):
+    """Both scripts from their start to their end, calibration, pictures and page included."""
+    seconds = {script: [] for script in OUTPUTS}
+    for recipe in ("robust", "tutorial"):
+        with tempfile.TemporaryDirectory() as folder:
+            flags = {
+                "train_unsupervised_autoencoder": ["--source", args.source, "--recipe", recipe],
+                "find_anomalies": ["--dataset", f"{folder}/a.pickle"],
+            }
+            for script, times in seconds.items():
+                started = time.perf_counter()
+                run_script(script, folder, *flags[script])
+                times.append(time.perf_counter() - started)
+    for script, (ours, tutorials) in seconds.items():
+        yield f"{script}.py", "", ours, tutorials, "s", tutorials / ours, "--recipe tutorial"
+
+
+def run_script(script, folder, *flags):
+    """Run a script from its start to its end, with all that it writes in a folder."""
+    command = [sys.executable, str(ROOT / f"{script}.py"), "--quiet", *flags]
+    for flag, name in OUTPUTS[script].items():
+        command += [flag, f"{folder}/{name}"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def scaling(args):
     """Ever more images of a memory-mapped file, each time in a process of its own.
 
@@ -153,17 +188,7 @@ def scaling(args):
     pixels = rng.integers(0, 256, (10_000, 28, 28), np.uint8)
     runs = {n: [] for n in args.counts}
     with tempfile.TemporaryDirectory() as folder:
-        outputs = {
-            "--dataset": "a.pickle",
-            "--model": "a.model",
-            "--vis": "a.png",
-            "--plot": "b.png",
-        }
-        command = [sys.executable, str(ROOT / "train_unsupervised_autoencoder.py"), "--quiet"]
-        command += ["--source", "digits", "--epochs", "1"]
-        for flag, name in outputs.items():
-            command += [flag, f"{folder}/{name}"]
-        subprocess.run(command, check=True, capture_output=True)
+        run_script("train_unsupervised_autoencoder", folder, "--source", "digits", "--epochs", "1")
         for n in args.counts:
             array = np.lib.format.open_memmap(f"{folder}/{n}.npy", "w+", np.uint8, (n, 28, 28))
             for start in range(0, n, len(pixels)):
@@ -236,6 +261,7 @@ PARTS = {
     "training": training,
     "scoring": scoring,
     "startup": startup,
+    "commands": commands,
     "growth": scaling,
     "files": files,
     "workers": workers,
