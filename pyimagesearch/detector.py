@@ -38,7 +38,8 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
     `X` is one of
 
     - images, `(N, H, W)` or `(N, H, W, C)`, in [0, 1] or in 0 to 255. `fit` finds out which of the
-      two;
+      two. After [0, 1], new images may lie beyond, between -1 and 2, as a `MinMaxScaler` in a pipeline
+      leaves them: they stay as they are and so score high;
     - the same images as rows, `(N, H * W * C)`, with `image_shape`, as in pipelines and
       `load_digits().data / 16`;
     - the path of a folder of images, or a list of paths of image files and folders. They are read

@@ -61,6 +61,8 @@ class ImageInputMixin:
             # New values beyond those in `fit` stay beyond [0, 1].
             return self.scaler_.transform(rows).reshape(-1, *self.image_shape_).astype(np.float32)
         images = rows.reshape(-1, *self.image_shape_)
+        if not fitting and self.pixel_maximum_ == 1 and images.dtype.kind == "f":
+            return _beyond_unit(images)
         maximum = arrays.pixel_maximum(images, "X")
         if fitting:
             if maximum == 255 and images.dtype != np.uint8 and images.max() < MIN_BRIGHTEST_PIXEL:
@@ -108,6 +110,24 @@ class ImageInputMixin:
                     f"{self.image_shape}, received rows of {X.shape[1]}"
                 )
         return X
+
+
+def _beyond_unit(images):
+    """Check new images after a `fit` on [0, 1]; values a little beyond stay beyond, as in a table.
+
+    A `MinMaxScaler` before the detector gives such values where new images are brighter or darker than
+    those in `fit`. Clipped, they would not be odd.
+    """
+    low, high = images.min(), images.max()
+    if low <= -1 or high >= 2:
+        raise InputError(
+            f"expected pixels in [0, 1], as in fit, or a little beyond, received {low:.9g} to "
+            f"{high:.9g}: scale them as in fit, or clip them, as MinMaxScaler(clip=True) does"
+        )
+    tolerance = arrays.rounding(images.dtype)
+    if low >= -tolerance and high <= 1 + tolerance:
+        return arrays.to_unit(images, 1)
+    return images.astype(np.float32)
 
 
 def _is_one_image(shape, expected):

@@ -252,12 +252,20 @@ def test_pipeline_passes_rows_and_images_on(images):
     assert half.score_samples(images).shape == (124,)
 
 
-def test_pipeline_takes_what_min_max_scaling_has_rounded_beyond_one(images):
+def test_pipeline_takes_what_min_max_scaling_puts_beyond_zero_and_one(images):
     rows = images.reshape(len(images), 64)
     pipeline = make_pipeline(MinMaxScaler(), quick(image_shape=(8, 8), epochs=1)).fit(rows)
-    pipeline[0].scale_ *= 1 + 1e-8
-    assert pipeline[0].transform(rows).max() > 1
-    assert set(pipeline.predict(rows)) == {1, -1}
+    scaler, detector = pipeline
+    scores = detector.score_samples(scaler.transform(rows))
+    scaler.scale_ *= 1 + 1e-8  # rounding counts as none
+    assert scaler.transform(rows).max() > 1
+    np.testing.assert_allclose(pipeline.score_samples(rows), scores, rtol=1e-5)
+    # The brightest of a held-out fold is odder than if it were clipped.
+    brightest = scaler.transform(rows[:1]) + 0.4
+    assert 1 < brightest.max() < 2
+    assert detector.score_samples(brightest) < detector.score_samples(np.clip(brightest, 0, 1))
+    with pytest.raises(InputError, match=r"received 1\.4 to 2\.4.*: scale them as in fit, or clip"):
+        detector.predict(np.abs(brightest + 1))
 
 
 @pytest.mark.slow
