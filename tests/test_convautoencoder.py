@@ -6,9 +6,9 @@ from pyimagesearch import InputError
 from pyimagesearch.convautoencoder import ConvAutoencoder
 
 
-@pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize(
-    ("height", "width"), [(1, 1), (1, 9), (2, 3), (8, 8), (28, 28), (45, 45), (33, 50)]
+    ("height", "width", "depth"),
+    [(1, 1, 1), (1, 9, 3), (2, 3, 1), (8, 8, 3), (28, 28, 1), (33, 50, 3)],
 )
 def test_build_for_any_size_gives_output_of_the_input_shape(height, width, depth):
     encoder, decoder, autoencoder = ConvAutoencoder.build(width, height, depth, seed=0)

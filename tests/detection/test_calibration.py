@@ -10,7 +10,7 @@ from pyimagesearch.training import train, trainer
 from pyimagesearch.training.recipes import make_recipe
 
 
-@pytest.mark.parametrize("score", [name for name in scores.SCORES if scores.SCORES[name].fit])
+@pytest.mark.parametrize("score", ["local", "code"])
 def test_outliers_are_left_out_of_the_reference_of_a_score_that_is_fit_on_inliers(score, rng):
     images = rng.random((30, 8, 6, 1)).astype(np.float32)
     network = ConvAutoencoder.build(6, 8, 1, filters=(4,), latentDim=2, seed=0)[2]

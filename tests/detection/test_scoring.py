@@ -26,13 +26,6 @@ def test_mse_agrees_with_numpy_on_keras_reconstructions(autoencoder, images):
     np.testing.assert_allclose(scoring.score_images(autoencoder, images), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 23, 64])
-def test_scores_of_any_batch_size_are_the_same(autoencoder, images, batch_size):
-    expected = scoring.score_images(autoencoder, images)
-    scores = scoring.score_images(autoencoder, images, batch_size=batch_size)
-    np.testing.assert_allclose(scores, expected, rtol=1e-5)
-
-
 def test_scores_of_permuted_images_are_permuted(autoencoder, images, rng):
     order = rng.permutation(len(images))
     scores = scoring.score_images(autoencoder, images)
@@ -170,7 +163,7 @@ def test_scores_of_any_batch_size_are_the_same_to_the_bit(rng):
         np.testing.assert_array_equal(scores, expected)
 
 
-@pytest.mark.parametrize("n", [1, 64, 65, 700])
+@pytest.mark.parametrize("n", [1, 700])
 def test_scores_of_any_number_of_threads_are_the_same_to_the_bit(n, rng, monkeypatch):
     autoencoder = ConvAutoencoder.build(7, 5, 3, filters=(4,), latentDim=2, seed=0)[2]
     images = rng.random((n, 5, 7, 3), np.float32)

@@ -12,7 +12,7 @@ def test_inverse_time_schedule_is_the_decay_of_keras_2():
         assert float(schedule(step)) == pytest.approx(1e-3 / (1 + decay * step), rel=1e-6)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 19, 20, 1000])
+@pytest.mark.parametrize("steps", [1, 2, 19, 20, 100])
 def test_cosine_schedule_warms_up_and_ends_at_zero(steps):
     schedule = schedules.SCHEDULES["cosine"](0.01, steps=steps, epochs=1)
     rates = [float(schedule(step)) for step in range(steps + 1)]

@@ -68,49 +68,6 @@ def test_thick_strokes_are_outliers_no_sooner_than_thin_ones(rng):
     assert history.outliers.tolist() == [0]
 
 
-def test_images_with_a_high_initial_outlier_score_have_no_weight_from_the_first_epoch_on(rng):
-    """What the first epoch must not learn makes no difference to it."""
-    images, outliers = contaminated_images(rng)
-    initial = np.ones(len(images), np.float32)
-    initial[outliers] = 1000
-    networks = []
-    for variant in (images[outliers], 1 - images[outliers]):
-        images[outliers] = variant
-        weighting = TrimmedWeighting(TRIM, initial)
-        model, history = fit(images, trim=TRIM, epochs=1, sample_weighting=weighting)
-        assert history.outliers.tolist() == outliers.tolist()
-        networks.append(model)
-    assert_same(*networks)
-
-
-def test_outlier_score_is_the_loss_times_the_initial_one(rng):
-    """Of the same image twice, the one with the higher initial score is the outlier in the end."""
-    images, outliers = contaminated_images(rng)
-    images[0] = images[outliers[0]]
-    initial = np.ones(len(images), np.float32)
-    initial[0] = 1.5
-    weighting = TrimmedWeighting(0.012, initial)
-    _, history = fit(images, trim=0.012, epochs=6, sample_weighting=weighting)
-    assert history.outliers.tolist() == [0]
-
-
-def test_sample_weights_are_those_of_the_sample_weighting(rng):
-    images, outliers = contaminated_images(rng)
-    received = []
-
-    class Weighting(TrimmedWeighting):
-        def __call__(self, outlier_scores):
-            received.append(outlier_scores)
-            weights = np.ones(len(images), np.float32)
-            weights[outliers[:3]] = 0
-            return weights
-
-    _, history = fit(images, trim=TRIM, epochs=3, sample_weighting=Weighting(TRIM))
-    assert history.outliers.tolist() == outliers[:3].tolist()
-    assert len(received) == 2  # without initial scores, all weigh the same in the first epoch
-    assert received[1].argmax() in outliers
-
-
 def test_outliers_do_not_move_the_weights_of_the_network(rng):
     """In the second of two epochs, what the outliers look like makes no difference."""
     images, outliers = contaminated_images(rng)
@@ -140,19 +97,6 @@ def test_training_is_identical_to_the_bit_with_the_same_seed(rng):
     assert history.val_loss == again.val_loss
     assert_same(one, other)
     assert not np.array_equal(one.get_weights()[0], different.get_weights()[0])
-
-
-def test_plain_training_is_what_keras_fit_does(rng):
-    """An independent oracle: Keras's own loop over the same batches in the same order."""
-    images, _ = contaminated_images(rng, n=40)
-    ours, history = fit(images, epochs=1, schedule="inverse-time", seed=5)
-    theirs = build()
-    theirs.compile(keras.optimizers.Adam(0.01), loss="mse")
-    order = np.random.default_rng([5, 1]).permutation(40)
-    expected = theirs.fit(images[order], images[order], batch_size=20, shuffle=False, verbose=0)
-    assert history.loss[0] == pytest.approx(expected.history["loss"][0], rel=1e-3)
-    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-4)
 
 
 class Scale(keras.layers.Layer):
@@ -284,9 +228,8 @@ def test_on_epoch_is_called_at_the_start_and_after_each_epoch(rng):
     assert calls[-1][2]["val_loss"] is None
 
 
-@pytest.mark.parametrize("n", [1, 3])
-def test_fewer_images_than_a_batch_are_trained_on(n, rng):
-    _, history = fit(rng.random((n, 8, 8, 1), np.float32), epochs=2, trim=0.3)
+def test_one_image_is_trained_on(rng):
+    _, history = fit(rng.random((1, 8, 8, 1), np.float32), epochs=2, trim=0.3)
     assert np.isfinite(history.loss).all()
 
 
