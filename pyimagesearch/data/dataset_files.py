@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 import reprlib
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from pyimagesearch.storage.safe_pickle import load_array
 # Fixed, so that the same images give the same bytes under every version of Python.
 PICKLE_PROTOCOL = 4
 MANIFEST_FIELDS = ("index", "name", "label")
+# Rows of a manifest of image files, at most.
+MAX_IMAGES = 2**31
 
 
 def save_images(path, images):
@@ -162,28 +165,42 @@ def load_manifest(path, n=None):
 
 
 def _parse_manifest(rows, n):
-    """Names and labels by index, of the rows that `parse_csv` has read; `n` as for `load_manifest`.
+    """Names and labels by index, of the rows of `parse_csv`; `n` as for `load_manifest`.
 
     Raises:
         ValueError: If an index is missing, is there twice or is none, or if a label is none.
     """
-    if not rows:
-        raise ValueError("no rows")
-    n = len(rows) if n is None else n
-    if len(rows) != n:
-        raise ValueError(f"{len(rows):,} rows for {n:,} images")
-    names, labels = [None] * n, np.empty(n, np.int8)
-    # So many different indices in this range are all of them.
+    lines, indices, names, labels = array("q"), array("q"), [], array("b")
+    seen, most = set(), MAX_IMAGES if n is None else n
+    # Row by row, so that a table that is none is refused before all of it is in memory.
     for line, index, name, label in rows:
         i, value = parse_whole_number(index), parse_whole_number(label)
-        if i is None or not 0 <= i < n or names[i] is not None:
-            raise ValueError(
-                f"line {line}: expected each index from 0 to {n - 1} once, found "
-                f"{reprlib.repr(index)}"
-            )
+        if i is None or not 0 <= i < most or i in seen:
+            raise _wrong_index(line, index, n)
         if value not in (-1, 0, 1):
             raise ValueError(
                 f"line {line}: expected the label 0, 1 or -1, found {reprlib.repr(label)}"
             )
-        names[i], labels[i] = name, value
-    return names, labels
+        seen.add(i)
+        lines.append(line)
+        indices.append(i)
+        names.append(name)
+        labels.append(value)
+    if not names:
+        raise ValueError("no rows")
+    if n is not None and len(names) != n:
+        raise ValueError(f"{len(names):,} rows for {n:,} images")
+    # So many different indices below their number are all of them.
+    highest = int(np.argmax(indices))
+    if indices[highest] >= len(names):
+        raise _wrong_index(lines[highest], str(indices[highest]), len(names))
+    order = np.argsort(indices)
+    return [names[i] for i in order], np.array(labels, np.int8)[order]
+
+
+def _wrong_index(line, index, n):
+    """The error of an index that is none, or is not in its place."""
+    end = "" if n is None else f" to {n - 1}"
+    return ValueError(
+        f"line {line}: expected each index from 0{end} once, found {reprlib.repr(index)}"
+    )

@@ -1,6 +1,7 @@
 """Folders of images: unlabeled ones, labeled sets of many layouts, and files of a manifest."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -232,7 +233,7 @@ def load_files(names, labels, reading=Reading(), on_progress=None):
     """
     names = [find_listed(name) for name in names]
     # Checked first: that is quick, and a wrong working folder is the most likely cause.
-    if missing := [name for name in names if not Path(name).is_file()]:
+    if missing := [name for name in names if not os.path.isfile(name)]:  # noqa: PTH113 (quicker)
         otherwise = "" if is_utf8(missing[0]) else ", or save the manifest as CSV in UTF-8"
         raise InputError(
             f"expected the image {missing[0]}, as the manifest lists it, found no such file"
@@ -270,7 +271,7 @@ def is_utf8(name):
         >>> is_utf8("größe.png"), is_utf8("gr\\udcf6\\udcdfe.png")
         (True, False)
     """
-    return not any("\ud800" <= character <= "\udfff" for character in name)
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def count_others(items):

@@ -205,21 +205,22 @@ def parse_csv(data, columns):
     Args:
         data, columns: As for `parse_table`.
 
-    Returns:
-        A list of one tuple per row: the number of its line in the file, counted from 1, and the
-        text of each of the columns.
+    Yields:
+        One tuple per row: the number of its line in the file, counted from 1, and the text of each of
+        the columns.
 
     Raises:
         ValueError: As `parse_table`.
 
     Example:
         >>> table = 'name;label;note\\n\\n"a, b";1;\\n'
-        >>> parse_csv(table.encode("utf-16"), ("label", "name"))
+        >>> list(parse_csv(table.encode("utf-16"), ("label", "name")))
         [(3, '1', 'a, b')]
     """
     header, rows = parse_table(data, columns)
     places = [header.index(column) for column in columns]
-    return [(line, *(cells[place] for place in places)) for line, cells in rows]
+    for line, cells in rows:
+        yield line, *(cells[place] for place in places)
 
 
 def parse_table(data, columns):
@@ -233,12 +234,12 @@ def parse_table(data, columns):
         columns: Names of columns that it has to have.
 
     Returns:
-        A pair: the names of all columns; and a list of pairs, one per row, of the number of its
+        A pair: the names of all columns; and an iterator of pairs, one per row, of the number of its
         line in the file, counted from 1, and its cells, as many as there are columns.
 
     Raises:
-        ValueError: If it is no such table, lacks one of the columns or has it twice, or if a row
-            is too short or too long.
+        ValueError: If it is no such table, lacks one of the columns or has it twice; or, when it is
+            read, if a row is too short or too long.
     """
     text = _decode(data)
     for separator in SEPARATORS:
@@ -255,15 +256,17 @@ def parse_table(data, columns):
             f"expected a first line with the columns {', '.join(columns)}, separated by commas, "
             f"semicolons or tabs, found {reprlib.repr(first.strip())}"
         )
-    required = max(header.index(column) for column in columns)
-    table = []
+    return header, _padded_rows(rows, header, max(header.index(column) for column in columns))
+
+
+def _padded_rows(rows, header, required):
+    """Yield line and cells of rows, as many cells as the header has, and `required` at least."""
     for line, cells in rows:
         # Spreadsheets may leave out empty cells at the end of a row, or add some.
         if len(cells) <= required or any(map(str.strip, cells[len(header) :])):
             raise ValueError(f"line {line}: expected {len(header)} cells, found {len(cells)}")
         missing = [""] * (len(header) - len(cells))
-        table.append((line, [*cells[: len(header)], *missing]))
-    return header, table
+        yield line, [*cells[: len(header)], *missing]
 
 
 def _decode(data):

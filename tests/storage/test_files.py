@@ -154,7 +154,7 @@ def test_table_with_umlauts_is_known_as_utf_8_by_a_spreadsheet_and_others_have_n
         files.save_csv(tmp_path / "a.csv", ("name", "n"), [(name, 1)])
         data = (tmp_path / "a.csv").read_bytes()
         assert data.startswith(begins)
-        assert files.parse_csv(data, ("n", "name")) == [(2, "1", name)]
+        assert list(files.parse_csv(data, ("n", "name"))) == [(2, "1", name)]
         assert ownership.is_own_file(tmp_path / "a.csv")
 
 
