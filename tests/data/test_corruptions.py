@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from pyimagesearch.cli import argument_types
-from pyimagesearch.data import corruptions
+from pyimagesearch.data import corruptions, datasets
 
 AMOUNTS = {"noise": 0.2, "blur": 1.5, "rotate": 30.0}
 
@@ -83,6 +83,33 @@ def test_only_synthetic_anomalies_are_corrupted_and_alike_in_every_batch(rng):
     assert (np.abs(batch - images).mean(axis=(1, 2, 3)) > 0.05).tolist() == synthetic.tolist()
     np.testing.assert_array_equal(corrupted[np.array([5, 0])], batch[[5, 0]])
     assert not np.allclose(batch[2] - images[2], batch[5] - images[5])
+
+
+def test_injection_depends_on_the_seed_alone_in_its_choice_and_in_its_pixels(rng):
+    images = rng.random((40, 4, 5, 3), np.float32)
+    labels = np.repeat([-1, 0, 1], [20, 10, 10]).astype(np.int8)
+    dataset = datasets.Dataset(images, list(map(str, range(40))), labels, masks=[None] * 40)
+
+    def inject(seed, fraction=0.25):
+        injected, synthetic = corruptions.inject_anomalies(dataset, ("noise", 0.3), fraction, seed)
+        return injected, synthetic, injected.images[np.arange(40)]
+
+    (one, chosen, pixels), (_, again, same), (_, other, _) = map(inject, (1, 1, 2))
+    assert chosen.sum() == 10
+    assert one.labels.tolist() == np.where(chosen | (labels == 1), 1, 0).tolist()
+    assert one.masks is None
+    np.testing.assert_array_equal(chosen, again)
+    np.testing.assert_array_equal(pixels, same)
+    assert (chosen != other).any()
+    # Where all are chosen, only the pixels can tell the seeds apart.
+    assert not np.array_equal(inject(1, 1.0)[2], inject(2, 1.0)[2])
+
+
+def test_additive_noise_depends_on_the_seed():
+    add, images = corruptions.additive_noise(0.5), np.zeros((2, 3, 5, 1), np.float32)
+    np.testing.assert_array_equal(add(images, [1, 2]), add(images, [1, 2]))
+    assert not np.array_equal(add(images, [1, 2]), add(images, [2, 1]))
+    assert add(images, 3).min() < 0  # not clipped
 
 
 def test_command_line_has_the_same_corruptions():

@@ -69,6 +69,8 @@ def test_contaminated_source_keeps_images_names_and_labels_in_step():
     source = datasets.load("digits")
     dataset = datasets.contaminate(source, contam=0.05, seed=1)
     assert dataset.labels.sum() == 9
+    assert dataset.names == datasets.contaminate(source, contam=0.05, seed=1).names
+    assert set(dataset.names) != set(datasets.contaminate(source, contam=0.05, seed=2).names)
     for image, name, label in zip(dataset.images, dataset.names, dataset.labels, strict=True):
         index = int(name.removeprefix("digits/"))
         np.testing.assert_array_equal(image, source.images[index])
@@ -84,6 +86,15 @@ def test_default_contamination_is_the_tutorials_and_more_for_the_few_digits():
 
 def test_labels_are_unknown_without_normal_classes():
     assert set(datasets.label_by_class(datasets.load("digits"), None).labels.tolist()) == {-1}
+
+
+def test_every_one_of_several_normal_classes_is_normal():
+    classes = np.repeat([4, 1, 3, 7], [2, 3, 1, 4])
+    source = SimpleNamespace(
+        **{**vars(datasets.load("digits")), "images": np.zeros((10, 2, 3, 1)), "classes": classes}
+    )
+    labels = datasets.label_by_class(source, [7, 4]).labels
+    assert labels.tolist() == [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]
 
 
 def test_source_of_another_kind_is_refused_with_the_choices(tmp_path):

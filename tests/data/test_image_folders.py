@@ -183,9 +183,10 @@ def test_duplicates_and_quality_are_found_in_a_folder(write, rng):
 
 def test_files_of_a_manifest_are_taken_in_its_order_with_its_labels(photos):
     names, labels = ["photos/b.png", "photos/a/z.png"], np.array([1, 0], np.int8)
-    source = image_folders.load_files(names, labels, Reading((3, 3), True))
+    source = image_folders.load_files(names, labels, Reading((3, 5), True))
     assert source.names == names
-    assert source.images.shape == (2, 3, 3, 1)
+    assert source.images.shape == (2, 3, 5, 1)
+    assert source.images[:].shape == (2, 3, 5, 1)
     np.testing.assert_allclose(source.images[:].mean((1, 2, 3)), [0.2, 0.4], atol=1e-6)
     assert datasets.label_by_class(source, None).labels.tolist() == [1, 0]
 

@@ -123,8 +123,15 @@ def test_exported_model_gives_the_outputs_of_the_model(folder, images, tmp_path,
     assert about["score"] == score
     assert about["threshold"] == model.calibration["threshold"]
     assert "Benjamini-Hochberg" in about["threshold_rule"]
-    assert about["image_shape"] == list(SHAPE)
+    assert about["image_shape"] == [9, 12, 3]
     assert "R, G, B" in about["preprocessing"][2]
+    assert "height min(9, own height) and width min(12, own width)" in about["preprocessing"][4]
+    assert about["preprocessing"][4].endswith("to 9 and 12")
+    shapes = about["input"] | about["outputs"]
+    n = "N" if to != "tflite" else 1
+    for name in ("images", "reconstruction"):
+        assert shapes[name].startswith(f"float32, [{n}, 9, 12, 3], "), name
+    assert shapes["error_map"].startswith(f"float32, [{n}, 9, 12], ")
     assert set(about["outputs"]) == set(outputs)
 
 
@@ -160,6 +167,24 @@ def test_export_with_other_scores_is_refused_and_an_earlier_one_stays(
         exporter.export(model, "savedmodel", tmp_path / "it", images)
     assert [path.name for path in tmp_path.rglob("*")] == ["it", "saved_model.pb"]
     assert (tmp_path / "it" / "saved_model.pb").read_text() == "earlier"
+
+
+@pytest.mark.parametrize("wrong", [[0], slice(None)], ids=["one", "all"])
+def test_export_of_scores_that_are_nan_is_refused_and_nothing_is_written(
+    folder, images, tmp_path, monkeypatch, wrong
+):
+    model = trained_model.TrainedModel.load(folder / "a.model", "mse")
+    scores = model.score_images(images)
+    scores[wrong] = np.nan
+    target = dataclasses.replace(
+        formats.FORMATS["savedmodel"],
+        write=lambda model, path, about: path.mkdir(),
+        read=lambda path: lambda images: {"score": scores},
+    )
+    monkeypatch.setitem(formats.FORMATS, "savedmodel", target)
+    with pytest.raises(InputError, match="at most 0.0001, found nan: nothing was written"):
+        exporter.export(model, "savedmodel", tmp_path / "it", images)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_check_output_of_a_folder_with_other_files_or_without_the_mark_is_refused(tmp_path):

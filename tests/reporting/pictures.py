@@ -2,6 +2,10 @@
 
 import numpy as np
 
+# Red, green, blue and yellow corners on gray; neither side nor channel can stand in for another.
+CORNERS = np.full((4, 7, 3), 128, np.uint8)
+CORNERS[[0, 0, -1, -1], [0, -1, 0, -1]] = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]]
+
 
 def assert_ink_on_white(picture):
     """See that a picture is RGB, with white corners and something dark in it."""

@@ -42,6 +42,15 @@ def legend_of(monkeypatch, *args, **settings):
     return [text.get_text() for text in axes.get_legend().get_texts()], axes
 
 
+def test_loss_curves_show_each_loss_above_its_epoch_counted_from_1(monkeypatch):
+    training, validation = axes_of(
+        monkeypatch, charts.loss_curves, [0.3, 0.1, 0.2], [0.4, 0.25, 0.15]
+    ).lines
+    np.testing.assert_array_equal(training.get_xydata(), [[1, 0.3], [2, 0.1], [3, 0.2]])
+    np.testing.assert_array_equal(validation.get_xydata(), [[1, 0.4], [2, 0.25], [3, 0.15]])
+    assert [training.get_label(), validation.get_label()] == ["training", "validation (held out)"]
+
+
 def test_loss_curves_of_other_losses_or_trimmed_look_different():
     plain, other, trimmed = (
         charts.loss_curves([0.3, 0.1], [], **settings)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch.reporting import drawing
+from tests.reporting.pictures import CORNERS
 
 
 def test_to_rgb_keeps_three_channels_and_shows_others_in_gray():
@@ -95,6 +96,16 @@ def test_tiles_of_large_images_are_averages():
     stripes[:, ::2] = 200
     tiles = drawing.tiles(stripes)
     assert (tiles == 100).all()
+
+
+def test_tiles_stay_upright_and_in_their_colors():
+    rgb = drawing.to_rgb(CORNERS[np.newaxis] / 255)
+    np.testing.assert_array_equal(rgb[0], CORNERS)
+    np.testing.assert_array_equal(drawing.tiles(rgb)[0], CORNERS.repeat(16, 0).repeat(16, 1))
+    (reduced,) = drawing.tiles(rgb.repeat(100, axis=1).repeat(100, axis=2))
+    np.testing.assert_array_equal(
+        reduced[[0, 0, -1, -1], [0, -1, 0, -1]], CORNERS[[0, 0, -1, -1], [0, -1, 0, -1]]
+    )
 
 
 def test_shorten_name_keeps_the_end_in_one_line():

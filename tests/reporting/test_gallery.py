@@ -155,6 +155,29 @@ def test_names_are_shown_without_the_folder_that_all_are_in(monkeypatch):
     assert texts[-1] == "all in photos/"
 
 
+def test_images_are_in_reading_order_each_below_its_own_caption(monkeypatch):
+    figures = []
+    monkeypatch.setattr(gallery, "render", lambda figure: figures.append(figure))
+    brightness = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 0.5])  # two rows, the last not full
+    images = np.ones((7, 28, 21, 3)) * brightness[:, None, None, None]
+    names = [f"{'long ' * 40}{i}.png" for i in range(7)]  # below the lines
+    anomalies(images, scores=np.arange(7.0, 0, -1), names=names)
+    figure = figures[0]
+    shown = sorted(figure.images, key=lambda image: (-image.oy, image.ox))
+    assert len({image.oy for image in shown}) == 2
+    found = [image.get_array()[9, 9] for image in shown]
+    np.testing.assert_array_equal(found, np.rint(255 * brightness)[:, None].repeat(3, 1))
+    lines = {text.get_text().split("  ")[0]: text for text in figure.texts}
+    below = {text.get_text()[-5:]: text for text in figure.texts}
+    for i, image in enumerate(shown):
+        top = image.oy + len(image.get_array())
+        for text in (lines[f"#{i + 1}"], below[f"{i}.png"]):
+            x, y = text.get_position() * figure.bbox.size
+            assert x == pytest.approx(image.ox)
+            assert top < y < top + 2 * gallery.LINE
+    assert [lines[f"#{i + 1}"].get_text() for i in (0, 6)] == ["#1  7.000", "#7  1.000"]
+
+
 @pytest.mark.parametrize(
     ("n", "least", "shown"), [(29, 25, 25), (29, 24, 25), (7, 7, 7), (12, 12, 12), (3, 1, 1)]
 )

@@ -1,15 +1,19 @@
 """The report as text. What it does in a browser is in `test_report_page.py`."""
 
+import base64
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pyimagesearch.detection import thresholds
 from pyimagesearch.reporting import histogram
 from pyimagesearch.reporting.histogram import bars
-from pyimagesearch.reporting.html_report import MAX_EPOCHS, MAX_MIB
+from pyimagesearch.reporting.html_report import MAX_EPOCHS, MAX_MIB, MAX_SIDE
 from tests.reporting.pages import HOSTILE_NAMES, page, pictured
+from tests.reporting.pictures import CORNERS
 
 
 def data(text):
@@ -20,6 +24,32 @@ def test_page_of_the_same_input_is_the_same(rng):
     scores = np.sort(rng.random(50))[::-1]
     assert page(scores, **pictured(50)) == page(scores, **pictured(50))
     assert page(scores, **pictured(50)) != page(scores, **pictured(50, seed=1))
+
+
+def picture_of(uri):
+    """The RGB picture in a data URI, read by another library than the one that wrote it."""
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition("base64,")[2])))
+    return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def test_page_shows_small_pictures_bit_by_bit_and_large_ones_reduced_in_their_colors_and_upright():
+    large = CORNERS.repeat(200, axis=0).repeat(200, axis=1)  # 800 x 1400
+    pictures = [(CORNERS, CORNERS[..., 0]), (large, large[..., 0])]
+    content = data(page([2.0, 1.0], columns=["Original", "Anomaly map"], pictures=pictures))
+    assert content["ratio"] == 1.75
+    np.testing.assert_array_equal(picture_of(content["pictures"][0][0]), CORNERS)
+    gray = picture_of(content["pictures"][0][1])
+    np.testing.assert_array_equal(gray, CORNERS[..., [0, 0, 0]])
+    reduced = picture_of(content["pictures"][1][0])
+    assert reduced.shape == (round(MAX_SIDE * 4 / 7), MAX_SIDE, 3)
+    corners = reduced[[9, 9, -9, -9], [9, -9, 9, -9]]
+    np.testing.assert_allclose(corners, CORNERS[[0, 0, -1, -1], [0, -1, 0, -1]], atol=9)
+
+
+def test_page_counts_epochs_from_1():
+    training = {"loss": [0.3, 0.2, 0.1], "val_loss": [0.4, 0.3, 0.2]}
+    shown = data(page([1.0], training=training))["training"]
+    assert (shown["epochs"], shown["loss"]) == ([1, 2, 3], [0.3, 0.2, 0.1])
 
 
 def test_page_with_hostile_names_keeps_them_as_data():

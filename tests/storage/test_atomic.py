@@ -43,6 +43,38 @@ def test_transaction_shows_nothing_before_its_end(tmp_path):
     assert (tmp_path / "new" / "result").read_text() == "whole"
 
 
+def test_bytes_are_on_the_disk_before_a_name_points_to_them(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def note(number):
+        synced.append((os.fstat(number).st_ino, files_in(tmp_path / "place")))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    (tmp_path / "place").mkdir()
+    with atomic.Transaction() as transaction:
+        staged = transaction.stage(tmp_path / "place" / "result")
+        staged.write_bytes(b"whole")
+    (tmp_path / "made" / "in").mkdir(parents=True)
+    for name in ("made/one", "made/in/two"):
+        (tmp_path / name).touch()
+    numbers = {(tmp_path / name).stat().st_ino for name in ("made/one", "made/in/two")}
+    assert synced == [((tmp_path / "place" / "result").stat().st_ino, [staged.name])]
+    atomic.move(tmp_path / "made", tmp_path / "place" / "folder")
+    assert {number for number, _ in synced[1:]} == numbers
+    assert all(found == ["result"] for _, found in synced[1:])
+
+
+def test_files_get_their_names_under_the_lock_of_their_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "MAX_WAIT", 0)
+    with (
+        atomic.locked_folder(tmp_path),
+        pytest.raises(InputError, match="to be free within 0 seconds"),
+    ):
+        save(tmp_path / "result", b"new")
+    assert files_in(tmp_path) == []
+
+
 def test_staged_file_ends_with_the_suffix_that_is_asked_for(tmp_path):
     with atomic.Transaction() as transaction:
         staged = transaction.stage(tmp_path / "a.model", ".tmp.keras")

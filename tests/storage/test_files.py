@@ -142,6 +142,15 @@ def test_nan_is_refused_in_json(tmp_path):
     assert files.load_json(tmp_path / "none.json") == {}
 
 
+def test_json_is_read_up_to_its_bound_and_refused_above_it(tmp_path):
+    path = tmp_path / "a.json"
+    files.save_json(path, {"seed": 1})
+    size = path.stat().st_size
+    assert files.load_json(path, size)["seed"] == 1
+    with pytest.raises(InputError, match="not a JSON object"):
+        files.load_json(path, size - 1)
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\xff", "[" * 100_000])
 def test_json_that_is_not_an_object_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text, "latin1")

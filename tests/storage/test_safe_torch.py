@@ -6,6 +6,7 @@ The files are made here, by Python's own pickle with classes that are registered
 import collections
 import io
 import pickle
+import pickletools
 import re
 import struct
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.storage.safe_torch import ALLOWED, HEADER, read_state_dict
+from pyimagesearch.storage.safe_torch import ALLOWED, HEADER, OPCODES, read_state_dict
 from pyimagesearch.torture.malicious_files import MALICIOUS_PICKLES, call_by_name
 
 SIZES = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4, "long": 4}}
@@ -115,6 +116,18 @@ def test_allow_list_is_these_four_names():
         ("torch", "FloatStorage"),
         ("torch", "LongStorage"),
     }
+
+
+def test_allowed_opcodes_are_these():
+    """Written out: one more is a decision, to be seen here too."""
+    names = {pickletools.code2op[chr(code)].name for code in OPCODES}
+    assert len(names) == len(OPCODES)
+    listed = (
+        "PROTO STOP MARK GLOBAL REDUCE BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET "
+        "NONE NEWTRUE NEWFALSE BINUNICODE BININT BININT1 BININT2 LONG1 "
+        "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT"
+    )
+    assert " ".join(sorted(names)) == " ".join(sorted(listed.split(" ")))
 
 
 def refusal(data):
