@@ -9,10 +9,7 @@ from pyimagesearch.detection import feature_scores, scoring, thresholds
 from pyimagesearch.detection.calibration import calibrate
 from pyimagesearch.models import feature_autoencoder
 from pyimagesearch.reporting import drawing, gallery
-from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.training import feature_statistics, reconstructions
-from pyimagesearch.training.feature_extraction import ImageFeatures
-from pyimagesearch.training.feature_store import FeatureStore
 from pyimagesearch.training.feature_training import FeatureTrainer
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import train
@@ -32,13 +29,6 @@ def images():
 @pytest.fixture(scope="module")
 def result(images):
     return train(images, make_recipe("photos"), seed=3)
-
-
-@pytest.fixture(scope="module")
-def features(images):
-    """Those that `result` was trained on, made once more: a `FeatureTrainer` takes moments."""
-    extractor = feature_autoencoder.extractor(feature_autoencoder.build(images.shape[1:]))
-    return ImageFeatures(images, np.arange(30), extractor, FeatureStore, 3, Cluster())
 
 
 def scores_of(result, images, score):
@@ -88,7 +78,7 @@ def test_map_of_the_odd_image_is_highest_where_the_disk_is(result, images):
     assert 54 <= column <= 90
 
 
-def test_training_goes_on_from_a_checkpoint_to_the_same_bits(result, features):
+def test_training_goes_on_from_a_checkpoint_to_the_same_bits():
     """Which are those of the same seed."""
 
     class Killed(Exception):
@@ -100,17 +90,19 @@ def test_training_goes_on_from_a_checkpoint_to_the_same_bits(result, features):
         states.append({name: np.copy(array) for name, array in state.items()})
         raise Killed
 
-    recipe = make_recipe("photos")
+    features, recipe = by_hand.FewFeatures(), make_recipe("photos", latent_dim=2)
+    whole = FeatureTrainer(features, recipe, 3)
+    history = whole.fit()
     with pytest.raises(Killed):
         FeatureTrainer(features, recipe, 3).fit(on_checkpoint=kill)
     resumed = FeatureTrainer(features, recipe, 3)
-    assert resumed.fit(checkpoint=states[0]).loss == result.history.loss
-    for name, array in result.reference.items():
+    assert resumed.fit(checkpoint=states[0]).loss == history.loss
+    assert len(history.loss) == 3
+    for name, array in whole.fitted.reference.items():
         np.testing.assert_array_equal(resumed.fitted.reference[name], array, err_msg=name)
-    for name, weights in resumed.fitted.weights.items():
-        ours = result.autoencoder.get_layer(name).get_weights()
-        for one, other in zip(ours, weights, strict=True):
-            np.testing.assert_array_equal(one.ravel(), np.ravel(other), err_msg=name)
+    for name, weights in whole.fitted.weights.items():
+        for one, other in zip(weights, resumed.fitted.weights[name], strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
@@ -132,17 +124,17 @@ def test_finished_training_fits_its_last_round_again_and_refuses_the_checkpoint_
         FeatureTrainer(features, recipe, 3).fit(checkpoint=states[0])
 
 
-def test_interrupted_training_ends_with_the_last_complete_round(features):
+def test_interrupted_training_ends_with_the_last_complete_round():
     def interrupt(epoch, epochs, **figures):
         if epoch == 1:
             raise KeyboardInterrupt
 
-    trainer = FeatureTrainer(features, make_recipe("photos"), 3)
+    trainer = FeatureTrainer(by_hand.FewFeatures(), make_recipe("photos", latent_dim=2), 3)
     history = trainer.fit(on_epoch=interrupt)
     assert history.interrupted
     assert len(history.loss) == 1
     assert not len(history.outliers)
-    assert trainer.fitted.scores["combined"].argmax() == ODD
+    assert trainer.fitted.scores["quality"].argmax() == 21
 
 
 def test_calibration_is_of_the_scores_that_leave_each_image_out(result, images):
@@ -190,27 +182,6 @@ def test_reconstructions_are_drawn_as_photo_features_reconstruction_and_map(resu
     laid = drawing.overlay_maps(rgb[0], shown.maps, scale)
     assert all(contains(picture, strip) for strip in drawing.strips(*rgb, laid))
     assert (np.ptp(laid[0], axis=-1) > 60).any()  # the disk glows
-
-
-def test_encoder_gives_codes_of_variance_1_without_correlation(features):
-    kept = np.ones(30, bool)
-    kept[ODD] = False
-    kernel, bias = feature_statistics.fit_encoder(features, kept, 4, seed=0)
-    codes = features.gather(lambda maps: feature_statistics.flatten(maps[-1]) @ kernel + bias, (4,))
-    np.testing.assert_allclose(np.cov(codes[kept].T, bias=True), np.eye(4), atol=1e-3)
-
-
-def test_features_are_standardized_over_images_and_places(features):
-    for stage in range(4):
-        found = features.gather(lambda maps, stage=stage: maps[stage], features.shapes[stage])
-        assert np.abs(found.mean((0, 1, 2))).max() < 0.02
-        assert np.median(found.std((0, 1, 2))) == pytest.approx(1, abs=0.02)
-
-
-def test_gather_returns_the_chosen_images_in_order(features):
-    everything = features.gather(lambda maps: maps[3][:, 0, 0, :2], (2,))
-    some = features.gather(lambda maps: maps[3][:, 0, 0, :2], (2,), np.array([2, 11, 29]))
-    np.testing.assert_array_equal(some, everything[[2, 11, 29]])
 
 
 def test_what_is_unusual_is_left_out_up_to_the_trim():
@@ -295,6 +266,7 @@ def test_round_is_as_in_numpy_with_some_images_and_places_left_out(bank_size, tr
     assert reference["colors"] is colors["colors"]
     kernel, bias = fitted.weights["encoder"]
     codes = features.maps[3].reshape(30, -1) @ kernel + bias
+    np.testing.assert_allclose(np.cov(codes[kept].T, bias=True), np.eye(2), atol=1e-3)
     for stride, stage, scale in zip((4, 8, 16, 32), stages, features.scale, strict=True):
         kernel, bias = fitted.weights[f"decoder_{stride}"]
         found = (codes @ kernel + bias).reshape(stage.x.shape)
