@@ -2,25 +2,25 @@
 
 import dataclasses
 import tempfile
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pyimagesearch import InputError
 from pyimagesearch.detector_input import ImageInputMixin
+from pyimagesearch.detector_parameters import check_parameters
 from pyimagesearch.runtime.quiet import quiet_retracing, quiet_tensorflow
 from pyimagesearch.storage import model_files
-from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES, make_recipe, recommended_score
+from pyimagesearch.training.recipes import make_recipe, recommended_score
 
 with quiet_tensorflow():
     from keras.utils import Progbar
 
-    from pyimagesearch.detection import calibration, scoring, thresholds, trained_model
-    from pyimagesearch.training import losses
+    from pyimagesearch.detection import calibration, thresholds, trained_model
     from pyimagesearch.training.train import train
 
 
@@ -159,7 +159,7 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
         Raises:
             ValueError: If `X` or a parameter is not as described for the class.
         """
-        self._check_parameters()
+        check_parameters(self)
         images, groups = self._images(X, fitting=True)
         generator = check_random_state(self.random_state)
         # A whole number is the seed itself, by which the scripts give the same results.
@@ -260,37 +260,6 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
             bars[0].update(done, values)
 
         return show
-
-    def _check_parameters(self):
-        """Raise a `ValueError` or `TypeError` for a parameter that is out of range."""
-        for name, table in (
-            ("recipe", RECIPES),
-            ("arch", (None, *ARCHITECTURES)),
-            ("loss", losses.LOSSES),
-            ("scored_by", ("auto", *scoring.score_names(self.recipe == "photos"))),
-        ):
-            if getattr(self, name) not in tuple(table):
-                raise InputError(
-                    f"expected {name} to be one of {', '.join(map(repr, table))}, received "
-                    f"{getattr(self, name)!r}"
-                )
-        for name in ("latent_dim", "epochs", "batch_size"):
-            if getattr(self, name) is not None:
-                check_scalar(getattr(self, name), name, Integral, min_val=1)
-        for name, highest, bounds in (
-            ("learning_rate", None, "neither"),
-            ("trim", 1, "left"),
-            ("contamination", 0.5, "right"),
-        ):
-            value = getattr(self, name)
-            if value != ("auto" if name == "contamination" else None):
-                check_scalar(
-                    value, name, Real, min_val=0, max_val=highest, include_boundaries=bounds
-                )
-        if self.image_shape is not None and len(self.image_shape) not in (2, 3):
-            raise InputError(
-                f"expected image_shape as (H, W) or (H, W, C), received {self.image_shape}"
-            )
 
     def _make_recipe(self):
         """Make the recipe of the parameters, once `X` is known to hold images or a table."""

@@ -303,7 +303,16 @@ AutoencoderDetector(epochs=1).fit(images).predict(images)
         ({"contamination": 0.6}, "contamination == 0.6"),
         ({"contamination": 0.0}, "contamination == 0"),
         ({"image_shape": (64,)}, "expected image_shape as .H, W. or"),
-        ({"filters": (0,)}, "filters"),
+        ({"filters": (0,)}, r"expected filters as .8, 16., .* received .0,."),
+        ({"filters": 8}, "expected filters as .8, 16., whole numbers from 1, received 8"),
+        ({"filters": (8.0,)}, "expected filters"),
+        ({"image_shape": 8}, "expected image_shape as .* received 8"),
+        ({"image_shape": (8, True)}, "expected image_shape as"),
+        ({"batch_norm": 1}, "expected batch_norm to be one of None, False, True, received 1"),
+        ({"trim": float("nan")}, "expected trim to be a finite number, received nan"),
+        ({"learning_rate": float("nan")}, "expected learning_rate to be a finite"),
+        ({"learning_rate": float("inf")}, "expected learning_rate to be a finite"),
+        ({"contamination": np.nan}, "expected contamination to be a finite"),
         ({"random_state": -1}, "random_state|seed|Seed"),
         ({"image_shape": (4, 4)}, "expected images of shape .4, 4, 1., received .8, 8, 1."),
     ],
@@ -327,6 +336,12 @@ def test_fit_with_a_parameter_out_of_range_is_refused(images, parameters, messag
 def test_fit_with_an_array_that_holds_no_images_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         quick(image_shape=(8, 8)).fit(wrong)
+
+
+@pytest.mark.parametrize("name", ["latent_dim", "epochs", "batch_size", "trim", "contamination"])
+def test_truth_values_are_no_numbers(images, name):
+    with pytest.raises(TypeError, match=f"{name} must be a number, not True"):
+        quick(**{name: True}).fit(images)
 
 
 def test_predict_after_a_failed_fit_is_refused(images):
