@@ -97,3 +97,43 @@ def test_page_pictures_all_that_are_flagged_and_reconstructs_none_twice(rng, mon
         assert np.concatenate(orders).tolist() == [1, 2, 0][: max(n, 1)]
         content = json.loads(page.split('id="data">')[1].split("</script>")[0])
         assert len(content["pictures"]) == max(n, 1)
+
+
+def test_galleries_and_page_show_everything_by_rank(monkeypatch, rng):
+    drawn = {}
+    for name in ("anomalies", "heatmaps"):
+        monkeypatch.setattr(
+            gallery, name, lambda *shown, name=name, **_: drawn.update({name: shown})
+        )
+    images = rng.random((N, 4, 7, 3), np.float32)
+    maps, masks = rng.uniform(0, 2, (N, 4, 7)), rng.random((N, 4, 7)) > 0.5
+    plain = detection(images)
+    dataset = dataclasses.replace(plain.dataset, masks=list(masks))
+    found = dataclasses.replace(plain, dataset=dataset, maps=maps, masks=masks)
+    model = stand_in("pixels", Reconstructions(images, None, 1 - images, maps))
+    top = found.reconstruct_top(model, N)
+    found.draw_galleries(model, N, top)
+    order = [1, 2, 0]
+    shown = zip(drawn["anomalies"], (images, 1 - images, maps), strict=False)
+    predicted = maps > PIXEL_THRESHOLD
+    shown = [*shown, *zip(drawn["heatmaps"], (images, maps, masks, predicted), strict=False)]
+    for argument, part in shown:
+        np.testing.assert_array_equal(argument, part[order])
+    captions = drawn["anomalies"][3]
+    assert [caption.name for caption in captions] == ["b", "c", "a"]
+    assert [caption.text for caption in captions] == [
+        "#1  0.9000  flagged",
+        "#2  0.5000",
+        "#3  0.2000",
+    ]
+    assert [caption.text for caption in drawn["heatmaps"][4]] == [
+        "#1  0.9000",
+        "#2  0.5000",
+        "#3  0.2000",
+    ]
+
+    monkeypatch.setattr(results, "load_masks", lambda masks, size: np.stack(masks))
+    page = found.page(model, argparse.Namespace(top=N, output="output"), top)
+    pictures = json.loads(page.split('id="data">')[1].split("</script>")[0])["pictures"]
+    for uris, i in zip(pictures, order, strict=True):
+        np.testing.assert_array_equal(decoded(uris[-1])[..., 0], 255 * masks[i])

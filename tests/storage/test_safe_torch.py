@@ -234,7 +234,15 @@ def test_tensor_beyond_its_storage_is_refused(form, torch):
 
 
 @pytest.mark.parametrize(
-    "form", [{"shape": (-1, 3)}, {"strides": (-1, 1)}, {"offset": -1}, {"shape": (True, 3)}]
+    "form",
+    [
+        {"shape": (-1, 3)},
+        {"strides": (-1, 1)},
+        {"offset": -1},
+        {"shape": (True, 3)},
+        {"strides": (3,)},
+        {"shape": (1,) * 65, "strides": (1,) * 65},
+    ],
 )
 def test_tensor_of_sizes_that_are_none_is_refused(form, torch):
     state, storage = one_tensor(torch, **{"shape": (2, 3), "strides": (3, 1), **form})
