@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import os
 
 import numpy as np
@@ -255,11 +256,18 @@ def test_file_that_is_lost_after_find_readable_is_named(files, fate):
 def test_folder_is_listed_the_same_whatever_the_order_of_the_file_system(
     write, tmp_path, monkeypatch
 ):
-    for name in ("b.png", "a/1.png", "c.png"):
+    for name in ("b.png", "m/1.png", "c.png"):
         write(name, uniform(GRAY))
-    expected = list_images(tmp_path)
+    # Of two paths to one folder the first in the alphabet is taken.
+    (tmp_path / "a").symlink_to("m")
+    expected = [tmp_path / name for name in ("a/1.png", "b.png", "c.png")]
     walk = os.walk
-    monkeypatch.setattr(
-        image_files.os, "walk", lambda *a, **k: ((h, b, f[::-1]) for h, b, f in walk(*a, **k))
-    )
-    assert list_images(tmp_path) == expected
+
+    def disordered(*arguments, step, **settings):
+        for here, below, names in walk(*arguments, **settings):
+            below.sort(reverse=step < 0)
+            yield here, below, sorted(names)[::step]
+
+    for step in (1, -1):
+        monkeypatch.setattr(image_files.os, "walk", functools.partial(disordered, step=step))
+        assert list_images(tmp_path) == (expected, [])
