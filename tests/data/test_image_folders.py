@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -160,6 +161,20 @@ def test_class_folders_are_contaminated_as_labels_are(tmp_path):
     assert dataset.images.shape == (22, 6, 4, 1)
     values = (dataset.images[:][:, 0, 0, 0] * 255 / 10).round().astype(int)
     assert [f"{value}.png" for value in values] == [name.split("/")[-1] for name in dataset.names]
+
+
+def test_contaminated_folder_keeps_masks_and_quality_in_step_with_its_images(screws, rng):
+    odd = screws / "test" / "bent" / "000.png"
+    odd.write_bytes(cv2.imencode(".png", rng.integers(0, 256, (6, 4), np.uint8))[1].tobytes())
+    source = datasets.load(str(screws), "all")
+    dataset = datasets.contaminate(source, "good", contam=1.0, seed=3)
+    assert sorted(dataset.labels.tolist()) == [0, 0, 0, 1, 1, 1]
+    assert dataset.names != sorted(dataset.names)
+    marked = [None if mask is None else str(mask.image) for mask in dataset.masks]
+    named = zip(dataset.names, dataset.labels, strict=True)
+    assert marked == [name if label else None for name, label in named]
+    blank = ["blank" in text for text in dataset.quality["quality"]]
+    assert blank == [name != str(odd) for name in dataset.names]
 
 
 def test_label_without_class_folders_is_refused(photos):
