@@ -24,6 +24,11 @@ def test_color_maps_grow_brighter_up_to_the_scale():
     assert (drawing.color_maps(np.zeros((1, 2, 2)), scale=0).sum(axis=-1) < 10).all()
 
 
+def test_color_maps_begin_and_end_in_the_colors_of_inferno():
+    ends = drawing.color_maps(np.array([[[0.0, 10.0]]]), 10.0)[0, 0]
+    np.testing.assert_array_equal(ends, [[0, 0, 4], [252, 255, 164]])
+
+
 def test_overlay_dims_the_photo_in_gray_and_glows_only_where_the_map_is_high():
     photo = np.zeros((1, 2, 3, 3), np.uint8)
     photo[0, 0, 0], photo[0, 0, 2], photo[0, 1, 2] = [240, 0, 0], [60, 120, 180], 200
