@@ -84,7 +84,7 @@ def check_settings(settings, name):
         >>> check_settings({"source": 7}, "a.json")
         Traceback (most recent call last):
         ...
-        pyimagesearch.InputError: a.json is not as training writes it (source): train again, or ...
+        pyimagesearch.InputError: a.json is not as training writes it (source): train again
     """
     for field, check in FIELDS.items():
         value = get(settings, field)
@@ -111,7 +111,4 @@ def get(settings, field):
 
 def refuse(name, field):
     """Refuse settings for one of their fields."""
-    raise InputError(
-        f"{name} is not as training writes it ({field}): train again, or remove it to go on without "
-        "the calibration"
-    )
+    raise InputError(f"{name} is not as training writes it ({field}): train again")

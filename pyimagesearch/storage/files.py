@@ -366,5 +366,5 @@ def load_json(path, max_bytes=MAX_JSON_BYTES):
         except (ValueError, RecursionError):
             content = None
     if not isinstance(content, dict):
-        raise InputError(f"{path} is not a JSON object: train again, or remove the file")
+        raise InputError(f"{path} is not a JSON object, as the scripts write one: run them again")
     return content
