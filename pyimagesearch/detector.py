@@ -70,7 +70,7 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
         contamination: Share of outliers among the images in `fit`, in (0, 0.5]; or `"auto"`: as many
             as stand out from the bulk of the scores, which may be none (see
             `thresholds.fdr_controlled`).
-        image_shape: `(H, W)` or `(H, W, C)` of images that come as rows or as files.
+        image_shape: `(H, W)`, of gray images, or `(H, W, C)`, of images that come as rows or as files.
         random_state: Seed of everything random: a whole number, a `numpy.random.RandomState`, or
             `None`, by which no two fits are the same.
         verbose: 0 for silence; 1 for progress bars, in notebooks too; 2 for a line after each.
