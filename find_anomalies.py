@@ -28,7 +28,6 @@ def main(argv=None):
     with quiet_tensorflow():
         from pyimagesearch.data import corruptions, dataset_files, datasets, preprocessing
         from pyimagesearch.detection import metrics, scoring, thresholds, trained_model
-        from pyimagesearch.models import precision
         from pyimagesearch.reporting import results
         from pyimagesearch.runtime import distribution
         from pyimagesearch.storage import atomic
@@ -42,8 +41,6 @@ def main(argv=None):
     cluster.require_same(lambda: worker_settings.of_detection(args))
     logger.info("loading autoencoder and images...")
     model = trained_model.TrainedModel.load(args.model, args.score, args.precision, cluster)
-    if args.precision == "bf16" and cluster.is_chief and not model.is_of_features:
-        precision.warn_unless_faster(model.autoencoder)
     reading = preprocessing.reading_for(model.image_shape, model.settings.get("preprocessing"))
     progress = console.Progress("files checked")
     dataset = datasets.open_dataset(args.dataset, args.split, reading, model.valid_label, progress)

@@ -25,7 +25,6 @@ def main(argv=None):
     with quiet_tensorflow():
         from pyimagesearch.data import dataset_files, datasets
         from pyimagesearch.detection.calibration import calibrate
-        from pyimagesearch.models import architectures, precision
         from pyimagesearch.reporting import charts
         from pyimagesearch.runtime import distribution
         from pyimagesearch.training import artifacts, checkpoint, reconstructions
@@ -55,9 +54,6 @@ def main(argv=None):
         recipe, fingerprint, args.seed, args.precision, args.backbone_weights
     )
     cluster.require_same(lambda: worker_settings.of_training(args, settings, len(images)))
-    if args.precision == "bf16" and cluster.is_chief and recipe.arch != "features":
-        network = architectures.build(recipe, images.shape[1:], args.seed)
-        precision.warn_unless_faster(network, training=True)
     result = train(
         images,
         recipe,

@@ -13,6 +13,7 @@ from pyimagesearch.detection import feature_scores, scoring, thresholds
 from pyimagesearch.detection.model_settings import check_settings, refuse
 from pyimagesearch.detection.scores import SCORES
 from pyimagesearch.models import architectures, feature_autoencoder, rebuilding
+from pyimagesearch.models.precision import warn_unless_faster
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.storage import files, model_files
 
@@ -44,7 +45,8 @@ class TrainedModel:
         Args:
             path: Path of the model.
             score: One of the scores of the model, or `auto`: the one that its recipe recommends.
-            precision: A key of `architectures.PRECISION_POLICIES`, to calculate in.
+            precision: A key of `architectures.PRECISION_POLICIES`, to calculate in. Where a trial shows
+                that bf16 is not faster, that is logged as a warning, of networks of pixels.
             cluster: A `distribution.Cluster` on whose devices the network is to run; one device
                 unless given.
 
@@ -59,11 +61,14 @@ class TrainedModel:
         check_settings(settings, settings_path)
         score = resolve_score(score, settings)
         calibration, valid_label = parse_calibration(settings, score, settings_path)
-        with (cluster or Cluster()).scope():
+        cluster = cluster or Cluster()
+        with cluster.scope():
             autoencoder = load_network(path, settings, precision)
         if feature_autoencoder.is_feature_autoencoder(autoencoder):
             group, max_bytes = feature_scores.REFERENCE, feature_scores.max_bytes(autoencoder)
         else:
+            if precision == "bf16" and cluster.is_chief:
+                warn_unless_faster(autoencoder)
             group, max_bytes = score, model_files.reference_bytes(autoencoder.input_shape[1:])
         reference = model_files.load_reference(model_files.reference_path(path), group, max_bytes)
         try_blank_image(autoencoder, score, reference, path)

@@ -10,6 +10,7 @@ from pyimagesearch.data import corruptions
 from pyimagesearch.data.batches import iterate_batches, subsample
 from pyimagesearch.models import architectures, feature_autoencoder
 from pyimagesearch.models.normalization import fit_normalization
+from pyimagesearch.models.precision import warn_unless_faster
 from pyimagesearch.runtime.distribution import Cluster
 from pyimagesearch.training.feature_extraction import ImageFeatures
 from pyimagesearch.training.feature_store import FeatureStore
@@ -69,7 +70,8 @@ def train(
         images: float32 array `(N, H, W, C)` in [0, 1], or anything that `iterate_batches` takes.
         recipe: A `recipes.Recipe` or `recipes.FeatureRecipe`.
         seed: Of the split, the initial weights, the order of the images and the corruption.
-        precision: A key of `architectures.PRECISION_POLICIES`.
+        precision: A key of `architectures.PRECISION_POLICIES`. Where a trial shows that bf16 is not
+            faster, that is logged as a warning, of networks of pixels.
         cluster: A `distribution.Cluster`; the one device unless given.
         groups: int array `(N,)`: of each image the index of the first of its duplicates. They are
             not separated: held-out images that have a twin among the others would be scored too
@@ -114,6 +116,8 @@ def train(
     autoencoder = architectures.build(recipe, images.shape[1:], seed, normalization)
     with cluster.scope():
         model = architectures.clone_with_precision(autoencoder, precision)
+    if precision == "bf16" and cluster.is_chief:
+        warn_unless_faster(autoencoder, training=True)
     trainer = Trainer(
         model,
         recipe,
