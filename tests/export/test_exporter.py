@@ -258,6 +258,8 @@ def test_export_does_not_replace_a_file_that_has_appeared_meanwhile(
 @pytest.mark.slow
 def test_export_of_a_model_without_calibration_has_no_threshold(images, folder, tmp_path):
     shutil.copy(folder / "a.model", tmp_path / "b.model")
+    settings = json.loads((folder / "a.json").read_text())
+    (tmp_path / "b.json").write_text(json.dumps({**settings, "scores": {}}))
     model = trained_model.TrainedModel.load(tmp_path / "b.model")
     assert exporter.export(model, "savedmodel", tmp_path / "it", images) <= 1e-4
     assert "flagged" not in formats.read_savedmodel(tmp_path / "it")(images)
