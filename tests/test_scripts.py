@@ -403,6 +403,9 @@ def test_model_without_a_calibration_can_be_used_and_errors_say_what_is_missing(
     model = tmp_path / "bare.keras"
     model.write_bytes((trained / "autoencoder.model").read_bytes())
     flags = ["-d", str(trained / "images.pickle"), "-m", str(model), "--quiet"]
+    assert "its settings" in error_line(find_anomalies.main, flags, capfd)
+    settings = json.loads((trained / "autoencoder.json").read_text())
+    (tmp_path / "bare.json").write_text(json.dumps({**settings, "scores": {}}))
     assert find_anomalies.main([*flags, "--output", str(tmp_path)]) == 0
     assert {row["z_score"] for row in table_of(tmp_path)} == {""}
     assert "--std needs" in error_line(find_anomalies.main, [*flags, "--std", "3"], capfd)
