@@ -389,14 +389,16 @@ def test_fit_with_paths_that_are_no_images_is_refused(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("text")
     paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
-    with pytest.raises(InputError, match=r"expected an image in .*b\.png: "):
-        quick().fit(paths)
+    # However a path is spelled: each file that is named has a score, or is refused.
+    for spelled in (paths, [paths[0], f"{tmp_path}/./b.png"]):
+        with pytest.raises(InputError, match=r"expected an image in .*b\.png: "):
+            quick().fit(spelled)
     with pytest.warns(UserWarning, match=r"passed over .*b\.png"):
         assert quick().fit(str(tmp_path)).names_ == paths[:1]
     with pytest.raises(InputError, match=r"there is no .*c\.png"):
         quick().fit([str(tmp_path / "c.png")])
     with pytest.raises(InputError, match=r"a\.png again"):
-        quick().fit(paths[:1] * 2)
+        quick().fit([paths[0], f"{tmp_path}/./a.png"])
 
 
 @pytest.mark.parametrize("one", [np.zeros((8, 8)), np.zeros((8, 8, 1))])

@@ -44,15 +44,17 @@ def open_files(paths, reading, on_progress=None):
         InputError: If a path that is named is missing or no image, or if a folder has none. What
             can't be read in a folder is passed over with a warning.
     """
-    for path in paths:
-        if not Path(path).exists():
+    named = set()
+    for path in map(Path, paths):
+        if not path.exists():
             raise InputError(f"expected an image or a folder of images, there is no {path}")
-    if repeated := [path for path in paths if paths.count(path) > 1]:
-        raise InputError(f"expected each path once, received {repeated[0]} again: remove it")
+        if str(path) in named:
+            raise InputError(f"expected each path once, received {path} again: remove it")
+        named.add(str(path))
     source = image_folders.load_several(paths, reading, on_progress)
     for path, reason in source.skipped.items():
         # Whoever names files expects one score for each.
-        if path in paths:
+        if path in named:
             raise InputError(f"expected an image in {path}: {reason}")
     if source.skipped:
         path, reason = next(iter(source.skipped.items()))
