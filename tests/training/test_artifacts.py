@@ -19,6 +19,7 @@ from pyimagesearch.training.artifacts import TrainingArtifacts, describe
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.train import TrainingResult
 from pyimagesearch.training.trainer import History
+from tests.training.on_disk import OnDisk
 
 SETTINGS = {"seed": 1}
 
@@ -75,19 +76,6 @@ def training_of(images, interrupted=False):
     history = History([0.5, 0.25], [0.75], 1.5, np.array([3]), interrupted)
     recipe = make_recipe("shapes", "dense")
     return dataset, TrainingResult(network, np.arange(4), np.array([4]), history, recipe)
-
-
-class OnDisk:
-    """Images that are read when they are indexed."""
-
-    def __init__(self, pixels):
-        self.pixels, self.shape = pixels, pixels.shape
-
-    def __len__(self):
-        return len(self.pixels)
-
-    def __getitem__(self, indices):
-        return self.pixels[indices]
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

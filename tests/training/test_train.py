@@ -13,19 +13,11 @@ from pyimagesearch.training import train
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.sample_weights import TrimmedWeighting
 from pyimagesearch.training.trainer import History, Trainer
+from tests.training.on_disk import OnDisk
 
 
-class Pixels:
+class Pixels(OnDisk):
     """Images that have nothing but pixels: whatever else is asked of them fails the test."""
-
-    def __init__(self, pixels):
-        self.pixels, self.shape = pixels, pixels.shape
-
-    def __len__(self):
-        return len(self.pixels)
-
-    def __getitem__(self, indices):
-        return self.pixels[indices]
 
     def __getattr__(self, name):
         raise AssertionError(f"training has asked images for their {name}")
