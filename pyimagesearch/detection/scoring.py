@@ -50,7 +50,9 @@ def fit_reference(autoencoder, images, order, score, batch_size=256):
     network = Autoencoder(autoencoder)
 
     # With the number of images open, it is compiled once, though the last batch is smaller.
-    @tf.function(input_signature=[tf.TensorSpec((None, *network.image_shape), tf.float32)])
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *network.image_shape), tf.float32)], autograph=False
+    )
     def residuals_and_codes(batch):
         preprocessed, reconstructions, codes = network.forward(batch, anomaly_score.needs_codes)
         # A compiled function returns tensors: these zeros stand for `None`.

@@ -50,7 +50,7 @@ def seconds_of_batch(autoencoder, training):
     shape = autoencoder.input_shape[1:]
     n = max(1, min(BATCH_SIZE, MAX_BATCH_NUMBERS // math.prod(shape)))
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(batch):
         with tf.GradientTape() as tape:
             outputs = tf.cast(autoencoder(batch, training=training), tf.float32)

@@ -84,10 +84,14 @@ class Cluster:
             [2.0, 4.0, 6.0]
         """
         if self.devices == 1:
-            run = tf.function(function, input_signature=signature).get_concrete_function()
+            run = tf.function(
+                function, input_signature=signature, autograph=False
+            ).get_concrete_function()
             return lambda n, *arguments: run(*arguments).numpy()
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32), *signature])
+        @tf.function(
+            input_signature=[tf.TensorSpec((None,), tf.int32), *signature], autograph=False
+        )
         def run_on_all(bounds, *arguments):
             def run_on_replica():
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group

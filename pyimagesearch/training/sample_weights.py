@@ -98,7 +98,9 @@ class NeighborWeighting(TrimmedWeighting):
         self.images, self.trained, self.cluster = images, trained, cluster
         self.local = cluster.local_slice(len(trained))
         self._image_spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
-        self._embed = tf.function(neighbors.embed, input_signature=[self._image_spec])
+        self._embed = tf.function(
+            neighbors.embed, input_signature=[self._image_spec], autograph=False
+        )
         # Places in `trained` of the images to compare with, and their embeddings.
         self.sample = np.searchsorted(trained, subsample(trained, seed))
         self.embeddings = self.embed(trained[self.sample])
@@ -116,7 +118,7 @@ class NeighborWeighting(TrimmedWeighting):
         outlier_share = self.trim - ramp_half_width(len(self.trained), self.trim)
         memory_bank = tf.constant(trimmed_memory_bank(self.embeddings, outlier_share, seed))
 
-        @tf.function(input_signature=[self._image_spec])
+        @tf.function(input_signature=[self._image_spec], autograph=False)
         def score(batch):
             distances = knn_distance(neighbors.embed(batch), memory_bank)
             return neighbors.relative_error(distances, batch)
