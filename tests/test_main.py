@@ -2,8 +2,11 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 
 import cv2
 import numpy as np
@@ -11,35 +14,55 @@ import pytest
 
 import find_anomalies
 from pyimagesearch import __main__ as command
+from pyimagesearch.data import preprocessing
+from pyimagesearch.data.datasets import open_dataset
+from pyimagesearch.detection.trained_model import TrainedModel
 from tests.conftest import ROOT, answers_without_packages
 from tests.running import table_of
 
 
-@pytest.fixture
-def icons(tmp_path, monkeypatch):
-    """A folder of small drawings, of which one is odd, as its user types it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "icons").mkdir()
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory):
+    """A folder of small drawings, of which one is odd."""
+    folder = tmp_path_factory.mktemp("drawings") / "icons"
+    folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(40):
         icon = np.zeros((16, 16), np.uint8)
         icon[4:12, 4 : 9 + i % 4] = rng.integers(180, 220)
         if i == 7:
             icon = icon.T + rng.integers(0, 90, (16, 16), np.uint8)
-        cv2.imwrite(f"icons/{i:02}.png", icon)
+        cv2.imwrite(str(folder / f"{i:02}.png"), icon)
+    return folder
+
+
+@pytest.fixture
+def icons(drawings, tmp_path, monkeypatch):
+    """The folder in which such a folder lies, as its user types it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(drawings, "icons")
     return tmp_path
 
 
-def test_one_command_trains_finds_and_names_the_oddest(icons, capfd):
-    assert command.main(["icons", "--epochs", "3", "--contamination", "0.03"]) == 0
-    said = capfd.readouterr().out
-    folder = icons / "output" / "icons"
+@pytest.fixture(scope="module")
+def found(drawings):
+    """The folder in which the one command has run on the drawings, and what it said."""
+    with pytest.MonkeyPatch.context() as patch, StringIO() as said, redirect_stdout(said):
+        patch.chdir(drawings.parent)
+        assert command.main(["icons", "--epochs", "3", "--contamination", "0.03"]) == 0
+        return drawings.parent, said.getvalue()
+
+
+def test_one_command_trains_finds_and_names_the_oddest(found, icons):
+    root, said = found
+    folder = root / "output" / "icons"
     assert table_of(folder)[0]["name"] == "icons/07.png"
     assert (folder / "flagged.txt").read_text() == "icons/07.png\n"
     assert json.loads((folder / "model.json").read_text())["command"]["epochs"] == 3
     assert "the 5 oddest:" in said
     assert "output/icons/report.html" in said
     # What it printed to move the flagged images is what moves them.
+    shutil.copytree(root / "output", "output")
     move = said.splitlines()[-1].partition("] ")[2]
     subprocess.run(["sh", "-c", move], check=True)
     assert sorted(path.name for path in (icons / "odd").iterdir()) == ["07.png"]
@@ -93,17 +116,17 @@ def test_command_is_found_from_the_repository():
     assert "PHOTOS" in ran.stdout
 
 
-def test_rule_is_that_of_the_training_for_its_own_images_and_trained_for_others(icons):
-    assert command.main(["icons", "--epochs", "3", "--quiet"]) == 0
-    folder = icons / "output" / "icons"
-    assert json.loads((folder / "report.json").read_text())["threshold_rule"] == "quantile 0.999"
-    find = ["--model", str(folder / "model.keras"), "--output", str(icons / "new"), "--quiet"]
+def test_rule_is_that_of_the_training_for_its_own_images_and_trained_for_others(found, icons):
+    shutil.copytree(found[0] / "output", "output")
+    find = ["--model", "output/icons/model.keras", "--output", "new", "--quiet"]
     for dataset, rule in [
-        (["icons"], "quantile 0.999"),
         ([str(icons / "icons")], "quantile 0.999"),
-        (["output/icons/images.pickle"], "quantile 0.999"),
         (["icons/07.png", "icons/08.png"], "threshold trained"),
     ]:
         assert find_anomalies.main(["--dataset", *dataset, *find]) == 0
         report = json.loads((icons / "new" / "report.json").read_text())
         assert report["threshold_rule"] == rule, dataset
+    model = TrainedModel.load("output/icons/model.keras")
+    reading = preprocessing.reading_for(model.image_shape, model.settings["preprocessing"])
+    for own in ("icons", "output/icons/images.pickle", "output/icons/images.csv"):
+        assert model.was_trained_on(open_dataset(own, reading=reading))

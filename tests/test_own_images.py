@@ -11,6 +11,7 @@ import pytest
 import find_anomalies
 import train_unsupervised_autoencoder as train
 from pyimagesearch.data import dataset_files
+from pyimagesearch.data.datasets import open_dataset
 from tests.running import data_of, detection_flags, report_of, table_of, training_flags
 
 
@@ -58,7 +59,8 @@ def test_names_that_are_not_utf_8_are_trained_on_scored_and_written_to(tmp_path,
     assert train.main([*flags, "--logdir", str(folder / "log")]) == 0
     assert dataset_files.load_manifest(folder / "images.csv")[0] == names
     model = ["-m", str(folder / "autoencoder.model"), "--output", str(folder), "--quiet"]
-    for dataset in (folder, folder / "images.csv", folder / "images.pickle"):
+    assert open_dataset(folder / "images.csv").names == names
+    for dataset in (folder, folder / "images.pickle"):
         assert find_anomalies.main(["-d", str(dataset), *model, "--threshold", "0"]) == 0
         assert sorted(item["name"] for item in report_of(folder)["flagged"]) == names
     with (folder / "anomalies.csv").open(errors="surrogateescape", newline="") as file:

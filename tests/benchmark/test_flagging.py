@@ -19,7 +19,7 @@ def rows(tmp_path_factory):
         "0",
         "0.1",
         "--epochs",
-        "30",
+        "8",
     ]
     assert main([*flags, "--output", str(folder)]) == 0
     with (folder / "flagging.csv").open(newline="") as file:

@@ -100,7 +100,13 @@ def test_flower_is_classified_as_a_daisy_by_the_classifier_of_the_file(state):
     assert logits.argmax() == DAISY
 
 
-@pytest.mark.parametrize("name", NAMES)
+SMALL = ("efficientnet-lite0", "MobileNet")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in SMALL)],
+)
 def test_every_backbone_is_frozen_and_has_the_four_strides_and_an_embedding(name, rng):
     model = build(name, 64, 96, weights=False)
     *maps, embedding = model(rng.random((2, 64, 96, 3), np.float32))
@@ -217,10 +223,9 @@ def test_foreign_weights_are_refused(mobilenets, tmp_path):
     _, files = mobilenets
     text = tmp_path / "text.weights.h5"
     text.write_text("no weights")
+    message = "expected weights of mobilenet.* of .*, found others in"
     for name, path in (("MobileNet", files["bare"]), ("MobileNet-0.25", text)):
-        with pytest.raises(
-            InputError, match="expected weights of mobilenet.* of .*, found others in"
-        ):
+        with pytest.raises(InputError, match=message):
             build(name, 64, 64, path)
 
 

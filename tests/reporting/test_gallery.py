@@ -65,14 +65,14 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28, 1), (5, 7, 4, 3), (26, 1, 1, 1), (3, 200, 120, 2)])
+@pytest.mark.parametrize("shape", [(5, 7, 4, 3), (26, 1, 1, 1)])
 @pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
 def test_gallery_of_images_of_any_shape_is_ink_on_white(draw, shape):
     assert_ink_on_white(draw(np.full(shape, 0.5, np.float32)))
 
 
 @pytest.mark.parametrize(
-    "side", [1, 28, 152, *(pytest.param(n, marks=pytest.mark.slow) for n in (56, 80, 112, 256))]
+    "side", [1, 152, *(pytest.param(n, marks=pytest.mark.slow) for n in (28, 56, 80, 112, 256))]
 )
 @pytest.mark.parametrize("draw", [anomalies, heatmaps, anomalies_of_features])
 def test_gallery_of_25_images_is_at_most_2000_pixels_wide(draw, side):
@@ -192,8 +192,7 @@ def test_last_row_is_filled_by_the_images_that_follow(monkeypatch, n, least, sho
 
 
 @pytest.mark.parametrize("draw", [anomalies, heatmaps, anomalies_of_features])
-@pytest.mark.parametrize("side", [1, 28, 300])
-@pytest.mark.parametrize("n", [1, 4, 13])
+@pytest.mark.parametrize(("side", "n"), [(1, 13), (28, 4), (300, 1), (300, 13)])
 def test_captions_of_any_length_neither_overlap_nor_leave_the_paper(monkeypatch, draw, side, n):
     """Every line of text stands free, whatever its length."""
     figures = []

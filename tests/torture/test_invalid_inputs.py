@@ -6,11 +6,27 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
+from pyimagesearch.detection import trained_model
 from pyimagesearch.torture import invalid_inputs, trials
 
 SCRIPTS = {"train": train.main, "find": find_anomalies.main}
 INPUTS = [("train", name) for name in invalid_inputs.TRAINING_INPUTS]
 INPUTS += [("find", name) for name in invalid_inputs.DETECTION_INPUTS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model_is_loaded_once():
+    """Load a sound model once for all of these tests; one that is not is refused each time."""
+    loaded, load_network = {}, trained_model.load_network
+
+    def load(path, settings, precision):
+        if path not in loaded:
+            loaded[path] = load_network(path, settings, precision)
+        return loaded[path]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained_model, "load_network", load)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,16 @@ def test_load_network_when_malicious_refuses_and_takes_no_memory(name, trained, 
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", MALICIOUS_DESCRIPTIONS)
+QUICK = ("os.system as activation", "claim of a huge convolution", "custom layer")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in MALICIOUS_DESCRIPTIONS
+    ],
+)
 def test_load_network_never_builds_what_a_description_says(name, trained, intact, tmp_path):
     canary = tmp_path / "executed"
     content = MALICIOUS_DESCRIPTIONS[name](intact[0], f"touch {canary}")
