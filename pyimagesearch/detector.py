@@ -83,7 +83,7 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
         model_: Keras model from `(N, H, W, C)` to the same.
         score_name_: The anomaly score that is used.
         history_: A `trainer.History`.
-        reference_: What `scoring.fit_reference` returned for the score: a dict of arrays; may be
+        reference_: What `calibration.fit_reference` returned for the score: a dict of arrays; may be
             empty.
         image_shape_: `(H, W, C)` of the images that the model takes.
         n_features_in_: Number of pixels of an image, over all channels, or of features of a row.

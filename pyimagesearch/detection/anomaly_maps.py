@@ -68,7 +68,7 @@ def local_distance(images, reconstructions, reference):
     Args:
         images: float tensor or array `(N, H, W, C)` in [0, 1].
         reconstructions: The same.
-        reference: What `fit_local_distance` returned.
+        reference: What `LocalDistanceFit` has found.
 
     Returns:
         Anomaly maps: float tensor `(N, H, W)`, at least 0; about 1 or less where nothing is
@@ -82,35 +82,34 @@ def local_distance(images, reconstructions, reference):
     return tf.sqrt(tf.maximum(smooth, 0) / reference["mean"].shape[-1])
 
 
-def fit_local_distance(batches):
-    """Fit a Gaussian to the residuals at each pixel.
+class LocalDistanceFit:
+    """Fits a Gaussian to the residuals at each pixel, batch by batch."""
 
-    Args:
-        batches: Iterable of triples of images, residuals `(B, H, W, C)` and codes; only the
-            residuals are used.
+    def __init__(self):
+        self.n, self.total, self.products = 0, 0.0, 0.0
 
-    Returns:
-        The reference, a dict of float32 arrays: `mean` `(H, W, F)` and `precision`
-        `(H, W, F, F)`.
-    """
-    n, total, products = 0, 0.0, 0.0
-    for _, residuals, _ in batches:
+    def add(self, images, residuals, codes=None):
+        """Take in a batch: residuals `(B, H, W, C)`; images and codes are not used."""
         vectors = multiscale_residuals(tf.constant(residuals, tf.float32))
         vectors = vectors.numpy().astype(np.float64)
-        n += len(vectors)
-        total = total + vectors.sum(axis=0)  # (H, W, F)
-        products = products + np.einsum("nhwf,nhwg->hwfg", vectors, vectors, optimize=True)
-    mean = total / n
-    covariance = products / n - np.einsum("hwf,hwg->hwfg", mean, mean)
-    covariance += RIDGE * np.eye(mean.shape[-1])
-    return {
-        "mean": mean.astype(np.float32),
-        "precision": np.linalg.inv(covariance).astype(np.float32),
-    }
+        self.n += len(vectors)
+        self.total = self.total + vectors.sum(axis=0)  # (H, W, F)
+        products = np.einsum("nhwf,nhwg->hwfg", vectors, vectors, optimize=True)
+        self.products = self.products + products
+
+    def reference(self):
+        """The reference, a dict of float32 arrays: `mean` `(H, W, F)`, `precision` `(H, W, F, F)`."""
+        mean = self.total / self.n
+        covariance = self.products / self.n - np.einsum("hwf,hwg->hwfg", mean, mean)
+        covariance += RIDGE * np.eye(mean.shape[-1])
+        return {
+            "mean": mean.astype(np.float32),
+            "precision": np.linalg.inv(covariance).astype(np.float32),
+        }
 
 
 def local_shapes(image_shape, code_length):
-    """Shapes of the arrays that `fit_local_distance` returns."""
+    """Shapes of the arrays that `LocalDistanceFit` finds."""
     height, width, depth = image_shape
     n_features = len(BLURS) * depth
     return {

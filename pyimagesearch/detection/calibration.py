@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pyimagesearch.data.batches import subsample
-from pyimagesearch.detection import feature_scores, scoring, thresholds
+from pyimagesearch.data.batches import iterate_batches, subsample
+from pyimagesearch.detection import feature_scores, fitting, scoring, thresholds
 from pyimagesearch.detection.scores import SCORES
 from pyimagesearch.models.architectures import Autoencoder
 
@@ -24,7 +24,7 @@ def calibrate(result, images, seed=42):
     Returns:
         Two dicts by score. The calibration, plain numbers for JSON: `trained` and `held_out`, each
         as `scoring.summarize` returns it, `threshold` and `pixel_threshold`. And the references, as
-        `scoring.fit_reference` returns them. Scores that need codes, where there are none, and
+        `fitting.fit_references` returns them. Scores that need codes, where there are none, and
         scores for which there are too few images, are left out. Of features, the one reference of
         all scores is called `feature_scores.REFERENCE`.
     """
@@ -34,25 +34,21 @@ def calibrate(result, images, seed=42):
     trained, held_out = subsample(result.trained, seed), subsample(result.held_out, seed)
     # A network scores what it was trained on lower than any other images.
     typical = held_out if len(held_out) else trained
-    order = np.concatenate([trained, held_out])
     has_codes = Autoencoder(autoencoder).code_length is not None
-    calibration, references, pixel_thresholds = {}, {}, {}
-    for score, anomaly_score in SCORES.items():
-        if anomaly_score.needs_codes and not has_codes:
-            continue
-        reference = fit_reference(result, images, score, seed)
-        if anomaly_score.fit is not None and not reference:
-            continue
-        if reference:
-            references[score] = reference
-        # Several scores have the same maps.
-        if anomaly_score.anomaly_map not in pixel_thresholds:
-            few = typical[:MAX_PIXEL_IMAGES]
-            *_, maps = scoring.reconstruct(autoencoder, images, few, score, reference)
-            pixel_thresholds[anomaly_score.anomaly_map] = float(
-                np.quantile(maps, 1 - PIXEL_FALSE_ALARM_RATE)
-            )
-        scores = scoring.score_images(autoencoder, images, score, reference, order)
+    usable = [score for score in SCORES if has_codes or not SCORES[score].needs_codes]
+    references = {
+        score: reference
+        for score, reference in fit_references(result, images, usable, seed).items()
+        if reference or SCORES[score].fit is None
+    }
+    pixel_thresholds = quantiles_of_maps(
+        autoencoder, images, typical[:MAX_PIXEL_IMAGES], references
+    )
+    order = np.concatenate([trained, held_out])
+    calibration = {}
+    for score, scores in scoring.score_images_jointly(
+        autoencoder, images, references, order
+    ).items():
         trained_scores, held_out_scores = np.split(scores, [len(trained)])
         calibration[score] = {
             "trained": scoring.summarize(trained_scores),
@@ -60,9 +56,27 @@ def calibrate(result, images, seed=42):
             "threshold": thresholds.fdr_controlled(
                 True, held_out_scores if len(held_out) else trained_scores
             ),
-            "pixel_threshold": pixel_thresholds[anomaly_score.anomaly_map],
+            "pixel_threshold": pixel_thresholds[score],
         }
-    return calibration, references
+    return calibration, {score: reference for score, reference in references.items() if reference}
+
+
+def quantiles_of_maps(autoencoder, images, order, references):
+    """By score, what few pixels of the anomaly maps of some images exceed: `PIXEL_FALSE_ALARM_RATE`."""
+    # Several scores have the same maps: one of these is enough.
+    first = {SCORES[score].anomaly_map: score for score in reversed(references)}
+    score_batch = scoring.make_joint_scorer(
+        autoencoder, {score: references[score] for score in first.values()}
+    )
+    maps = {score: [] for score in first.values()}
+    for _, batch in iterate_batches(images, order, scoring.batch_size_for_maps(autoencoder)):
+        for score, of_batch in score_batch(batch)[1].items():
+            maps[score].append(of_batch.numpy())
+    quantiles = {
+        score: float(np.quantile(np.concatenate(parts), 1 - PIXEL_FALSE_ALARM_RATE))
+        for score, parts in maps.items()
+    }
+    return {score: quantiles[first[SCORES[score].anomaly_map]] for score in references}
 
 
 def calibrate_features(result):
@@ -91,11 +105,16 @@ def fit_reference(result, images, score, seed=42):
         score: A key of `scores.SCORES`.
 
     Returns:
-        The reference, as `scoring.fit_reference` returns it.
+        The reference, as `fitting.fit_references` returns it.
     """
     if result.reference is not None:
         return result.reference
+    return fit_references(result, images, [score], seed)[score]
+
+
+def fit_references(result, images, scores, seed):
+    """As `fit_reference`, of several scores of pixels in one pass: a dict by score."""
     order = subsample(result.trained, seed)
-    if SCORES[score].fit_on_inliers:
-        order = np.setdiff1d(order, result.history.outliers)
-    return scoring.fit_reference(result.autoencoder, images, order, score)
+    inliers = np.setdiff1d(order, result.history.outliers)
+    orders = {score: inliers if SCORES[score].fit_on_inliers else order for score in scores}
+    return fitting.fit_references(result.autoencoder, images, orders)

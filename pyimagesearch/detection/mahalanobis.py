@@ -148,31 +148,32 @@ def split_inliers(outlier_scores):
     return np.split(order, [max(1, round((1 - OUTLIER_SHARE) * len(order)))])
 
 
-def fit_code_distance(batches):
-    """Fit `code_distance` to the training images.
+class CodeDistanceFit:
+    """Fits `code_distance` to the training images.
 
     Inliers are found first by their codes, energies and errors. They become the memory bank, and
     the distances of all images to it become further numbers of their vectors.
-
-    Args:
-        batches: Iterable of triples of images, residuals and codes, float arrays `(B, H, W, C)`,
-            the same, and `(B, K)`.
-
-    Returns:
-        The reference, a dict of float32 arrays: `bank`, the memory bank `(M, K + 2)`; and `mean`
-        `(L,)` and `precision` `(L, L)`, L being K + 2 and the number of k-NN distances.
     """
-    vectors = []
-    for images, residuals, codes in batches:
+
+    def __init__(self):
+        self.vectors = []
+
+    def add(self, images, residuals, codes):
+        """Take in a batch: images and residuals `(B, H, W, C)`, codes `(B, K)`."""
         errors = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
-        vectors.append(append_energy_and_error(codes, images, errors).numpy())
-    vectors = np.concatenate(vectors)
-    outlier_scores = squared_distance(vectors, **fit_robust_mahalanobis(vectors)).numpy()
-    inliers, _ = split_inliers(outlier_scores)
-    memory_bank = neighbors.evenly_spaced(vectors[np.sort(inliers)])
-    distances = neighbors.in_chunks(neighbors.multiscale_knn_distances, vectors, memory_bank)
-    vectors = np.concatenate([vectors, distances], axis=1)
-    return {"bank": memory_bank, **fit_robust_mahalanobis(vectors, outlier_scores)}
+        self.vectors.append(append_energy_and_error(codes, images, errors).numpy())
+
+    def reference(self):
+        """The reference, a dict of float32 arrays: `bank`, the memory bank `(M, K + 2)`; and `mean`
+        `(L,)` and `precision` `(L, L)`, L being K + 2 and the number of k-NN distances.
+        """
+        vectors = np.concatenate(self.vectors)
+        outlier_scores = squared_distance(vectors, **fit_robust_mahalanobis(vectors)).numpy()
+        inliers, _ = split_inliers(outlier_scores)
+        memory_bank = neighbors.evenly_spaced(vectors[np.sort(inliers)])
+        distances = neighbors.in_chunks(neighbors.multiscale_knn_distances, vectors, memory_bank)
+        vectors = np.concatenate([vectors, distances], axis=1)
+        return {"bank": memory_bank, **fit_robust_mahalanobis(vectors, outlier_scores)}
 
 
 def code_distance(maps, images, codes, reference):
@@ -186,7 +187,7 @@ def code_distance(maps, images, codes, reference):
         maps: Maps of the squared error, float tensor `(N, H, W)`.
         images: float tensor `(N, H, W, C)` in [0, 1].
         codes: float tensor `(N, K)`.
-        reference: What `fit_code_distance` returned.
+        reference: What `CodeDistanceFit` has found.
 
     Returns:
         float tensor `(N,)`, at least 0.
@@ -198,7 +199,7 @@ def code_distance(maps, images, codes, reference):
 
 
 def code_shapes(image_shape, code_length):
-    """Shapes of the arrays that `fit_code_distance` returns."""
+    """Shapes of the arrays that `CodeDistanceFit` finds."""
     bank = None if code_length is None else code_length + 2
     all_numbers = None if code_length is None else bank + len(neighbors.SCALES)
     return {"bank": (None, bank), "mean": (all_numbers,), "precision": (all_numbers, all_numbers)}

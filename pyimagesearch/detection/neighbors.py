@@ -250,27 +250,28 @@ def memory_bank_size(n, length):
     return min(n, MAX_BANK, MAX_BANK_NUMBERS // length)
 
 
-def fit_knn_score(batches):
-    """Choose a memory bank and outliers from the training images: see `fit_memory_bank`.
+class KnnScoreFit:
+    """Chooses a memory bank and outliers from the training images: see `fit_memory_bank`."""
 
-    Args:
-        batches: Iterable of triples of images, residuals and codes; the codes are not used.
+    def __init__(self):
+        self.points, self.errors = [], []
 
-    Returns:
-        The reference, a dict of float32 arrays: `bank`, the memory bank `(M, F)`, and `suspects`,
-        the outliers `(S, F)`. Empty if there are fewer than two images.
-    """
-    points, errors = [], []
-    for images, residuals, _ in batches:
-        points.append(embed(images).numpy())
+    def add(self, images, residuals, codes=None):
+        """Take in a batch: images and residuals `(B, H, W, C)`; the codes are not used."""
+        self.points.append(embed(images).numpy())
         squares = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
-        errors.append(relative_error(squares, images).numpy())
-    points, errors = np.concatenate(points), np.concatenate(errors)
-    if len(points) < 2:
-        return {}
-    memory_bank, outliers = fit_memory_bank(points, errors)
-    # Files have these names.
-    return {"bank": memory_bank, "suspects": outliers}
+        self.errors.append(relative_error(squares, images).numpy())
+
+    def reference(self):
+        """The reference, a dict of float32 arrays: `bank`, the memory bank `(M, F)`, and `suspects`,
+        the outliers `(S, F)`. Empty if there are fewer than two images.
+        """
+        points, errors = np.concatenate(self.points), np.concatenate(self.errors)
+        if len(points) < 2:
+            return {}
+        memory_bank, outliers = fit_memory_bank(points, errors)
+        # Files have these names.
+        return {"bank": memory_bank, "suspects": outliers}
 
 
 def knn_score(maps, images, codes, reference):
@@ -284,7 +285,7 @@ def knn_score(maps, images, codes, reference):
         maps: Maps of the squared error, float tensor `(N, H, W)`.
         images: float tensor `(N, H, W, C)` in [0, 1].
         codes: Not used.
-        reference: What `fit_knn_score` returned.
+        reference: What `KnnScoreFit` has found.
 
     Returns:
         float tensor `(N,)`, at least 0.
@@ -294,5 +295,5 @@ def knn_score(maps, images, codes, reference):
 
 
 def knn_shapes(image_shape, code_length):
-    """Shapes of the arrays that `fit_knn_score` returns."""
+    """Shapes of the arrays that `KnnScoreFit` finds."""
     return dict.fromkeys(("bank", "suspects"), (None, embedding_length(image_shape)))

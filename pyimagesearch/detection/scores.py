@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from pyimagesearch import InputError
 from pyimagesearch.detection.anomaly_maps import (
-    fit_local_distance,
+    LocalDistanceFit,
     local_distance,
     local_shapes,
     maximum_of_map,
     mean_of_map,
     squared_error,
 )
-from pyimagesearch.detection.mahalanobis import code_distance, code_shapes, fit_code_distance
-from pyimagesearch.detection.neighbors import fit_knn_score, knn_score, knn_shapes
+from pyimagesearch.detection.mahalanobis import CodeDistanceFit, code_distance, code_shapes
+from pyimagesearch.detection.neighbors import KnnScoreFit, knn_score, knn_shapes
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class AnomalyScore:
         anomaly_map: Function from images, reconstructions and the reference to anomaly maps
             `(N, H, W)`.
         pool: Function from anomaly maps, images, codes and the reference to scores `(N,)`.
-        fit: Function from an iterable of triples of images, residuals and codes to the reference;
-            `None` where the score needs none.
+        fit: Class of what learns the reference. An object of it takes in images, residuals and
+            codes by `add`, batch by batch; then `reference` returns it. `None` where the score
+            needs none.
         shapes: Function from the shape `(H, W, C)` of the images and the length of the codes to
             the shapes of the arrays of the reference, by name. A `None` in a shape is any size.
         needs_codes: Whether it needs the latent codes. If not, they are passed as `None`.
@@ -51,16 +52,16 @@ SCORES = {
     "local": AnomalyScore(
         local_distance,
         lambda maps, *_: maximum_of_map(maps),
-        fit_local_distance,
+        LocalDistanceFit,
         local_shapes,
         fit_on_inliers=True,
     ),
     # The Mahalanobis distance of the latent code.
     "code": AnomalyScore(
-        squared_error, code_distance, fit_code_distance, code_shapes, needs_codes=True
+        squared_error, code_distance, CodeDistanceFit, code_shapes, needs_codes=True
     ),
     # The k-NN distance.
-    "neighbours": AnomalyScore(squared_error, knn_score, fit_knn_score, knn_shapes),
+    "neighbours": AnomalyScore(squared_error, knn_score, KnnScoreFit, knn_shapes),
 }
 
 

@@ -27,44 +27,6 @@ BATCH_SIZE, BATCH_SIZE_ON_GPU, MAX_BATCH_NUMBERS = 256, 2048, 2**22
 MAX_BACKBONE_PIXELS, MAX_BACKBONE_PIXELS_ON_GPU = 2**19, 2**22
 
 
-def fit_reference(autoencoder, images, order, score, batch_size=256):
-    """Learn what a score has to know about normal images.
-
-    Args:
-        autoencoder: Keras model from `(N, H, W, C)` to the same.
-        images: Anything that `batches.iterate_batches` takes.
-        order: int array `(n,)`, n at least 1: indices of the images to learn from.
-        score: A key of `scores.SCORES`.
-        batch_size: Images per call of the network.
-
-    Returns:
-        The reference, a dict of float32 arrays; empty where the score needs none, or where there
-        are too few images.
-
-    Raises:
-        InputError: If the score needs latent codes and the network has none.
-    """
-    anomaly_score = SCORES[score]
-    if anomaly_score.fit is None:
-        return {}
-    network = Autoencoder(autoencoder)
-
-    # With the number of images open, it is compiled once, though the last batch is smaller.
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, *network.image_shape), tf.float32)], autograph=False
-    )
-    def residuals_and_codes(batch):
-        preprocessed, reconstructions, codes = network.forward(batch, anomaly_score.needs_codes)
-        # A compiled function returns tensors: these zeros stand for `None`.
-        codes = tf.zeros(()) if codes is None else codes
-        return preprocessed, preprocessed - reconstructions, codes
-
-    return anomaly_score.fit(
-        residuals_and_codes(tf.constant(batch))
-        for _, batch in iterate_batches(images, order, batch_size)
-    )
-
-
 def score_images(
     autoencoder,
     images,
@@ -83,7 +45,7 @@ def score_images(
         images: float32 array `(N, H, W, C)` in [0, 1], or anything that `batches.iterate_batches`
             takes.
         score: A key of `scores.SCORES`.
-        reference: What `fit_reference` returned for that score and model.
+        reference: What `fit_references` returned for that score, of that model.
         order: int array `(n,)`: indices of the images to score; all N unless given.
         batch_size: Images per call of the network. It changes speed and memory, not the scores.
         cluster: A `distribution.Cluster`, within the scope of which the network was built. Each of
@@ -106,6 +68,42 @@ def score_images(
         >>> score_images(autoencoder, np.zeros((3, 8, 8, 1), "float32")).shape
         (3,)
     """
+    score_batch = make_scorer(autoencoder, score, reference)
+    order = np.arange(len(images)) if order is None else np.asarray(order)
+    scores = np.zeros(len(order), np.float32)
+    return _fill_scores(
+        scores, score_batch, autoencoder, images, order, batch_size, cluster, on_batch
+    )
+
+
+def score_images_jointly(autoencoder, images, references, order):
+    """Score images by several scores, in one pass of the network.
+
+    Args:
+        autoencoder, images, order: As for `score_images`.
+        references: Dict from keys of `scores.SCORES` to what `fit_references` returned for them.
+
+    Returns:
+        A dict of the scores `(n,)` by their names, each the same as of `score_images`.
+
+    Raises:
+        InputError: As `score_images` does.
+    """
+    score_batch = make_joint_scorer(autoencoder, references)
+    scores = _fill_scores(
+        np.zeros((len(order), len(references)), np.float32),
+        lambda batch: [tf.stack(list(score_batch(batch)[-1].values()), axis=1)],
+        autoencoder,
+        images,
+        order,
+    )
+    return dict(zip(references, scores.T, strict=True))
+
+
+def _fill_scores(
+    scores, score_batch, autoencoder, images, order, batch_size=None, cluster=None, on_batch=None
+):
+    """Fill in scores `(n,)` or `(n, S)` by what `make_scorer` returned, as `score_images` does."""
     image_shape = tuple(images.shape[1:])
     if image_shape != autoencoder.input_shape[1:]:
         raise InputError(
@@ -114,16 +112,12 @@ def score_images(
         )
     cluster = cluster or Cluster()
     batch_size = batch_size or batch_size_for(autoencoder, cluster)
-    score_batch = compile_scorer(
-        make_scorer(autoencoder, score, reference), image_shape, batch_size, cluster
-    )
-    order = np.arange(len(images)) if order is None else np.asarray(order)
-    scores = np.zeros(len(order), np.float32)
+    scores_of = compile_scorer(score_batch, image_shape, batch_size, cluster)
     local_scores = scores[cluster.local_slice(len(order))]
     local_order = order[cluster.local_slice(len(order))]
     done = 0
     batches = (batch for _, batch in iterate_batches(images, local_order, batch_size))
-    for batch_scores in map_on_threads(score_batch, batches, threads_for(cluster)):
+    for batch_scores in map_on_threads(scores_of, batches, threads_for(cluster)):
         local_scores[done : done + len(batch_scores)] = batch_scores
         done += len(batch_scores)
         if on_batch is not None:
@@ -158,6 +152,11 @@ def batch_size_for(model, cluster):
     pixels = MAX_BACKBONE_PIXELS_ON_GPU if has_gpu() else MAX_BACKBONE_PIXELS
     per_device = max(pixels // (height * width), MIN_BATCH_SIZE)
     return min(per_device, BATCH_SIZE) * cluster.devices // cluster.workers
+
+
+def batch_size_for_maps(model):
+    """Images to run at once where the maps are kept, and nothing is compiled."""
+    return min(64, batch_size_for(model, Cluster()))
 
 
 def threads_for(cluster):
@@ -206,7 +205,7 @@ def make_scorer(autoencoder, score, reference):
     Args:
         autoencoder: Keras model from `(N, H, W, C)` to the same.
         score: A key of `scores.SCORES`.
-        reference: What `fit_reference` returned for that score and model.
+        reference: What `fit_references` returned for that score, of that model.
 
     Returns:
         A function from images, float tensor `(N, H, W, C)`, to a 4-tuple: what the network sees of
@@ -222,17 +221,43 @@ def make_scorer(autoencoder, score, reference):
         feature_scores.check_reference(reference, score, autoencoder)
         return feature_scores.make_scorer(autoencoder, score, reference)
     check_score(score, SCORES)
-    anomaly_score = SCORES[score]
-    network = Autoencoder(autoencoder)
-    reference = reference or {}
-    check_reference(reference, score, network)
-    constants = {name: tf.constant(array) for name, array in reference.items()}
+    score_jointly = make_joint_scorer(autoencoder, {score: reference})
 
     def score_batch(images):
-        preprocessed, reconstructions, codes = network.forward(images, anomaly_score.needs_codes)
-        maps = anomaly_score.anomaly_map(preprocessed, reconstructions, constants)
-        scores = anomaly_score.pool(maps, preprocessed, codes, constants)
-        return None, reconstructions, maps, scores
+        reconstructions, maps, scores = score_jointly(images)
+        return None, reconstructions, maps[score], scores[score]
+
+    return score_batch
+
+
+def make_joint_scorer(autoencoder, references):
+    """Put a network of pixels and several scores together.
+
+    Args:
+        autoencoder: Keras model from `(N, H, W, C)` to the same.
+        references: Dict from keys of `scores.SCORES` to what `fit_references` returned for them.
+
+    Returns:
+        A function from images, float tensor `(N, H, W, C)`, to a triple: their reconstructions
+        `(N, H, W, C)`; and dicts by score of anomaly maps `(N, H, W)` and of scores `(N,)`.
+
+    Raises:
+        InputError: As `make_scorer` does.
+    """
+    network = Autoencoder(autoencoder)
+    constants = {}
+    for score, reference in references.items():
+        check_reference(reference or {}, score, network)
+        constants[score] = {name: tf.constant(x) for name, x in (reference or {}).items()}
+    with_codes = any(SCORES[score].needs_codes for score in references)
+
+    def score_batch(images):
+        preprocessed, reconstructions, codes = network.forward(images, with_codes)
+        maps, scores = {}, {}
+        for score, known in constants.items():
+            maps[score] = SCORES[score].anomaly_map(preprocessed, reconstructions, known)
+            scores[score] = SCORES[score].pool(maps[score], preprocessed, codes, known)
+        return reconstructions, maps, scores
 
     return score_batch
 
@@ -278,7 +303,7 @@ def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_s
         images: Anything that `batches.iterate_batches` takes.
         order: int array `(n,)`, n at least 1: indices of the images.
         score: A key of `scores.SCORES`.
-        reference: What `fit_reference` returned for that score and model.
+        reference: What `fit_references` returned for that score, of that model.
         batch_size: Images per call of the network.
 
     Returns:
@@ -288,7 +313,7 @@ def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_s
         InputError: As for `make_scorer`.
     """
     score_batch = make_scorer(autoencoder, score, reference)
-    batch_size = batch_size or min(64, batch_size_for(autoencoder, Cluster()))
+    batch_size = batch_size or batch_size_for_maps(autoencoder)
     parts = []
     for _, batch in iterate_batches(images, order, batch_size):
         features, reconstructions, maps, _ = score_batch(batch)

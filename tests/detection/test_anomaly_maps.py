@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from pyimagesearch.detection import anomaly_maps
+from tests.detection.fitted import fitted
 
 
 def test_squared_error_of_a_known_difference_is_as_on_paper():
@@ -36,8 +37,8 @@ def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
     """Against NumPy, one pixel and one image at a time."""
     normal = rng.normal(0, 0.01, (60, 6, 5, 2)).astype(np.float32)
     images = rng.normal(0, 0.01, (3, 6, 5, 2)).astype(np.float32)
-    reference = anomaly_maps.fit_local_distance(
-        [(None, normal[:20], None), (None, normal[20:], None)]
+    reference = fitted(
+        anomaly_maps.LocalDistanceFit(), [(None, normal[:20], None), (None, normal[20:], None)]
     )
     zeros = np.zeros_like(images)
     blurred = [gaussian(s) if s else (lambda image: image) for s in (0, 1, 2, 4)]
@@ -45,11 +46,11 @@ def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
     def vectors(images):
         return np.stack([np.concatenate([f(image) for f in blurred], -1) for image in images])
 
-    fitted, scored = vectors(normal).astype(float), vectors(images).astype(float)
+    usual, scored = vectors(normal).astype(float), vectors(images).astype(float)
     distances = np.empty((3, 6, 5))
     for i, j in np.ndindex(6, 5):
-        covariance = np.cov(fitted[:, i, j], rowvar=False, bias=True) + 1e-5 * np.eye(8)
-        away = scored[:, i, j] - fitted[:, i, j].mean(axis=0)
+        covariance = np.cov(usual[:, i, j], rowvar=False, bias=True) + 1e-5 * np.eye(8)
+        away = scored[:, i, j] - usual[:, i, j].mean(axis=0)
         distances[:, i, j] = [a @ np.linalg.inv(covariance) @ a / 8 for a in away]
     expected = np.stack([np.sqrt(gaussian(3)(d)) for d in distances])
     maps = anomaly_maps.local_distance(images, zeros, reference)
@@ -58,6 +59,6 @@ def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
 
 def test_local_distance_of_usual_residuals_is_one_less_what_the_ridge_takes(rng):
     residuals = rng.normal(0, 0.1, (400, 8, 8, 1)).astype(np.float32)
-    reference = anomaly_maps.fit_local_distance([(None, residuals, None)])
+    reference = fitted(anomaly_maps.LocalDistanceFit(), [(None, residuals, None)])
     maps = anomaly_maps.local_distance(residuals, np.zeros_like(residuals), reference)
     assert 0.85 < np.mean(np.square(maps)) < 1.01

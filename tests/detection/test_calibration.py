@@ -5,7 +5,8 @@ import pytest
 
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.data import batches
-from pyimagesearch.detection import calibration, scores, scoring, thresholds
+from pyimagesearch.detection import calibration, fitting, scores, scoring, thresholds
+from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.training import train, trainer
 from pyimagesearch.training.recipes import make_recipe
 
@@ -21,9 +22,9 @@ def test_outliers_are_left_out_of_the_reference_of_a_score_that_is_fit_on_inlier
     history = trainer.History([1.0], [], 0.0, outliers)
     result = train.TrainingResult(network, trained, held_out, history, make_recipe())
     reference = calibration.fit_reference(result, images, score)
-    by_all = scoring.fit_reference(network, images, trained, score)
+    by_all = fitting.fit_references(network, images, {score: trained})[score]
     inliers = [i for i in trained if i not in outliers]
-    by_inliers = scoring.fit_reference(network, images, inliers, score)
+    by_inliers = fitting.fit_references(network, images, {score: inliers})[score]
     expected, other = (by_inliers, by_all) if score == "local" else (by_all, by_inliers)
     for name, array in reference.items():
         np.testing.assert_array_equal(array, expected[name])
@@ -39,8 +40,24 @@ def trained_on_noise(rng, latent_dim=2, n_held_out=20):
     return train.TrainingResult(network, trained, held_out, history, make_recipe()), images
 
 
-def test_calibration_is_of_some_trained_and_held_out_images_and_sees_no_others(rng, monkeypatch):
-    """With NaN in the place of all others; thresholds are of the held-out images."""
+class Counted:
+    """Images that count how often each is read."""
+
+    def __init__(self, images):
+        self.images, self.shape = images, images.shape
+        self.reads = np.zeros(len(images), int)
+
+    def __getitem__(self, indices):
+        self.reads[indices] += 1
+        return self.images[indices]
+
+
+def test_calibration_is_of_some_images_and_equal_to_that_of_each_score_by_itself(rng, monkeypatch):
+    """With NaN in the place of all others; thresholds are of the held-out images.
+
+    The network is compiled once to fit and once to score, and runs once for some maps. For each of
+    these, an image is read once.
+    """
     monkeypatch.setattr(calibration, "subsample", functools.partial(batches.subsample, n=21))
     monkeypatch.setattr(calibration, "MAX_PIXEL_IMAGES", 10)
     result, images = trained_on_noise(rng, n_held_out=29)
@@ -51,7 +68,13 @@ def test_calibration_is_of_some_trained_and_held_out_images_and_sees_no_others(r
     )
     images[np.setdiff1d(np.arange(80), [*trained, *held_out])] = np.nan
     images[trained[::2]] = rng.random((11, 8, 8, 1)) < 0.5  # with errors above those of all others
-    found, references = calibration.calibrate(result, images, seed=3)
+    forward, calls, counted = Autoencoder.forward, [], Counted(images)
+    with monkeypatch.context() as patched:
+        patched.setattr(Autoencoder, "forward", lambda *a: calls.append(a) or forward(*a))
+        found, references = calibration.calibrate(result, counted, seed=3)
+    assert len(calls) == 3
+    assert counted.reads[trained].tolist() == [2] * 21
+    assert counted.reads[held_out].tolist() == [2] * 10 + [1] * 11
     assert list(found) == list(scores.SCORES)
     for score, of_score in found.items():
         reference, order = references.get(score), [*trained, *held_out]

@@ -5,6 +5,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from pyimagesearch.detection import mahalanobis, neighbors, scoring
+from tests.detection.fitted import fitted
 
 
 @pytest.fixture
@@ -136,7 +137,9 @@ def test_code_distance_in_the_middle_of_a_ring_is_large(rng):
     )
     codes[:5] /= 50
     images, residuals = rng.uniform(0.4, 0.6, (2, 1000, 4, 4, 1)).astype(np.float32)
-    reference = mahalanobis.fit_code_distance([(images, residuals, codes.astype(np.float32))])
+    reference = fitted(
+        mahalanobis.CodeDistanceFit(), [(images, residuals, codes.astype(np.float32))]
+    )
     maps = np.square(residuals[..., 0])
     found = mahalanobis.code_distance(maps, images, codes.astype(np.float32), reference).numpy()
     assert set(scoring.rank(found)[:5]) == set(range(5))
@@ -201,8 +204,9 @@ def test_code_distance_is_as_in_numpy_from_the_images_to_the_scores(rng, monkeyp
     residuals[odd] *= 2
     codes = codes.astype(np.float32)
     parts = slice(0, 110), slice(110, 300)
-    reference = mahalanobis.fit_code_distance(
-        [(images[part], residuals[part], codes[part]) for part in parts]
+    reference = fitted(
+        mahalanobis.CodeDistanceFit(),
+        [(images[part], residuals[part], codes[part]) for part in parts],
     )
 
     logarithms = [np.log(np.mean(x**2, (1, 2, 3)) + 1e-6) for x in (images, residuals)]
@@ -226,7 +230,7 @@ def test_code_distance_of_an_unusual_brightness_with_a_usual_code_is_large(rng):
     codes, batches = code_batches(rng)
     for images, *_ in batches:
         images *= rng.uniform(0.9, 1.1, (len(images), 1, 1, 1))
-    reference = mahalanobis.fit_code_distance(batches)
+    reference = fitted(mahalanobis.CodeDistanceFit(), batches)
     images = np.ones((2, 4, 4, 1), np.float32)
     images[1] /= 2
     maps = np.full((2, 4, 4), 0.01, np.float32)

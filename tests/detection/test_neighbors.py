@@ -6,6 +6,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from pyimagesearch.detection import neighbors
+from tests.detection.fitted import fitted
 
 
 def test_knn_distance_is_the_squared_mean_distance_to_the_second_to_eleventh_nearest():
@@ -77,7 +78,9 @@ def test_knn_score_is_as_in_numpy_from_the_images_to_the_scores(rng, monkeypatch
     images[::23, 5:25, 3:12] += 0.4  # thirteen
     residuals = (images * rng.gamma(2, 0.1, (300, 1, 1, 1))).astype(np.float32)
     parts = slice(0, 110), slice(110, 300)
-    reference = neighbors.fit_knn_score([(images[part], residuals[part], None) for part in parts])
+    reference = fitted(
+        neighbors.KnnScoreFit(), [(images[part], residuals[part], None) for part in parts]
+    )
 
     def knn(points, bank):
         """To the second to eleventh nearest."""
@@ -163,8 +166,9 @@ def batch_with_error(images, error):
 
 def test_knn_score_grows_with_the_error_and_with_the_distance(rng):
     normal = rng.random((30, 8, 8, 1)).astype(np.float32)
-    reference = neighbors.fit_knn_score(
-        [batch_with_error(batch, 0.01) for batch in (normal[:20], normal[20:])]
+    reference = fitted(
+        neighbors.KnnScoreFit(),
+        [batch_with_error(batch, 0.01) for batch in (normal[:20], normal[20:])],
     )
     assert reference["bank"].shape == (30, 64)
     assert reference["suspects"].shape == (0, 64)  # of so few images
@@ -181,4 +185,4 @@ def test_knn_score_grows_with_the_error_and_with_the_distance(rng):
 
 def test_knn_score_of_one_image_has_no_reference():
     one = np.zeros((1, 8, 8, 1), np.float32)
-    assert neighbors.fit_knn_score([batch_with_error(one, 0.01)]) == {}
+    assert fitted(neighbors.KnnScoreFit(), [batch_with_error(one, 0.01)]) == {}

@@ -3,11 +3,12 @@ import pytest
 
 from pyimagesearch import InputError
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.detection import scores, scoring
+from pyimagesearch.detection import fitting, scores, scoring
 from pyimagesearch.models import architectures
 from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.models.normalization import fit_normalization
 from pyimagesearch.training.recipes import make_recipe
+from tests.detection.fitted import fitted
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,8 @@ def test_every_score_is_of_what_the_network_sees_of_the_images(score, contrasted
     codes = network.encoder(seen).numpy()
     reconstructed = network.decoder(codes).numpy()
     parts = seen, seen - reconstructed, codes
-    expected = of.fit([[part[order] for part in parts]]) if of.fit else {}
-    reference = scoring.fit_reference(network.model, images, order, score, batch_size=13)
+    expected = fitted(of.fit(), [[part[order] for part in parts]]) if of.fit else {}
+    reference = fitting.fit_references(network.model, images, {score: order}, 13)[score]
     assert reference.keys() == expected.keys()
     maps = of.anomaly_map(seen, reconstructed, expected)
     np.testing.assert_allclose(
@@ -122,7 +123,7 @@ def test_every_score_finds_a_patch_that_no_other_image_has(score, rng):
     images = rng.normal(0.5, 0.02, (80, 16, 16, 1)).astype(np.float32)
     images[7, 3:6, 9:12] = 1
     normal = np.delete(np.arange(80), 7)
-    reference = scoring.fit_reference(autoencoder, images, normal, score)
+    reference = fitting.fit_references(autoencoder, images, {score: normal})[score]
     scores = scoring.score_images(autoencoder, images, score, reference)
     assert scoring.rank(scores)[0] == 7
     *_, maps = scoring.reconstruct(autoencoder, images, [7], score, reference)
@@ -205,7 +206,7 @@ def test_reference_of_another_network_is_refused(score, rng):
     images = rng.random((30, 8, 8, 1), np.float32)
     network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=3, seed=0)[2]
     other = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-    reference = scoring.fit_reference(network, images, np.arange(30), score)
+    reference = fitting.fit_references(network, images, {score: np.arange(30)})[score]
     assert np.isfinite(scoring.score_images(network, images, score, reference)).all()
     for name, array in reference.items():
         with pytest.raises(InputError, match="does not fit it"):
@@ -213,18 +214,3 @@ def test_reference_of_another_network_is_refused(score, rng):
     if scores.SCORES[score].needs_codes:
         with pytest.raises(InputError, match="does not fit it"):
             scoring.score_images(other, images, score, reference)
-
-
-def test_fit_reference_with_a_smaller_last_batch_compiles_once(rng, monkeypatch):
-    compiled = []
-    forward = Autoencoder.forward
-
-    def counted(*arguments):
-        compiled.append(arguments)
-        return forward(*arguments)
-
-    monkeypatch.setattr(Autoencoder, "forward", counted)
-    network = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2, seed=0)[2]
-    images = rng.random((20, 8, 8, 1), np.float32)
-    scoring.fit_reference(network, images, np.arange(20), "local", batch_size=8)
-    assert len(compiled) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.detection import scoring
+from pyimagesearch.detection import fitting, scoring
 from pyimagesearch.detection.trained_model import TrainedModel, parse_calibration
 from pyimagesearch.models import architectures
 from pyimagesearch.models.normalization import Normalization
@@ -75,12 +75,12 @@ def save_robust(folder, more=(), **settings):
 def test_loaded_model_scores_as_the_one_that_was_saved(tmp_path, rng):
     autoencoder = save_robust(tmp_path, {"scores": {"local": CALIBRATION}})
     images = rng.random((20, 8, 8, 1), np.float32)
-    reference = scoring.fit_reference(autoencoder, images, np.arange(20), "local")
-    model_files.save_references(tmp_path / "a.npz", {"local": reference})
+    references = fitting.fit_references(autoencoder, images, {"local": np.arange(20)})
+    model_files.save_references(tmp_path / "a.npz", references)
     model = TrainedModel.load(tmp_path / "a.keras", "local")
     assert model.image_shape == (8, 8, 1)
     assert model.calibration == CALIBRATION
-    expected = scoring.score_images(autoencoder, images, "local", reference)
+    expected = scoring.score_images(autoencoder, images, "local", references["local"])
     np.testing.assert_array_equal(model.score_images(images), expected)
 
 
