@@ -1,6 +1,7 @@
 """The ranking of the images: the table of all, and the list of the flagged ones."""
 
 import os
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,21 +50,34 @@ class Ranking:
             header, rows = files.parse_table(data, COLUMNS)
             more = [name for name in header if name not in COLUMNS]
             places = [header.index(name) for name in (*COLUMNS, *more)]
-            found = sorted(
-                (_parse_row(line, *(cells[place] for place in places)) for line, cells in rows),
-                key=lambda row: row[0],
-            )
-            if [rank for rank, *_ in found] != list(range(1, len(found) + 1)) or not found:
+            # As rows of Python's numbers, a table of many images would take twice as much memory.
+            ranks, indices, scores, labels = (array(kind) for kind in "qqfb")
+            names, columns = [], {name: [] for name in more}
+            for line, cells in rows:
+                rank, index, name, score, _, label, *texts = (cells[i] for i in places)
+                for numbers, number in zip(
+                    (ranks, indices, scores, labels),
+                    _parse_numbers(line, rank, index, score, label),
+                    strict=True,
+                ):
+                    numbers.append(number)
+                names.append(name)
+                for column, text in zip(columns.values(), texts, strict=True):
+                    column.append(text)
+            order = np.argsort(ranks, kind="stable")
+            if not names or (np.array(ranks)[order] != np.arange(1, len(order) + 1)).any():
                 raise ValueError("expected each rank once, from 1")
         except ValueError as fault:
             raise InputError(
                 f"{path} is not a table of scores as find_anomalies.py writes it ({fault}): score "
                 "the images again"
             ) from None
-        _, indices, names, scores, labels, texts = zip(*found, strict=True)
-        columns = dict(zip(more, map(list, zip(*texts, strict=True)), strict=True)) if more else {}
         return cls(
-            np.array(indices), list(names), np.float32(scores), np.array(labels, np.int8), columns
+            np.array(indices)[order],
+            [names[i] for i in order],
+            np.array(scores)[order],
+            np.array(labels)[order],
+            {name: [texts[i] for i in order] for name, texts in columns.items()},
         )
 
     def rows(self, flagged):
@@ -133,14 +147,15 @@ def has_line_break(name):
     return "\n" in name or "\r" in name
 
 
-def _parse_row(line, rank, index, name, score, flagged, label, *texts):
-    """The fields of a row of `anomalies.csv` as numbers.
+def _parse_numbers(line, rank, index, score, label):
+    """The numbers of a row of `anomalies.csv`.
 
     Raises:
         ValueError: If one of them is none.
     """
     numbers = [files.parse_whole_number(text) for text in (rank, index, label)]
     value = files.parse_number(score)
-    if None in numbers or value is None or numbers[2] not in (-1, 0, 1):
+    fits = None not in (*numbers, value) and max(map(abs, numbers)) < 2**63
+    if not fits or numbers[2] not in (-1, 0, 1):
         raise ValueError(f"line {line}: expected numbers")
-    return numbers[0], numbers[1], name, value, numbers[2], texts
+    return numbers[0], numbers[1], value, numbers[2]

@@ -72,6 +72,7 @@ def test_list_that_a_person_has_changed_is_theirs(found, capfd):
         (lambda text: text.replace("\n2,", "\n3,"), "each rank once"),
         (lambda text: text.replace("rank,", "place,"), "the columns rank"),
         (lambda text: text.replace("\n1,", "\n1,x"), "line 2: expected numbers"),
+        (lambda text: text.replace("\n1,", f"\n{2**63},"), "line 2: expected numbers"),
     ],
 )
 def test_table_that_is_none_is_refused(found, capfd, change, reason):

@@ -34,7 +34,7 @@ def test_list_has_the_flagged_names_in_their_order_as_the_bytes_of_the_disk():
 
 
 def test_tables_of_many_images_take_few_bytes_an_image(tmp_path):
-    n = 40_000
+    n = 20_000
     names, order = Numbers(n), np.arange(n)[::-1]
     scores = np.linspace(2, 1, n, dtype=np.float32)
     columns = {"z_score": Lazy(n, lambda i: f"{scores[i]:.4f}")}
@@ -49,3 +49,11 @@ def test_tables_of_many_images_take_few_bytes_an_image(tmp_path):
     assert used < files.MAX_TABLE_IN_MEMORY * 2 + 20 * n
     last = (tmp_path / "anomalies.csv").read_text().splitlines()[-1]
     assert last == f"{n},0,0,1,0,-1,1.0000"
+
+    tracemalloc.start()
+    found = Ranking.load(tmp_path / "anomalies.csv")
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.indices[-1] == 0
+    # Copies of the text, a name and a text of each image, and numbers of few bytes.
+    assert used < 450 * n
