@@ -34,8 +34,8 @@ DPI = 100
 MIN_TILE, MAX_TILE = 112, 152
 # Font sizes in points, legible at half the size too, since a page may show the pictures reduced.
 TITLE, LEGEND, CAPTION, SMALL = 18, 13, 13, 10
-# A fourth of the bytes that OpenCV writes by default.
-PNG_COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 9)
+# Beyond it, a picture takes several times as long for some hundredths of its bytes.
+PNG_COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 6)
 
 
 @contextlib.contextmanager
