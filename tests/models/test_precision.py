@@ -19,11 +19,10 @@ def test_bf16_is_warned_of_where_a_batch_in_it_is_not_faster(monkeypatch, caplog
     assert ("does not help here" in caplog.text) == warns
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_trial_takes_time_and_leaves_the_network_as_it_was(training):
-    network = architectures.build(make_recipe(filters=(4,), batch_norm=True), (8, 8, 1), seed=0)
+def test_trial_takes_time_and_leaves_the_network_as_it_was():
+    network = architectures.build(make_recipe(filters=(4,), batch_norm=True), (4, 4, 1), seed=0)
     before = network.get_weights()
-    precision.warn_unless_faster(network, training)
-    assert precision.seconds_of_batch(architectures.clone_with_precision(network), training) > 0
+    precision.warn_unless_faster(network, training=True)
+    assert precision.seconds_of_batch(network, training=False) > 0
     for array, kept in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(array, kept)

@@ -34,7 +34,7 @@ def test_list_has_the_flagged_names_in_their_order_as_the_bytes_of_the_disk():
 
 
 def test_tables_of_many_images_take_few_bytes_an_image(tmp_path):
-    n = 20_000
+    n = 10_000
     names, order = Numbers(n), np.arange(n)[::-1]
     scores = np.linspace(2, 1, n, dtype=np.float32)
     columns = {"z_score": Lazy(n, lambda i: f"{scores[i]:.4f}")}
