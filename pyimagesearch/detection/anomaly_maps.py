@@ -27,33 +27,46 @@ def squared_error(images, reconstructions, reference=None):
 
 
 def multiscale_residuals(residuals):
-    """Residuals through each of `BLURS`, one after the other: `(N, H, W, C)` to `(N, H, W, F)`."""
-    return tf.concat([gaussian_blur(residuals, deviation) for deviation in BLURS], axis=-1)
+    """Residuals through each of `BLURS`, one after the other: `(N, H, W, C)` to `(H, W, N, F)`.
+
+    In this order, the product with a matrix for each pixel is one of matrices of all images.
+    """
+    height, width, depth = residuals.shape[1:]
+    planes = tf.reshape(tf.transpose(residuals, (0, 3, 1, 2)), (-1, height, width))
+    blurred = [
+        tf.reshape(gaussian_blur(planes, deviation), (-1, depth, height, width))
+        for deviation in BLURS
+    ]
+    return tf.transpose(tf.concat(blurred, axis=1), (2, 3, 0, 1))
 
 
-def gaussian_blur(images, deviation):
-    """Blur with a Gaussian. Beyond its edge, an image is continued by its last row or column.
+def gaussian_blur(planes, deviation):
+    """Blur with a Gaussian. Beyond its edge, a plane is continued by its last row or column.
 
     Args:
-        images: float tensor `(N, H, W, C)`.
+        planes: float tensor `(N, H, W)`.
         deviation: Standard deviation in pixels; 0 changes nothing.
 
     Returns:
-        float tensor `(N, H, W, C)`.
+        float tensor `(N, H, W)`.
     """
-    for axis in (1, 2) if deviation else ():
-        radius = int(3 * deviation + 0.5)  # 99.7 % of the weight
-        offsets = np.arange(-radius, radius + 1)
-        weights = np.exp(-(offsets**2) / (2 * deviation**2))
-        weights = (weights / weights.sum()).astype(np.float32)
-        size = images.shape[axis]
-        sources = np.clip(np.arange(size)[:, None] + offsets, 0, size - 1)  # (size, 2 radius + 1)
-        # Row i has the weights of all pixels in the blurred pixel i.
-        matrix = np.zeros((size, size), np.float32)
-        np.add.at(matrix, (np.arange(size)[:, None], sources), weights)
-        equation = "ij,njwc->niwc" if axis == 1 else "ij,nhjc->nhic"
-        images = tf.einsum(equation, matrix, images)
-    return images
+    if not deviation:
+        return planes
+    rows, columns = (blurring(size, deviation) for size in planes.shape[-2:])
+    return tf.matmul(tf.matmul(rows, planes), columns, transpose_b=True)
+
+
+def blurring(size, deviation):
+    """What blurs a column of pixels: float32 array `(size, size)`."""
+    radius = int(3 * deviation + 0.5)  # 99.7 % of the weight
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-(offsets**2) / (2 * deviation**2))
+    weights = (weights / weights.sum()).astype(np.float32)
+    sources = np.clip(np.arange(size)[:, None] + offsets, 0, size - 1)  # (size, 2 radius + 1)
+    # Row i has the weights of all pixels in the blurred pixel i.
+    matrix = np.zeros((size, size), np.float32)
+    np.add.at(matrix, (np.arange(size)[:, None], sources), weights)
+    return matrix
 
 
 def local_distance(images, reconstructions, reference):
@@ -74,9 +87,11 @@ def local_distance(images, reconstructions, reference):
         Anomaly maps: float tensor `(N, H, W)`, at least 0; about 1 or less where nothing is
         unusual.
     """
-    differences = multiscale_residuals(images - reconstructions) - reference["mean"]
-    squares = tf.einsum("nhwf,hwfg,nhwg->nhw", differences, reference["precision"], differences)
-    smooth = gaussian_blur(squares[..., tf.newaxis], SMOOTHING)[..., 0]
+    vectors = multiscale_residuals(images - reconstructions)  # (H, W, N, F)
+    differences = vectors - reference["mean"][:, :, tf.newaxis]
+    products = tf.matmul(differences, reference["precision"])
+    squares = tf.matmul(products[..., tf.newaxis, :], differences[..., tf.newaxis])[..., 0, 0]
+    smooth = gaussian_blur(tf.transpose(squares, (2, 0, 1)), SMOOTHING)
     # The mean over the features makes 1 the usual value, whatever their number. By rounding, the
     # squares may be below 0.
     return tf.sqrt(tf.maximum(smooth, 0) / reference["mean"].shape[-1])
@@ -92,10 +107,9 @@ class LocalDistanceFit:
         """Take in a batch: residuals `(B, H, W, C)`; images and codes are not used."""
         vectors = multiscale_residuals(tf.constant(residuals, tf.float32))
         vectors = vectors.numpy().astype(np.float64)
-        self.n += len(vectors)
-        self.total = self.total + vectors.sum(axis=0)  # (H, W, F)
-        products = np.einsum("nhwf,nhwg->hwfg", vectors, vectors, optimize=True)
-        self.products = self.products + products
+        self.n += len(residuals)
+        self.total = self.total + vectors.sum(axis=2)  # (H, W, F)
+        self.products = self.products + vectors.swapaxes(2, 3) @ vectors
 
     def reference(self):
         """The reference, a dict of float32 arrays: `mean` `(H, W, F)`, `precision` `(H, W, F, F)`."""
