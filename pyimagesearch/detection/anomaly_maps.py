@@ -90,7 +90,7 @@ def local_distance(images, reconstructions, reference):
     vectors = multiscale_residuals(images - reconstructions)  # (H, W, N, F)
     differences = vectors - reference["mean"][:, :, tf.newaxis]
     products = tf.matmul(differences, reference["precision"])
-    squares = tf.matmul(products[..., tf.newaxis, :], differences[..., tf.newaxis])[..., 0, 0]
+    squares = tf.reduce_sum(products * differences, axis=-1)  # (H, W, N)
     smooth = gaussian_blur(tf.transpose(squares, (2, 0, 1)), SMOOTHING)
     # The mean over the features makes 1 the usual value, whatever their number. By rounding, the
     # squares may be below 0.
