@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch.data import dataset_files
+from pyimagesearch.data import dataset_files, decoding, image_files
 from pyimagesearch.data.datasets import open_dataset
 from tests.running import data_of, detection_flags, report_of, table_of, training_flags
 
@@ -101,15 +102,26 @@ def photos(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
+def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path, monkeypatch):
     """What the hazelnuts go through: train on good images, find the defects of the others."""
+    decoded = Counter()
+
+    def read_pixels(path, *args):
+        decoded[path] += 1
+        return decoding.read_pixels(path, *args)
+
+    monkeypatch.setattr(image_files, "read_pixels", read_pixels)
     flags = [*training_flags(tmp_path), "--image-size", "40", "32", "--quiet"]
     flags[flags.index("digits")] = str(photos)
-    assert train.main(flags) == 0
+    assert train.main([*flags, "--max-pickle-mib", "0"]) == 0
+    # Once to see whether it is whole, and once for its pixels, however many epochs and scores.
+    assert set(decoded.values()) == {2}
+    decoded.clear()
     _, labels = dataset_files.load_manifest(tmp_path / "images.csv")
     assert labels.tolist() == [0] * 40
     model = ["-m", str(tmp_path / "autoencoder.model"), "--output", str(tmp_path), "--quiet"]
     assert find_anomalies.main(["-d", str(photos), *model, "--score", "local"]) == 0
+    assert set(decoded.values()) == {2}
     metrics = report_of(tmp_path)["metrics"]
     assert metrics["n_anomalies"] == 6
     assert metrics["auroc"] == 1
@@ -121,7 +133,7 @@ def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path):
     assert [len(parts) for parts in page["pictures"]] == [4] * 18
     assert table_of(tmp_path)[0]["name"].startswith(str(photos / "test" / "spot"))
     # The next run has no masks: no picture may be left that seems to be of it.
-    assert find_anomalies.main(["-d", str(tmp_path / "images.pickle"), *model]) == 0
+    assert find_anomalies.main(["-d", str(tmp_path / "images.csv"), *model]) == 0
     assert not (tmp_path / "heatmaps.png").exists()
 
 
