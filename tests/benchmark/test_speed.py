@@ -29,6 +29,12 @@ def test_speed_when_scoring_has_ratios_and_equal_scores(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_speed_when_other_parts_are_measured_has_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "TURNS", 1)
+    run_script = speed.run_script
+
+    def run_briefly(script, folder, *flags):
+        run_script(script, folder, *flags, *(("--epochs", "1") if "--recipe" in flags else ()))
+
+    monkeypatch.setattr(speed, "run_script", run_briefly)
     parts = set(speed.PARTS) - {"machine", "scoring", "growth"}  # see the other tests
     rows = measure(tmp_path, *sorted(parts))
     assert {row["part"] for row in rows} == parts
