@@ -24,6 +24,8 @@ SCALES = (0.002, 0.02, 0.2)
 DISTANCE_FLOOR = 0.01
 # Points that are compared with a memory bank at once.
 CHUNK = 1000
+# Nearest neighbors that are looked for by TensorFlow's `top_k` in any case.
+MAX_TOP_K = 50
 # How often a memory bank is drawn anew without the points that were far from the previous one.
 ROUNDS = 4
 # The share of the images that is left out of the memory bank, and the share, the highest scores among
@@ -127,9 +129,17 @@ def mean_knn_distances(points, memory_bank, counts, floor=0.0):
     """
     counts = [min(count, max(memory_bank.shape[0] - 1, 0)) for count in counts]
     n_nearest = min(max(counts) + 1, memory_bank.shape[0])
-    squares = -tf.math.top_k(-squared_distances(points, memory_bank), n_nearest).values
+    squares = smallest(squared_distances(points, memory_bank), n_nearest)
     distances = tf.sqrt(squares[:, 1:] + floor)  # (N, max(counts)), ascending
     return tf.stack([tf.reduce_sum(distances[:, :k], axis=1) / max(k, 1) for k in counts], axis=1)
+
+
+def smallest(values, n):
+    """The `n` smallest numbers of each row, ascending: float tensor `(N, M)` to `(N, n)`."""
+    # Where many are wanted, NumPy takes a fraction of the time; in a graph there is no NumPy.
+    if n > MAX_TOP_K and tf.executing_eagerly():
+        return np.sort(np.partition(values, n - 1)[:, :n])
+    return -tf.math.top_k(-values, n).values
 
 
 def multiscale_knn_distances(points, memory_bank):

@@ -2,11 +2,21 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from pyimagesearch.detection import neighbors
 from tests.detection.fitted import fitted
+
+
+@pytest.mark.parametrize("n", [11, 200])
+def test_smallest_numbers_are_the_same_within_a_graph(n, rng):
+    values = rng.random((20, 300), np.float32)
+    expected = np.sort(values)[:, :n]
+    np.testing.assert_array_equal(neighbors.smallest(values, n), expected)
+    in_graph = tf.function(neighbors.smallest)(tf.constant(values), n)
+    np.testing.assert_array_equal(in_graph, expected)
 
 
 def test_knn_distance_is_the_squared_mean_distance_to_the_second_to_eleventh_nearest():
