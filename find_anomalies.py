@@ -75,10 +75,10 @@ def main(argv=None):
 
     # Evaluate: only here are the hidden labels and the masks looked at.
     evaluation = metrics.evaluate(scores, flagged, dataset.labels)
-    maps = masks = None
+    reconstructed = masks = None
     if dataset.masks is not None and model.calibration:
-        maps, masks = results.maps_and_masks(model, dataset)
-        evaluation |= metrics.evaluate_maps(maps, masks)
+        reconstructed, masks = results.reconstruct_all(model, dataset)
+        evaluation |= metrics.evaluate_maps(reconstructed.maps, masks)
     if evaluation:
         logger.info(f"against the hidden labels: {metrics.format_evaluation(evaluation)}")
 
@@ -93,7 +93,7 @@ def main(argv=None):
         threshold=threshold,
         flagged=flagged,
         evaluation=evaluation,
-        maps=maps,
+        reconstructed=reconstructed,
         masks=masks,
         injected=injected,
     )

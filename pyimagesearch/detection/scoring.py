@@ -294,6 +294,10 @@ class Reconstructions(NamedTuple):
     reconstructions: np.ndarray
     maps: np.ndarray
 
+    def take(self, order):
+        """Those of some of the images, int array `(n,)` of indices."""
+        return Reconstructions(*(None if part is None else part[order] for part in self))
+
 
 def reconstruct(autoencoder, images, order, score="mse", reference=None, batch_size=None):
     """Reconstruct some images, few enough to fit into memory.

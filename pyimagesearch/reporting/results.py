@@ -47,7 +47,8 @@ class Detection:
         flagged: bool array `(N,)`.
         evaluation: What `metrics.evaluate` returned, merged with that of `metrics.evaluate_maps`
             where there are masks; `None` where no label is known.
-        maps: float array `(N, H, W)`, the anomaly maps, where there are masks; else `None`.
+        reconstructed: The `scoring.Reconstructions` of all images, where there are masks, with
+            which their maps are compared; else `None`.
         masks: bool array `(N, H, W)`, true where the image is anomalous; else `None`.
         injected: bool array `(N,)`, true for synthetic anomalies; `None` where none were injected.
 
@@ -76,7 +77,7 @@ class Detection:
     threshold: float
     flagged: np.ndarray
     evaluation: dict | None = None
-    maps: np.ndarray | None = None
+    reconstructed: tuple | None = None
     masks: np.ndarray | None = None
     injected: np.ndarray | None = None
 
@@ -113,7 +114,13 @@ class Detection:
 
         These are at hand to fill the last row of a gallery.
         """
-        return model.reconstruct(self.dataset.images, self.ranking[: n + gallery.MAX_COLUMNS - 1])
+        return self.reconstruct(model, self.ranking[: n + gallery.MAX_COLUMNS - 1])
+
+    def reconstruct(self, model, order):
+        """`scoring.Reconstructions` of some images: those that are at hand, or by the model."""
+        if self.reconstructed is None:
+            return model.reconstruct(self.dataset.images, order)
+        return self.reconstructed.take(order)
 
     def draw_galleries(self, model, n, reconstructed):
         """Draw the images of the `n` highest scores.
@@ -149,9 +156,9 @@ class Detection:
         if self.masks is not None:
             pictures["heatmaps.png"] = gallery.heatmaps(
                 images,
-                self.maps[top],
+                maps,
                 self.masks[top],
-                self.maps[top] > model.calibration["pixel_threshold"],
+                maps > model.calibration["pixel_threshold"],
                 gallery.rank_captions(scores, names),
                 scale=scale,
                 least=n,
@@ -243,28 +250,28 @@ class Detection:
         if self.dataset.masks is not None:
             columns.append("True mask")
         shown = self.ranking[: max(args.top, MIN_PAGE_IMAGES, int(self.flagged.sum()))]
-        pictures = picture_columns(model, self.dataset, shown, reconstructed)
+        pictures = picture_columns(self, model, shown, reconstructed)
         return html_report(self, columns, pictures, training, settings, args.output, of_features)
 
 
-def maps_and_masks(model, dataset):
-    """Anomaly maps of all images of a dataset, and their true masks.
+def reconstruct_all(model, dataset):
+    """Reconstruct all images of a dataset with masks, and read these.
 
     Args:
         model: A `TrainedModel`.
         dataset: A `Dataset` with masks.
 
     Returns:
-        A tuple of a float32 and a bool array, both `(N, H, W)`.
+        A pair: `scoring.Reconstructions`, and the true masks, bool `(N, H, W)`.
     """
-    maps = model.reconstruct(dataset.images, np.arange(len(dataset.images))).maps
-    masks = load_masks(dataset.masks, maps.shape[1:])
+    reconstructed = model.reconstruct(dataset.images, np.arange(len(dataset.images)))
+    masks = load_masks(dataset.masks, reconstructed.maps.shape[1:])
     if inverted := find_inverted(masks, dataset.masks):
         logger.warning(
             f"{len(inverted):,} of the masks mark{'s' if len(inverted) == 1 else ''} more than half of "
             f"the image, such as {inverted[0].paths[0]}: black has to be what is normal"
         )
-    return maps, masks
+    return reconstructed, masks
 
 
 def format_flags(command):
@@ -281,12 +288,12 @@ def map_scale(model, maps):
     return gallery.map_scale(maps, model.calibration.get("pixel_threshold"))
 
 
-def picture_columns(model, dataset, order, first):
+def picture_columns(detection, model, order, first):
     """Pictures of images, of their reconstructions, anomaly maps and, if known, true masks.
 
     Args:
-        model: A `TrainedModel`.
-        dataset: A `Dataset`.
+        detection: A `Detection`.
+        model: As for `Detection.save`.
         order: int array `(n,)`: which of the images.
         first: `scoring.Reconstructions` of the first of them, or of more, at least one.
 
@@ -297,12 +304,12 @@ def picture_columns(model, dataset, order, first):
     scale = map_scale(model, first.maps)
     first = [part if part is None else part[: len(order)] for part in first]
     for some in np.split(order, range(len(first[0]), len(order), PICTURE_BATCH)):
-        images, features, reconstructed, maps = first or model.reconstruct(dataset.images, some)
+        images, features, reconstructed, maps = first or detection.reconstruct(model, some)
         first = None  # none of them twice
         seen = [images, reconstructed] if features is None else [images, features, reconstructed]
         columns = [drawing.to_rgb(pictures) for pictures in seen]
         columns.append(drawing.map_levels(maps, scale))
-        if dataset.masks is not None:
-            masks = load_masks([dataset.masks[i] for i in some], maps.shape[1:])
+        if detection.dataset.masks is not None:
+            masks = load_masks([detection.dataset.masks[i] for i in some], maps.shape[1:])
             columns.append(drawing.to_rgb(masks[..., np.newaxis].astype(np.float32)))
         yield from zip(*columns, strict=True)

@@ -39,9 +39,7 @@ def stand_in(kind, parts):
         autoencoder=SimpleNamespace(layers=layers),
         calibration={"pixel_threshold": PIXEL_THRESHOLD},
         settings={},
-        reconstruct=lambda images, order: Reconstructions(
-            *(None if part is None else part[order] for part in parts)
-        ),
+        reconstruct=lambda images, order: parts.take(order),
     )
 
 
@@ -109,8 +107,10 @@ def test_galleries_and_page_show_everything_by_rank(monkeypatch, rng):
     maps, masks = rng.uniform(0, 2, (N, 4, 7)), rng.random((N, 4, 7)) > 0.5
     plain = detection(images)
     dataset = dataclasses.replace(plain.dataset, masks=list(masks))
-    found = dataclasses.replace(plain, dataset=dataset, maps=maps, masks=masks)
-    model = stand_in("pixels", Reconstructions(images, None, 1 - images, maps))
+    reconstructed = Reconstructions(images, None, 1 - images, maps)
+    found = dataclasses.replace(plain, dataset=dataset, reconstructed=reconstructed, masks=masks)
+    model = stand_in("pixels", reconstructed)
+    model.reconstruct = None  # all images were reconstructed for their maps: none is again
     top = found.reconstruct_top(model, N)
     found.draw_galleries(model, N, top)
     order = [1, 2, 0]
