@@ -26,7 +26,7 @@ from pyimagesearch.training.recipes import make_recipe, recommended_score
 
 logger = logging.getLogger(__name__)
 
-HELP = "measure training, scoring, start-up and scaling"
+HELP = "measure training, calibration, scoring, start-up and scaling"
 COLUMNS = ("part", "what", "images", "here", "there", "unit", "ratio", "there_is")
 SIZES = (1000, 10_000, 60_000)
 COUNTS = (10_000, 100_000, 1_000_000)
@@ -135,9 +135,26 @@ def training(args):
         ranks = [np.argsort(rank(of_precision)) for of_precision in scores]
         agreements.append(np.corrcoef(*ranks)[0, 1])
     n, there_is = len(images), "--recipe tutorial"
-    yield "training, whole", n, *seconds, "s", seconds[1] / seconds[0], there_is
+    yield "training, without its calibration", n, *seconds, "s", seconds[1] / seconds[0], there_is
     yield "average precision", n, *precisions, "", precisions[0] / precisions[1], there_is
     yield "ranks in bf16 and float32", n, *agreements, "Spearman", None, there_is
+
+
+def calibrating(args):
+    """The calibration of all scores, beside the training before it, in time of the processors."""
+    from pyimagesearch.data import datasets
+    from pyimagesearch.detection.calibration import calibrate
+    from pyimagesearch.training.train import train
+
+    images = datasets.contaminate(datasets.load(args.source, "train")).images[: args.limit]
+    for recipe in ("robust", "shapes"):
+        started = time.process_time()
+        result = train(images, make_recipe(recipe))
+        trained = time.process_time()
+        calibrate(result, images)
+        seconds = time.process_time() - trained, trained - started
+        what = f"processor time, --recipe {recipe}"
+        yield what, len(images), *seconds, "s", seconds[1] / seconds[0], "training"
 
 
 def startup(args):
@@ -164,7 +181,15 @@ def commands(args):
                 run_script(script, folder, *flags[script])
                 times.append(time.perf_counter() - started)
     for script, (ours, tutorials) in seconds.items():
-        yield f"{script}.py", "", ours, tutorials, "s", tutorials / ours, "--recipe tutorial"
+        yield (
+            f"{script}.py, start to end",
+            "",
+            ours,
+            tutorials,
+            "s",
+            tutorials / ours,
+            "--recipe tutorial",
+        )
 
 
 def run_script(script, folder, *flags):
@@ -259,6 +284,7 @@ def workers(args):
 PARTS = {
     "machine": machine,
     "training": training,
+    "calibration": calibrating,
     "scoring": scoring,
     "startup": startup,
     "commands": commands,

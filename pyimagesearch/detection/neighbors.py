@@ -26,7 +26,7 @@ DISTANCE_FLOOR = 0.01
 CHUNK = 1000
 # Nearest neighbors that are looked for by TensorFlow's `top_k` in any case.
 MAX_TOP_K = 50
-# How often a memory bank is drawn anew without the points that were far from the previous one.
+# How often, at most, a memory bank is drawn anew without the points that were far from the previous one.
 ROUNDS = 4
 # The share of the images that is left out of the memory bank, and the share, the highest scores among
 # these, that is kept as outliers.
@@ -229,7 +229,9 @@ def fit_memory_bank(points, errors):
         memory_bank = evenly_spaced(points[inliers])
         distances = in_chunks(knn_distance, points, memory_bank)
         order = np.argsort(-errors * distances, kind="stable")
-        inliers = np.sort(order[int(OUTLIER_SHARE * n) :])
+        before, inliers = inliers, np.sort(order[int(OUTLIER_SHARE * n) :])
+        if np.array_equal(inliers, before):
+            break  # all further rounds would be the same
     return memory_bank, points[order[: n_top_outliers(n)]]
 
 
