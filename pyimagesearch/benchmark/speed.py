@@ -52,7 +52,8 @@ def add_arguments(parser):
     add(
         "--source",
         default="mnist",
-        help="mnist (the default), digits, or a .npz file in the layout of Keras's MNIST",
+        help="mnist (the default), digits, a .npz file in the layout of Keras's MNIST, or, for the part "
+        "calibration, a folder of images",
     )
     add("--limit", type=count, metavar="N", help="train on no more than N images (default: all)")
     for flag, default, what in (
@@ -146,7 +147,9 @@ def calibrating(args):
     from pyimagesearch.detection.calibration import calibrate
     from pyimagesearch.training.train import train
 
-    images = datasets.contaminate(datasets.load(args.source, "train")).images[: args.limit]
+    images = datasets.contaminate(datasets.load(args.source, "train")).images
+    if args.limit is not None:
+        images = images[: args.limit]  # of files, in memory; otherwise they are read as needed
     for recipe in ("robust", "shapes"):
         started = time.process_time()
         result = train(images, make_recipe(recipe))
