@@ -40,23 +40,25 @@ def trained_on_noise(rng, latent_dim=2, n_held_out=20):
 
 
 class Counted:
-    """Images that count how often each is read."""
+    """Images that count how often each is read, and how many at once."""
 
     def __init__(self, images):
         self.images, self.shape = images, images.shape
-        self.reads = np.zeros(len(images), int)
+        self.reads, self.sizes = np.zeros(len(images), int), set()
 
     def __getitem__(self, indices):
         self.reads[indices] += 1
+        self.sizes.add(len(indices))
         return self.images[indices]
 
 
 def test_calibration_is_of_some_images_and_equal_to_that_of_each_score_by_itself(rng, monkeypatch):
     """With NaN in the place of all others; thresholds are of the held-out images.
 
-    The network is compiled once to fit and once to score, and runs once for some maps. For each of
-    these, an image is read once.
+    The network is compiled once to fit and once to score, and runs twice for some maps. For each of
+    these, an image is read once, and no more at a time than are scored at once.
     """
+    monkeypatch.setattr(scoring, "MAX_BATCH_NUMBERS", 9 * 64)
     monkeypatch.setattr(calibration, "subsample", functools.partial(batches.subsample, n=21))
     monkeypatch.setattr(calibration, "MAX_PIXEL_IMAGES", 10)
     result, images = trained_on_noise(rng, n_held_out=29)
@@ -71,7 +73,8 @@ def test_calibration_is_of_some_images_and_equal_to_that_of_each_score_by_itself
     with monkeypatch.context() as patched:
         patched.setattr(Autoencoder, "forward", lambda *a: calls.append(a) or forward(*a))
         found, references = calibration.calibrate(result, counted, seed=3)
-    assert len(calls) == 3
+    assert len(calls) == 4
+    assert max(counted.sizes) == 9
     assert counted.reads[trained].tolist() == [2] * 21
     assert counted.reads[held_out].tolist() == [2] * 10 + [1] * 11
     assert list(found) == list(scores.SCORES)
