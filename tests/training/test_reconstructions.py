@@ -39,6 +39,13 @@ def test_restoration_is_evaluated_on_the_held_out_images_against_the_clean_ones(
     )
 
 
+def test_psnr_of_a_perfect_image_is_120_db():
+    images = np.zeros((6, 4, 4, 1), np.float32)
+    restoration = reconstructions.evaluate_restoration(result_of(black(images), 2), images)
+    assert restoration["spoilt"] == restoration["restored"] == {"mse": 0, "psnr": 120}
+    assert restoration["gain_db"] == 0
+
+
 @pytest.mark.parametrize("name", ["noise", "rotate"])
 def test_restoration_corrupts_each_batch_by_a_seed_of_its_own(name, rng, monkeypatch):
     images = rng.random((6, 5, 4, 3), np.float32)
@@ -78,3 +85,12 @@ def test_held_out_or_else_trained_images_are_drawn_beside_their_reconstructions(
         corrupted = None if corruption is None else corruptions.corrupt(shown, corruption, 7)
         expected = gallery.reconstructions(shown, np.zeros_like(shown), corrupted)
         np.testing.assert_array_equal(picture, expected)
+
+
+def test_reconstructions_beyond_white_and_black_are_drawn_as_white_and_black(rng):
+    images = rng.random((6, 4, 5, 3), np.float32)
+    image = keras.Input((4, 5, 3))
+    contrast = keras.Model(image, keras.layers.Rescaling(5.0, -2.0)(image))
+    picture = reconstructions.draw_reconstructions(result_of(contrast, 2, None), images, {})
+    expected = gallery.reconstructions(images[4:], np.clip(5 * images[4:] - 2, 0, 1), None)
+    np.testing.assert_allclose(picture.astype(int), expected, atol=1)

@@ -68,6 +68,8 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
         return TrimmedWeighting(0.25)
 
     monkeypatch.setattr(train, "MAX_NORMALIZATION_IMAGES", 20)
+    warned = []
+    monkeypatch.setattr(train, "warn_unless_faster", lambda *a, **named: warned.append((a, named)))
     monkeypatch.setattr(train, "Trainer", Untrained)
     monkeypatch.setattr(train, "make_sample_weighting", make_sample_weighting)
     result = train.train(
@@ -75,6 +77,8 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
     )
     ((trainer, resuming, initial),) = trainers
     assert resuming == ("a", None, "b")
+    # The trial of bfloat16 is made of the network that is returned.
+    assert warned == [((result.autoencoder,), {"training": True})]
     assert trainer.model.get_layer("encoder").get_layer("code").compute_dtype == "bfloat16"
     assert result.autoencoder.get_layer("encoder").get_layer("code").compute_dtype == "float32"
     trained, held_out = train.split(40, 0.2, 8, groups)
