@@ -320,8 +320,8 @@ class FeatureTrainer:
             "seconds": np.array(self.seconds),
             "kept": self.kept,
             "counted": self.counted,
-            "uses_code": np.array(-1 if self.uses_code is None else int(self.uses_code)),
-            "shares": np.array(self.shares, float),  # NaN before the first round
+            "uses_code": np.array(int(self.uses_code or 0)),  # undecided before the first round,
+            "shares": np.array(self.shares, float),  # when these are NaN
             **(self.colors or {}),
         }
 
@@ -331,16 +331,14 @@ class FeatureTrainer:
         Raises:
             InputError: If it is not the state of such a training.
         """
-        colors = {"colors": (self.features.shapes[1][2], 3), "colors_offset": (3,)}
-        expected = {name: np.zeros(shape, np.float32) for name, shape in colors.items()}
-        # There are no colors before the first round.
-        begun = "uses_code" in state and state["uses_code"] >= 0
-        check_state(state, {**self.state_dict(), **(expected if begun else {})})
+        n_channels = self.features.shapes[1][2]
+        colors = {
+            "colors": np.zeros((n_channels, 3), np.float32),
+            "colors_offset": np.zeros(3, np.float32),
+        }
+        check_state(state, {**self.state_dict(), **colors})
         self.kept, self.counted = state["kept"], state["counted"]
         self.loss, self.val_loss = state["loss"].tolist(), state["val_loss"].tolist()
-        uses_code = int(state["uses_code"])
-        self.uses_code = None if uses_code < 0 else bool(uses_code)
-        self.shares = [None if x != x else float(x) for x in state["shares"]]
-        if self.uses_code is not None:
-            self.colors = {name: state[name] for name in colors}
+        self.uses_code, self.shares = bool(state["uses_code"]), state["shares"].tolist()
+        self.colors = {name: state[name] for name in colors}
         self._started = time.monotonic() - float(state["seconds"])

@@ -105,6 +105,29 @@ def test_training_goes_on_from_a_checkpoint_to_the_same_bits():
             np.testing.assert_array_equal(one, other, err_msg=name)
 
 
+def test_state_that_is_loaded_is_the_state_that_was_saved_and_the_clock_goes_on():
+    features, recipe = by_hand.FewFeatures(), make_recipe("photos", latent_dim=2)
+    resumed = FeatureTrainer(features, recipe, 3)
+    saved = {
+        **resumed.state_dict(),
+        "loss": np.array([0.5]),
+        "val_loss": np.array([0.75]),
+        "seconds": np.array(1000.0),
+        "kept": np.arange(30) != 7,
+        "uses_code": np.array(1),
+        "shares": np.array([0.0, 0.1, 0.3, 0.9]),
+        "colors": np.ones((3, 3), np.float32),
+        "colors_offset": np.full(3, 0.25, np.float32),
+    }
+    resumed.load_state_dict(saved)
+    state = resumed.state_dict()
+    assert 1000 <= state.pop("seconds") < 1060
+    assert {*saved} == {*state, "seconds"}
+    for name, array in state.items():
+        np.testing.assert_array_equal(array, saved[name], err_msg=name)
+    assert resumed.shares == [0.0, 0.1, 0.3, 0.9]
+
+
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_finished_training_fits_its_last_round_again_and_refuses_the_checkpoint_of_another(rounds):
     features, recipe, states = by_hand.FewFeatures(), make_recipe("photos", epochs=rounds), []
