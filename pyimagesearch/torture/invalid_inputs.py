@@ -115,7 +115,7 @@ TRAINING_INPUTS = {
     ),
     "model in a read-only folder": (lambda tmp: ["-m", "/proc/a.model"], "cannot write to"),
     "one path for two results": (
-        lambda tmp: ["--vis", "a.png", "--plot", "a.png"],
+        lambda tmp: ["--vis", str(tmp / "a.png"), "--plot", str(tmp / "a.png")],
         "name two files",
     ),
     "contamination negative": (lambda tmp: ["--contam", "-0.1"], "--contam: expected a number"),

@@ -32,6 +32,20 @@ def test_checkpoint_with_other_settings_is_refused_with_what_differs(tmp_path):
         checkpoint.parse_checkpoint(data, path, {"epochs": 5, "seed": 2, "loss": "mse"})
 
 
+def test_settings_name_all_that_decides_what_a_training_leads_to():
+    arguments = {"recipe": make_recipe(), "fingerprint": "a1", "seed": 3, "precision": "float32"}
+    settings = checkpoint.checkpoint_settings(**arguments)
+    assert settings == {
+        **make_recipe().as_dict(),
+        "fingerprint of the images": "a1",
+        "seed": 3,
+        "precision": "float32",
+    }
+    changes = {"recipe": make_recipe("shapes"), "fingerprint": "b2", "seed": 4, "precision": "bf16"}
+    for name, other in changes.items():
+        assert checkpoint.checkpoint_settings(**{**arguments, name: other}) != settings, name
+
+
 def test_checkpoint_of_other_weights_of_the_backbone_is_refused(tmp_path):
     recipe, settings = make_recipe("photos"), []
     for content in (b"one", b"two"):
