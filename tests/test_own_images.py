@@ -11,7 +11,7 @@ import pytest
 
 import find_anomalies
 import train_unsupervised_autoencoder as train
-from pyimagesearch.data import dataset_files, decoding, image_files
+from pyimagesearch.data import dataset_files, decoding, image_files, pixel_store
 from pyimagesearch.data.datasets import open_dataset
 from tests.running import data_of, detection_flags, report_of, table_of, training_flags
 
@@ -111,6 +111,7 @@ def test_category_with_masks_is_scored_pixel_by_pixel(photos, tmp_path, monkeypa
         return decoding.read_pixels(path, *args)
 
     monkeypatch.setattr(image_files, "read_pixels", read_pixels)
+    monkeypatch.setattr(pixel_store, "MAX_BYTES_IN_MEMORY", 2**14)  # four photos
     flags = [*training_flags(tmp_path), "--image-size", "40", "32", "--quiet"]
     flags[flags.index("digits")] = str(photos)
     assert train.main([*flags, "--max-pickle-mib", "0"]) == 0

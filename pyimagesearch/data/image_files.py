@@ -12,6 +12,7 @@ import numpy as np
 from pyimagesearch import InputError
 from pyimagesearch.data import decoding, image_quality, resizing
 from pyimagesearch.data.decoding import WHITE, Unreadable, read_pixels
+from pyimagesearch.data.pixel_store import PixelStore
 from pyimagesearch.runtime.quiet import quiet_stderr
 from pyimagesearch.storage import ownership
 
@@ -30,8 +31,6 @@ LITTER = {
     "system volume information",
     "thumbs.db",
 }
-# Bytes of pixels of files that are kept in memory, so that these files are decoded once, at most.
-MAX_KEPT_BYTES = 2**28
 # Large JPEGs are reduced while they are decoded, but to no less than so many times the longer side
 # that is wanted, so that the area averages that follow are as exact as of all pixels.
 REDUCED_AT_LEAST = 2
@@ -269,7 +268,7 @@ class ImageFiles:
 
     def __post_init__(self):
         # Filled by several threads at once. A copy with other settings begins with an empty one.
-        object.__setattr__(self, "_kept", {})
+        object.__setattr__(self, "_kept", PixelStore())
 
     def read(self, path):
         """Read one file, or recall it: float32 array `(H, W, C)` in [0, 1].
@@ -280,8 +279,7 @@ class ImageFiles:
         pixels = self._kept.get(path)
         if pixels is None:
             pixels = self._decode(path)
-            if (len(self._kept) + 1) * pixels.nbytes <= MAX_KEPT_BYTES:
-                self._kept[path] = pixels
+            self._kept.put(path, pixels)
         white = np.float32(255 if pixels.dtype == np.uint8 else self.maximum)
         return np.minimum(pixels / white, 1, dtype=np.float32)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError
-from pyimagesearch.data import decoding, image_files
+from pyimagesearch.data import decoding, image_files, pixel_store
 from pyimagesearch.data.image_files import (
     DEFAULT_SIZE,
     ImageFiles,
@@ -222,7 +222,7 @@ def test_pixels_of_files_range_from_0_to_1(write):
     assert set(ends[1].ravel().tolist()) == {1.0}
 
 
-def test_file_is_decoded_once_as_long_as_its_pixels_may_be_kept(files, monkeypatch):
+def test_file_is_decoded_once_however_often_it_is_read(files, monkeypatch):
     decoded = []
 
     def read_pixels(path, *args):
@@ -230,16 +230,15 @@ def test_file_is_decoded_once_as_long_as_its_pixels_may_be_kept(files, monkeypat
         return decoding.read_pixels(path, *args)
 
     monkeypatch.setattr(image_files, "read_pixels", read_pixels)
-    first = files[:]
-    np.testing.assert_array_equal(files[::-1], first[::-1])
+    # Of ten images of 6 x 4 x 3 bytes, three are kept in memory and the others on disk.
+    monkeypatch.setattr(pixel_store, "MAX_BYTES_IN_MEMORY", 3 * 72)
+    once = dataclasses.replace(files)
+    first = once[:]
+    np.testing.assert_array_equal(once[::-1], first[::-1])
     assert decoded == files.paths
-    # Three images of 6 x 4 x 3 bytes; and a copy of another size keeps nothing of this one.
-    monkeypatch.setattr(image_files, "MAX_KEPT_BYTES", 3 * 72)
-    few = dataclasses.replace(files, size=(6, 4))
-    for _ in range(2):
-        np.testing.assert_array_equal(few[:], first)
-    assert len(decoded) == 10 + 10 + 7
-    assert dataclasses.replace(files, size=(3, 2))[:].shape == (10, 3, 2, 3)
+    # A copy of another size keeps nothing of this one.
+    assert dataclasses.replace(once, size=(3, 2))[:].shape == (10, 3, 2, 3)
+    assert len(decoded) == 20
 
 
 @pytest.mark.parametrize("fate", ["gone", "broken"])
