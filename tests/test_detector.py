@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -27,21 +26,12 @@ from pyimagesearch.data import dataset_files
 from pyimagesearch.detection import scores, trained_model
 from pyimagesearch.detector import AutoencoderDetector
 from tests.conftest import ROOT
-
-
-def quick(**parameters):
-    """A detector that is fitted in a moment."""
-    return AutoencoderDetector(
-        **{"filters": (4,), "epochs": 2, "batch_size": 64, "random_state": 0, **parameters}
-    )
+from tests.detectors import ones_and_threes, quick
 
 
 @pytest.fixture(scope="module")
 def images():
-    """Ones with four threes at the end, 8x8, in [0, 1]."""
-    digits = load_digits()
-    ones, threes = (digits.images[digits.target == digit] for digit in (1, 3))
-    return np.concatenate([ones[:120], threes[:4]]) / 16
+    return ones_and_threes()
 
 
 @pytest.fixture(scope="module")
@@ -288,41 +278,6 @@ AutoencoderDetector(epochs=1).fit(images).predict(images)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        (
-            {"recipe": "secret"},
-            "expected recipe to be one of 'robust', 'shapes', 'tutorial', 'photos', received",
-        ),
-        ({"arch": "gan"}, "expected arch to be one of None, 'conv'"),
-        ({"loss": "mae"}, "expected loss"),
-        ({"scored_by": "ssim"}, "expected scored_by"),
-        ({"epochs": 0}, "epochs == 0"),
-        ({"trim": 1.0}, "trim == 1"),
-        ({"learning_rate": -1.0}, "learning_rate == -1"),
-        ({"contamination": 0.6}, "contamination == 0.6"),
-        ({"contamination": 0.0}, "contamination == 0"),
-        ({"image_shape": (64,)}, "expected image_shape as .H, W. or"),
-        ({"filters": (0,)}, r"expected filters as .8, 16., .* received .0,."),
-        ({"filters": 8}, "expected filters as .8, 16., whole numbers from 1, received 8"),
-        ({"filters": (8.0,)}, "expected filters"),
-        ({"image_shape": 8}, "expected image_shape as .* received 8"),
-        ({"image_shape": (8, True)}, "expected image_shape as"),
-        ({"batch_norm": 1}, "expected batch_norm to be one of None, False, True, received 1"),
-        ({"trim": float("nan")}, "expected trim to be a finite number, received nan"),
-        ({"learning_rate": float("nan")}, "expected learning_rate to be a finite"),
-        ({"learning_rate": float("inf")}, "expected learning_rate to be a finite"),
-        ({"contamination": np.nan}, "expected contamination to be a finite"),
-        ({"random_state": -1}, "random_state|seed|Seed"),
-        ({"image_shape": (4, 4)}, "expected images of shape .4, 4, 1., received .8, 8, 1."),
-    ],
-)
-def test_fit_with_a_parameter_out_of_range_is_refused(images, parameters, message):
-    with pytest.raises(ValueError, match=message):
-        quick(**parameters).fit(images)
-
-
-@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (np.zeros((10, 8)), "expected rows of 64 numbers"),
@@ -336,23 +291,6 @@ def test_fit_with_a_parameter_out_of_range_is_refused(images, parameters, messag
 def test_fit_with_an_array_that_holds_no_images_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         quick(image_shape=(8, 8)).fit(wrong)
-
-
-@pytest.mark.parametrize("name", ["latent_dim", "epochs", "batch_size", "trim", "contamination"])
-def test_truth_values_are_no_numbers(images, name):
-    with pytest.raises(TypeError, match=f"{name} must be a number, not True"):
-        quick(**{name: True}).fit(images)
-
-
-def test_predict_after_a_failed_fit_is_refused(images):
-    detector = quick(contamination=None)
-    with pytest.raises(TypeError, match="contamination must be"):
-        detector.fit(images)
-    detector.set_params(contamination=0.1, filters=(0,))
-    with pytest.raises(ValueError, match="filters"):
-        detector.fit(images)
-    with pytest.raises(NotFittedError):
-        detector.predict(images)
 
 
 @pytest.mark.parametrize(
