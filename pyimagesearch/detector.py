@@ -74,6 +74,7 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
         random_state: Seed of everything random: a whole number, a `numpy.random.RandomState`, or
             `None`, by which no two fits are the same.
         verbose: 0 for silence; 1 for progress bars, in notebooks too; 2 for a line after each.
+            `False` and `True` are 0 and 1.
 
     Attributes:
         decision_scores_: float64 array `(N,)`: the anomaly scores of the training images, at least

@@ -38,19 +38,49 @@ def images():
         ({"learning_rate": float("nan")}, "expected learning_rate to be a finite"),
         ({"learning_rate": float("inf")}, "expected learning_rate to be a finite"),
         ({"contamination": np.nan}, "expected contamination to be a finite"),
-        ({"random_state": -1}, "random_state|seed|Seed"),
-        ({"image_shape": (4, 4)}, "expected images of shape .4, 4, 1., received .8, 8, 1."),
+        ({"random_state": -1}, "random_state == -1, must be >= 0"),
+        ({"random_state": 2**32}, "random_state == 4294967296, must be <= 4294967295"),
+        ({"verbose": 3}, "verbose == 3, must be <= 2"),
+        ({"recipe": "photos"}, "expected filters=None with recipe='photos', .* received .4,.: "),
     ],
 )
-def test_fit_with_a_parameter_out_of_range_is_refused(images, parameters, message):
+def test_fit_with_a_parameter_out_of_range_is_refused(parameters, message):
+    """Before X is read, which is none here."""
     with pytest.raises(ValueError, match=message):
-        quick(**parameters).fit(images)
+        quick(**parameters).fit("no/folder")
 
 
-@pytest.mark.parametrize("name", ["latent_dim", "epochs", "batch_size", "trim", "contamination"])
-def test_truth_values_are_no_numbers(images, name):
+@pytest.mark.parametrize(
+    "parameters",
+    [{"random_state": 0.5}, {"random_state": "0"}, {"verbose": None}, {"verbose": 1.0}],
+)
+def test_fit_with_a_parameter_of_another_type_is_refused(parameters):
+    with pytest.raises(TypeError, match=f"{next(iter(parameters))} must be an instance of"):
+        quick(**parameters).fit("no/folder")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"random_state": np.random.RandomState(0)}, {"random_state": np.int64(3)}, {"verbose": True}],
+)
+def test_parameters_may_be_generators_and_whole_numbers_of_numpy_and_true_is_a_verbosity(
+    parameters,
+):
+    with pytest.raises(ValueError, match="there is no no/folder"):
+        quick(**parameters).fit("no/folder")
+
+
+def test_fit_with_images_of_another_shape_is_refused(images):
+    with pytest.raises(ValueError, match=r"expected images of shape .4, 4, 1., received .8, 8, 1."):
+        quick(image_shape=(4, 4)).fit(images)
+
+
+@pytest.mark.parametrize(
+    "name", ["latent_dim", "epochs", "batch_size", "trim", "contamination", "random_state"]
+)
+def test_truth_values_are_no_numbers(name):
     with pytest.raises(TypeError, match=f"{name} must be a number, not True"):
-        quick(**{name: True}).fit(images)
+        quick(**{name: True}).fit("no/folder")
 
 
 def test_predict_after_a_failed_fit_is_refused(images):
