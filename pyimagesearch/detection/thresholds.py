@@ -10,22 +10,28 @@ from pyimagesearch import InputError
 from pyimagesearch.detection.model_settings import is_number
 
 
-def quantile(q, scores, calibration=None):
+def quantile(q, scores, calibration=None, weights=None):
     """The tutorial's rule: a quantile of the scores.
 
     Args:
         q: The quantile, in [0, 1].
         scores: float array `(N,)`, N at least 1.
         calibration: Not used.
+        weights: float array `(N,)`, above 0: how many times each image counts; `None`: once.
 
     Returns:
-        The threshold, interpolated linearly between the two nearest scores.
+        The threshold, interpolated linearly between the two nearest scores. With weights, the lowest
+        score at or below which the share `q` of the weight lies.
 
     Example:
-        >>> quantile(0.5, np.array([0.0, 1.0, 2.0, 3.0, 4.0]))
-        2.0
+        >>> scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+        >>> quantile(0.5, scores), quantile(0.5, scores, weights=[1, 1, 1, 1, 5])
+        (2.0, 4.0)
     """
-    return float(np.quantile(np.asarray(scores, np.float64), q))
+    scores = np.asarray(scores, np.float64)
+    if weights is None:
+        return float(np.quantile(scores, q))
+    return float(np.quantile(scores, q, weights=weights, method="inverted_cdf"))
 
 
 def standard_deviations(k, scores, calibration):
@@ -109,7 +115,7 @@ FITTED_QUANTILES = (0.95, 0.9, 0.85, 0.8, 0.75)
 COLLAPSED = 0.25
 
 
-def fdr_controlled(_, scores, calibration=None):
+def fdr_controlled(_, scores, calibration=None, weights=None):
     """A threshold above the scores that the bulk of the scores explains. It needs no labels.
 
     The logarithms of the scores are compared with a normal distribution that has their median and
@@ -130,6 +136,7 @@ def fdr_controlled(_, scores, calibration=None):
         _: Not used: the rule has no value.
         scores: float array `(N,)`, N at least 1.
         calibration: Not used.
+        weights: As for `quantile`.
 
     Returns:
         The threshold. It is the highest score, so that nothing is flagged, if there are fewer than
@@ -140,26 +147,33 @@ def fdr_controlled(_, scores, calibration=None):
         >>> fdr_controlled(True, scores)
         2.0
     """
-    falling = np.sort(np.asarray(scores, np.float64))[::-1]
+    order = np.argsort(scores, kind="stable")[::-1]
+    falling = np.asarray(scores, np.float64)[order]
     if len(falling) < MIN_SCORES:
         return float(falling[0])
-    found = [_discoveries(falling, q) for q in FITTED_QUANTILES]
+    weights = None if weights is None else np.asarray(weights, np.float64)[order]
+    found = [_discoveries(falling, q, weights) for q in FITTED_QUANTILES]
     return float(falling[next(n for n in found if n >= COLLAPSED * found[-1])])
 
 
-def _discoveries(falling, q):
+def _discoveries(falling, q, weights):
     """How many of the scores, in falling order, a distribution fitted to a quantile does not explain."""
     # Imported here: it takes most of a second, which the other rules need not wait for.
     from scipy.special import ndtr, ndtri
     from scipy.stats import false_discovery_control
 
     values = _logarithms(falling)
-    median, upper = np.quantile(values, [0.5, q])
+    median, upper = (quantile(share, values, weights=weights) for share in (0.5, q))
     scale = (upper - median) / ndtri(q)
     if not scale > 0:
         return 0
     # The p-values rise as the scores fall, and half of them are at least one half.
     p_values = ndtr((median - values) / scale)
+    if weights is not None:
+        # The same procedure, in which the rank of a score is the weight down to it.
+        ranks = np.cumsum(weights) / weights.sum()
+        below = np.flatnonzero(p_values <= FALSE_DISCOVERY_RATE * ranks)
+        return below[-1] + 1 if len(below) else 0
     return np.count_nonzero(false_discovery_control(p_values) <= FALSE_DISCOVERY_RATE)
 
 

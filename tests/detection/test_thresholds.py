@@ -25,6 +25,42 @@ def test_quantile_of_the_tutorials_6809_scores_flags_7():
     assert set(np.flatnonzero(flagged)) == set(np.argsort(scores)[-7:])
 
 
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    # Of the weight, 3/8 lie at or below 10, 4/8 at or below 20, 7/8 at or below 30.
+    [(0.3, 10), (0.375, 10), (0.4, 20), (0.5, 20), (0.51, 30), (0.875, 30), (0.9, 40), (1, 40)],
+)
+def test_quantile_with_weights_is_the_score_down_to_which_that_share_of_the_weight_lies(
+    q, expected
+):
+    scores, weights = np.array([40, 10, 30, 20]), np.array([1, 3, 3, 1])
+    assert thresholds.quantile(q, scores, weights=weights) == expected
+    assert thresholds.quantile(q, scores, weights=weights / 7) == expected
+    repeated = np.repeat(scores, weights)
+    assert np.quantile(repeated, q, method="inverted_cdf") == expected
+
+
+def test_fdr_controlled_threshold_with_weights_is_that_of_repeated_scores():
+    """A third of the images are too many to stand out, unless each of the others counts 20 times."""
+    usual, odd = np.exp(np.random.default_rng(0).normal(0, 0.1, 60)), np.linspace(8, 9, 30)
+    scores, counts = np.append(odd, usual), np.append(np.ones(30, int), np.full(60, 20))
+    assert thresholds.fdr_controlled(True, scores) == 9
+    repeated = thresholds.fdr_controlled(True, np.repeat(scores, counts))
+    assert repeated == usual.max()
+    assert thresholds.fdr_controlled(True, scores, weights=counts) == repeated
+    assert thresholds.fdr_controlled(True, np.full(30, 2.0), weights=np.arange(1, 31)) == 2
+
+
+def test_fdr_controlled_threshold_with_weights_allows_more_of_what_counts_more():
+    """Twelve images at the end of a tail stand out only as they count four times each."""
+    scores = np.random.default_rng(1).normal(0, 1, 400)
+    scores[:12] = np.linspace(2.5, 3.2, 12)
+    scores, counts = np.exp(scores), np.where(np.arange(400) < 12, 4, 1)
+    threshold = thresholds.fdr_controlled(True, scores, weights=counts)
+    assert threshold == thresholds.fdr_controlled(True, np.repeat(scores, counts))
+    assert (scores > threshold).sum() == 15
+
+
 def test_standard_deviations_with_images_held_out_are_of_these():
     assert thresholds.standard_deviations(2, None, CALIBRATION) == pytest.approx(2.4826)
 
