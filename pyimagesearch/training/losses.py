@@ -19,19 +19,25 @@ def cross_entropy(targets, outputs):
 LOSSES = {"mse": squared_error, "bce": cross_entropy}
 
 
-def trimmed_mean(losses, trim):
+def trimmed_mean(losses, trim, weights=None):
     """Mean of the losses without the largest share `trim` of them.
 
     Args:
         losses: float array `(N,)`, N at least 1.
         trim: Share to leave out, in [0, 1).
+        weights: float array `(N,)`, above 0: how much each of the others counts in the mean; `None`:
+            all the same.
 
     Returns:
         A float.
 
     Example:
-        >>> trimmed_mean(np.array([1.0, 2.0, 3.0, 100.0]), trim=0.25)
-        2.0
+        >>> losses = np.array([1.0, 2.0, 3.0, 100.0])
+        >>> trimmed_mean(losses, trim=0.25), trimmed_mean(losses, 0.25, weights=np.ones(4))
+        (2.0, 2.0)
     """
     kept = len(losses) - int(trim * len(losses))
-    return float(np.mean(np.sort(losses)[:kept], dtype=np.float64))
+    if weights is None:
+        return float(np.mean(np.sort(losses)[:kept], dtype=np.float64))
+    lowest = np.argsort(losses, kind="stable")[:kept]
+    return float(np.average(losses[lowest].astype(np.float64), weights=weights[lowest]))

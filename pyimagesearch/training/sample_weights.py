@@ -31,7 +31,7 @@ PROPAGATION_NEIGHBORS, INLIER_RATIO, OUTLIER_RATIO = 5, 0.6, 0.8
 MAX_RAMP, RAMP_HALF_IMAGES = 0.04, 1000
 
 
-def make_sample_weighting(images, trained, recipe, seed, cluster):
+def make_sample_weighting(images, trained, recipe, seed, cluster, frequency_weights=None):
     """Choose how the training images of a recipe are weighted.
 
     Args:
@@ -40,14 +40,17 @@ def make_sample_weighting(images, trained, recipe, seed, cluster):
         recipe: A `recipes.Recipe`.
         seed: Of the choice of the images to compare with.
         cluster: A `distribution.Cluster`: each process works on its slice of the images.
+        frequency_weights: float array `(n,)`, above 0: how many times each training image counts
+            where a share `trim` is taken away; `None`: once. A copy of an image would vouch for it:
+            in comparisons with others, each counts once.
 
     Returns:
         A `NeighborWeighting`; a `TrimmedWeighting` if nothing is trimmed, or if contrast is
         normalized: such recipes expect many outliers, and many have near neighbors.
     """
     if not recipe.trim or recipe.normalize_contrast:
-        return TrimmedWeighting(recipe.trim)
-    return NeighborWeighting(images, trained, recipe.trim, seed, cluster)
+        return TrimmedWeighting(recipe.trim, frequency_weights=frequency_weights)
+    return NeighborWeighting(images, trained, recipe.trim, seed, cluster, frequency_weights)
 
 
 class TrimmedWeighting:
@@ -57,18 +60,20 @@ class TrimmedWeighting:
         trim: Share of the weight to take away, in [0, 1).
         initial_outlier_scores: float array `(n,)`, at least 0, in any unit: what is known of the
             training images before anything is learned; `None`: nothing.
+        frequency_weights: As for `make_sample_weighting`.
 
     Attributes:
-        trim, initial_outlier_scores: As given.
+        trim, initial_outlier_scores, frequency_weights: As given.
 
     Example:
         >>> TrimmedWeighting(trim=0.5)(np.array([4, 3, 2, 1])).tolist()
         [0.0, 0.5, 1.0, 1.0]
     """
 
-    def __init__(self, trim, initial_outlier_scores=None):
+    def __init__(self, trim, initial_outlier_scores=None, frequency_weights=None):
         self.trim = trim
         self.initial_outlier_scores = initial_outlier_scores
+        self.frequency_weights = frequency_weights
 
     def outlier_scores(self, losses):
         """Outlier scores by the losses of the last epoch: both float arrays `(n,)`."""
@@ -78,7 +83,7 @@ class TrimmedWeighting:
 
     def __call__(self, outlier_scores):
         """Sample weights, float32 array `(n,)` in [0, 1], by the outlier scores `(n,)`."""
-        return trimmed_sample_weights(outlier_scores, self.trim)
+        return trimmed_sample_weights(outlier_scores, self.trim, self.frequency_weights)
 
 
 class NeighborWeighting(TrimmedWeighting):
@@ -89,12 +94,12 @@ class NeighborWeighting(TrimmedWeighting):
     loss.
 
     Args:
-        images, trained, seed, cluster: As for `make_sample_weighting`.
+        images, trained, seed, cluster, frequency_weights: As for `make_sample_weighting`.
         trim: As for `TrimmedWeighting`, above 0.
     """
 
-    def __init__(self, images, trained, trim, seed, cluster):
-        super().__init__(trim)
+    def __init__(self, images, trained, trim, seed, cluster, frequency_weights=None):
+        super().__init__(trim, frequency_weights=frequency_weights)
         self.images, self.trained, self.cluster = images, trained, cluster
         self.local = cluster.local_slice(len(trained))
         self._image_spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
@@ -131,7 +136,7 @@ class NeighborWeighting(TrimmedWeighting):
 
     def __call__(self, outlier_scores):
         """Sample weights, float32 array `(n,)` in [0, 1], by the outlier scores `(n,)`."""
-        weights = trimmed_sample_weights(outlier_scores, self.trim)
+        weights = super().__call__(outlier_scores)
         candidates = np.flatnonzero(weights < 1)
         n_outliers = min(neighbors.n_top_outliers(len(weights)), len(candidates))
         outliers = np.argsort(-outlier_scores, kind="stable")[:n_outliers]
@@ -155,7 +160,7 @@ class NeighborWeighting(TrimmedWeighting):
         return self.cluster.all_reduce_sum(local)
 
 
-def trimmed_sample_weights(outlier_scores, trim):
+def trimmed_sample_weights(outlier_scores, trim, frequency_weights=None):
     """Sample weights by the rank of the outlier scores.
 
     The limit is soft. How many outliers there are is not known: past a hard limit a rare kind of
@@ -164,6 +169,8 @@ def trimmed_sample_weights(outlier_scores, trim):
     Args:
         outlier_scores: float array `(n,)`, in any unit.
         trim: Share of the weight to take away, in [0, 1).
+        frequency_weights: float array `(n,)`, above 0: how many times each image counts in the
+            ranks; `None`: once.
 
     Returns:
         float32 array `(n,)` in [0, 1]: 0 for the highest scores, 1 for most, rising evenly with
@@ -172,10 +179,15 @@ def trimmed_sample_weights(outlier_scores, trim):
     Example:
         >>> trimmed_sample_weights([4, 3, 2, 1], trim=0.5).tolist()
         [0.0, 0.5, 1.0, 1.0]
+        >>> trimmed_sample_weights([4, 3, 2, 1], trim=0.5, frequency_weights=[1, 1, 1, 5]).tolist()
+        [0.0, 0.0, 0.0, 1.0]
     """
     n = len(outlier_scores)
+    counts = np.ones(n) if frequency_weights is None else np.asarray(frequency_weights, float)
+    order = np.argsort(-np.asarray(outlier_scores), kind="stable")
     ranks = np.empty(n)
-    ranks[np.argsort(-np.asarray(outlier_scores), kind="stable")] = np.arange(1, n + 1) / n
+    ranks[order] = np.cumsum(counts[order])
+    ranks /= ranks.max()
     half_width = ramp_half_width(n, trim)
     if not half_width:
         return np.ones(n, np.float32)

@@ -63,6 +63,7 @@ def train(
     on_epoch=None,
     on_batch=None,
     backbone_weights=None,
+    frequency_weights=None,
 ):
     """Build the network of a recipe and fit it to four fifths of the images, of features to all.
 
@@ -81,6 +82,8 @@ def train(
         on_batch: Of features, called after each batch that the backbone has seen, as
             `on_batch(done, total)`.
         backbone_weights: Of features, as `weights` for `backbone.build`.
+        frequency_weights: float array `(N,)`, above 0: how many times each image counts in losses
+            and in what is trimmed; `None`: once. Not of features.
 
     Returns:
         A `TrainingResult`. Its network is a float32 one and this process's own, however it was
@@ -118,15 +121,17 @@ def train(
         model = architectures.clone_with_precision(autoencoder, precision)
     if precision == "bf16" and cluster.is_chief:
         warn_unless_faster(autoencoder, training=True)
+    counts = None if frequency_weights is None else frequency_weights[trained]
     trainer = Trainer(
         model,
         recipe,
         images,
         (trained, held_out),
-        sample_weighting=make_sample_weighting(images, trained, recipe, seed, cluster),
+        sample_weighting=make_sample_weighting(images, trained, recipe, seed, cluster, counts),
         corruption_fn=make_corruption(recipe, normalization),
         seed=seed,
         cluster=cluster,
+        frequency_weights=frequency_weights,
     )
     history = trainer.fit(*resuming)
     autoencoder.set_weights(model.get_weights())

@@ -76,11 +76,15 @@ class Trainer:
             whole numbers, to the corrupted batch; `None` leaves the images as they are.
         seed: Of the order of the images and of the corruption.
         cluster: A `distribution.Cluster`; the one device unless given.
+        frequency_weights: float array `(N,)`, above 0: how many times each image counts in the
+            losses; `None`: once.
 
     Attributes:
         loss, val_loss: As of `History`, so far.
         epochs: How many epochs the training has.
-        sample_weights: float32 array `(N,)` in [0, 1], one for each image.
+        sample_weights: float32 array `(N,)` in [0, 1], one for each image: what trimming leaves.
+        frequency_weights: float32 array `(N,)`: as given, with a mean of 1 over the training images;
+            or `None`.
 
     Raises:
         InputError: If there are fewer images in a batch than devices.
@@ -106,6 +110,7 @@ class Trainer:
         corruption_fn=None,
         seed=42,
         cluster=None,
+        frequency_weights=None,
     ):
         self._started = time.monotonic()
         self.cluster = cluster or Cluster()
@@ -119,6 +124,10 @@ class Trainer:
         trained, held_out = split or (np.arange(len(images)), [])
         self.trained, self.held_out = np.asarray(trained), np.asarray(held_out, np.int64)
         self.epochs = recipe.epochs_for(len(self.trained))
+        self.frequency_weights = None
+        if frequency_weights is not None:
+            weights = np.asarray(frequency_weights, np.float64)
+            self.frequency_weights = np.float32(weights / weights[self.trained].mean())
         self.network = Autoencoder(model)
         self._build_optimizer()
         synchronize_batch_norm(model, self.cluster.devices > 1)
@@ -165,9 +174,10 @@ class Trainer:
 
         Args:
             inputs, targets: float32 tensors `(B, H, W, C)`: this device's slice of a batch.
-            sample_weights: float32 tensor `(B,)`.
-            total_weight: The sum of the sample weights of the whole batch, so that the gradients
-                of all devices add up to that of its weighted mean.
+            sample_weights: float32 tensor `(B,)`: what trimming leaves, times the frequency weights.
+            total_weight: The sum of what trimming leaves of the whole batch, so that the gradients
+                of all devices add up to that of its weighted mean. Frequency weights are not in it:
+                a batch that counts more takes a larger part in the epoch.
 
         Returns:
             The loss of each image before the step, float32 tensor `(B,)`.
@@ -201,12 +211,17 @@ class Trainer:
             inputs = self._corrupt(targets, local, len(indices), [self.seed, epoch, number])
             if training:
                 weights = self.sample_weights[indices]
+                counted = self._counts(indices, 1) * weights
                 losses[batch][local] = self._train_function(
-                    len(indices), inputs, targets, weights[local], weights.sum()
+                    len(indices), inputs, targets, counted[local], weights.sum()
                 )
             else:
                 losses[batch][local] = self._test_function(len(indices), inputs, targets)
         return self.cluster.all_reduce_sum(losses)
+
+    def _counts(self, indices, default=None):
+        """The frequency weights of some images; a default where there are none."""
+        return default if self.frequency_weights is None else self.frequency_weights[indices]
 
     def _corrupt(self, targets, local, batch_size, seed):
         """Corrupt this process's slice of a batch."""
@@ -233,12 +248,14 @@ class Trainer:
         by_image = np.zeros(len(self.images), np.float32)
         by_image[order] = self.run_batches(order, epoch, training=True)
         losses = by_image[self.trained]
-        self.loss.append(trimmed_mean(losses, trim))
+        self.loss.append(trimmed_mean(losses, trim, self._counts(self.trained)))
         if len(self.held_out):
             # Corrupted alike in every epoch, so that the curve shows the network alone.
             held_out_losses = self.run_batches(self.held_out, 0, training=False)
-            self.val_loss.append(trimmed_mean(held_out_losses, trim))
-        trimmed = 1 - self.sample_weights[self.trained].mean(dtype=np.float64)
+            counts = self._counts(self.held_out)
+            self.val_loss.append(trimmed_mean(held_out_losses, trim, counts))
+        left = self._counts(self.trained, np.float32(1)) * self.sample_weights[self.trained]
+        trimmed = 1 - left.mean(dtype=np.float64)
         if epoch < self.epochs:
             outlier_scores = self.sample_weighting.outlier_scores(losses)
             self.sample_weights[self.trained] = self.sample_weighting(outlier_scores)

@@ -35,6 +35,19 @@ def test_equal_outlier_scores_are_ranked_by_the_order_of_the_images():
     assert sample_weights.trimmed_sample_weights(np.ones(4), 0.5).tolist() == [0, 0.5, 1, 1]
 
 
+@pytest.mark.parametrize("divisor", [1, 7])
+def test_images_that_count_several_times_fill_as_much_of_the_trim(divisor, monkeypatch):
+    """Of eight, the highest scores count 3, 1 and 4: half of the weight ends with the second."""
+    monkeypatch.setattr(sample_weights, "ramp_half_width", lambda n, trim: 1e-9)
+    counts = np.array([4, 1, 3]) / divisor
+    for trim, expected in ((0.4, [1, 1, 0]), (0.45, [1, 1, 0]), (0.55, [1, 0, 0])):
+        weighting = TrimmedWeighting(trim, frequency_weights=counts)
+        assert weighting(np.array([5, 6, 7])).tolist() == expected
+    images, of_neighbors = np.zeros((3, 8, 8, 1), np.float32), make_recipe(trim=0.45)
+    arguments = images, np.arange(3), of_neighbors, 0, Cluster(), counts
+    assert make_sample_weighting(*arguments)(np.array([5, 6, 7])).tolist() == [1, 1, 0]
+
+
 @pytest.mark.parametrize("n", [1, 2, 30])
 @pytest.mark.parametrize("trim", [0, 0.001, 0.05, 0.5, 0.999])
 def test_some_weight_is_always_left(n, trim):

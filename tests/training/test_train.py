@@ -72,9 +72,9 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
     monkeypatch.setattr(train, "warn_unless_faster", lambda *a, **named: warned.append((a, named)))
     monkeypatch.setattr(train, "Trainer", Untrained)
     monkeypatch.setattr(train, "make_sample_weighting", make_sample_weighting)
-    result = train.train(
-        images, recipe, seed=8, precision="bf16", groups=groups, checkpoint="a", on_epoch="b"
-    )
+    counts = np.arange(1.0, 41)
+    settings = {"precision": "bf16", "groups": groups, "frequency_weights": counts}
+    result = train.train(images, recipe, seed=8, checkpoint="a", on_epoch="b", **settings)
     ((trainer, resuming, initial),) = trainers
     assert resuming == ("a", None, "b")
     # The trial of bfloat16 is made of the network that is returned.
@@ -86,6 +86,9 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
     ((_, weighted, *others),) = weightings
     assert [*others[:2], trainer.sample_weighting.trim, trainer.seed] == [recipe, 8, 0.25, 8]
     np.testing.assert_array_equal(weighted, trained)
+    np.testing.assert_array_equal(others[3], counts[trained])
+    expected = counts / counts[trained].mean()
+    np.testing.assert_allclose(trainer.frequency_weights, expected, rtol=1e-6)
     for part in (result, trainer):
         np.testing.assert_array_equal(part.trained, trained)
         np.testing.assert_array_equal(part.held_out, held_out)

@@ -125,12 +125,17 @@ def shift(batch, seed):
     return batch + np.random.default_rng(seed).random(batch.shape, np.float32)
 
 
-def train_scale_by_hand(images, trained, held_out, seed, trim):
+def train_scale_by_hand(images, trained, held_out, seed, trim, counts):
     """What becomes of `Scale` in three epochs of batches of 4, in NumPy, and of losses and weights."""
     factor, first, second, step = 0.7, 0.0, 0.0, 0
     weights, n_steps = np.zeros(len(images)), 9  # 11 images make three batches, the last of three
     weights[trained] = Halving()(Halving.initial_outlier_scores)
     loss, val_loss, rates = [], [], []
+    counts = counts / counts[trained].mean()
+
+    def average_of_lowest(losses, counts):
+        lowest = np.argsort(losses)[: len(losses) - int(trim * len(losses))]
+        return (losses * counts)[lowest].sum() / counts[lowest].sum()
 
     def forward(indices, corruption_seed, factor):
         inputs = shift(images[indices], corruption_seed).astype(float)
@@ -143,7 +148,7 @@ def train_scale_by_hand(images, trained, held_out, seed, trim):
             inputs, losses[batch] = forward(batch, [seed, epoch, number], 1.5 * factor)
             residuals = 1.5 * factor * inputs - images[batch]
             slopes = np.mean(2 * residuals * 1.5 * inputs, (1, 2, 3))
-            gradient = (slopes * weights[batch]).sum() / weights[batch].sum()
+            gradient = (slopes * weights[batch] * counts[batch]).sum() / weights[batch].sum()
             # One step of warm-up from a half, then half a cosine; and Adam.
             rate = 0.01 * (
                 0.5 if not step else 0.5 + 0.5 * np.cos(np.pi * (step - 1) / (n_steps - 1))
@@ -153,19 +158,19 @@ def train_scale_by_hand(images, trained, held_out, seed, trim):
             mean, square = first / (1 - 0.9**step), second / (1 - 0.999**step)
             factor -= rate * mean / np.sqrt(square)
         rates.append(0.01 * (0.5 + 0.5 * np.cos(np.pi * (step - 1) / (n_steps - 1))))
-        loss.append(np.sort(losses[trained])[: 11 - int(trim * 11)].mean())
+        loss.append(average_of_lowest(losses[trained], counts[trained]))
         held_out_losses = [
             forward(held_out[i : i + 4], [seed, 0, i // 4], factor)[1] for i in (0, 4)
         ]
-        held_out_losses = np.sort(np.concatenate(held_out_losses))
-        val_loss.append(held_out_losses[: 6 - int(trim * 6)].mean())
+        val_loss.append(average_of_lowest(np.concatenate(held_out_losses), counts[held_out]))
         if epoch < 3:
             weighting = Halving()
             weights[trained] = weighting(weighting.outlier_scores(losses[trained]))
     return factor, loss, val_loss, rates, weights
 
 
-def test_training_is_step_by_step_as_in_numpy(rng):
+@pytest.mark.parametrize("counts", [None, np.arange(19) % 4 + 0.5])
+def test_training_is_step_by_step_as_in_numpy(rng, counts):
     """Of some images in no order, with corrupted inputs and weights that don't sum to the batch."""
     images = rng.random((19, 2, 3, 2), np.float32) * np.linspace(0.2, 1, 19)[:, None, None, None]
     images = images.astype(np.float32)
@@ -178,15 +183,22 @@ def test_training_is_step_by_step_as_in_numpy(rng):
     # Seven steps take three epochs of the eleven images, though two of all of them.
     recipe = make_recipe(epochs=1, min_steps=7, batch_size=4, learning_rate=0.01, trim=0.2)
     settings = {"sample_weighting": Halving(), "corruption_fn": shift, "seed": 6}
+    settings["frequency_weights"] = counts
     trainer = Trainer(model, recipe, images, (trained, held_out), **settings)
     figures = []
     history = trainer.fit(on_epoch=lambda epoch, epochs, **found: figures.append(found))
-    factor, loss, val_loss, rates, weights = train_scale_by_hand(images, trained, held_out, 6, 0.2)
+    counts = np.ones(19) if counts is None else counts
+    factor, loss, val_loss, rates, weights = train_scale_by_hand(
+        images, trained, held_out, 6, 0.2, counts
+    )
     assert model.get_weights()[0] == pytest.approx(factor, rel=1e-5)
     assert history.loss == pytest.approx(loss, rel=1e-5)
     assert history.val_loss == pytest.approx(val_loss, rel=1e-5)
     assert [found["learning_rate"] for found in figures[1:]] == pytest.approx(rates, abs=1e-8)
-    assert [found["trimmed"] for found in figures[1:]] == pytest.approx([2.5 / 11] * 3)
+    if (counts == 1).all():
+        assert [found["trimmed"] for found in figures[1:]] == pytest.approx([2.5 / 11] * 3)
+    left = (counts * weights)[trained].sum() / counts[trained].sum()
+    assert figures[-1]["trimmed"] == pytest.approx(1 - left)
     assert history.outliers.tolist() == [i for i in trained if weights[i] == 0]
     assert trainer.sample_weights[trained].tolist() == weights[trained].tolist()
 
