@@ -103,13 +103,20 @@ class LocalDistanceFit:
     def __init__(self):
         self.n, self.total, self.products = 0, 0.0, 0.0
 
-    def add(self, images, residuals, codes=None):
-        """Take in a batch: residuals `(B, H, W, C)`; images and codes are not used."""
+    def add(self, images, residuals, codes=None, counts=None):
+        """Take in a batch: residuals `(B, H, W, C)`; images and codes are not used.
+
+        Args:
+            images, codes: Not used.
+            residuals: float array.
+            counts: float array `(B,)`: how many times each image counts; `None`: once.
+        """
         vectors = multiscale_residuals(tf.constant(residuals, tf.float32))
         vectors = vectors.numpy().astype(np.float64)
-        self.n += len(residuals)
-        self.total = self.total + vectors.sum(axis=2)  # (H, W, F)
-        self.products = self.products + vectors.swapaxes(2, 3) @ vectors
+        weighted = vectors if counts is None else vectors * counts[:, np.newaxis]
+        self.n += len(residuals) if counts is None else counts.sum()
+        self.total = self.total + weighted.sum(axis=2)  # (H, W, F)
+        self.products = self.products + weighted.swapaxes(2, 3) @ vectors
 
     def reference(self):
         """The reference, a dict of float32 arrays: `mean` `(H, W, F)`, `precision` `(H, W, F, F)`."""

@@ -97,24 +97,27 @@ def calibrate_features(result):
     return calibration, {feature_scores.REFERENCE: result.reference}
 
 
-def fit_reference(result, images, score, seed=42):
+def fit_reference(result, images, score, seed=42, frequency_weights=None):
     """Fit a score to the images that were trained on, without the outliers where it asks for that.
 
     Args:
         result, images, seed: As for `calibrate`.
         score: A key of `scores.SCORES`.
+        frequency_weights: As for `fitting.fit_references`; not of features.
 
     Returns:
         The reference, as `fitting.fit_references` returns it.
     """
     if result.reference is not None:
         return result.reference
-    return fit_references(result, images, [score], seed)[score]
+    return fit_references(result, images, [score], seed, frequency_weights)[score]
 
 
-def fit_references(result, images, scores, seed):
+def fit_references(result, images, scores, seed, frequency_weights=None):
     """As `fit_reference`, of several scores of pixels in one pass: a dict by score."""
     order = subsample(result.trained, seed)
     inliers = np.setdiff1d(order, result.history.outliers)
     orders = {score: inliers if SCORES[score].fit_on_inliers else order for score in scores}
-    return fitting.fit_references(result.autoencoder, images, orders)
+    return fitting.fit_references(
+        result.autoencoder, images, orders, frequency_weights=frequency_weights
+    )

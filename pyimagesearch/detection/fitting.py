@@ -10,7 +10,7 @@ from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.runtime.distribution import Cluster
 
 
-def fit_references(autoencoder, images, orders, batch_size=None):
+def fit_references(autoencoder, images, orders, batch_size=None, frequency_weights=None):
     """Learn what scores have to know about normal images, in one pass of the network.
 
     Args:
@@ -19,6 +19,8 @@ def fit_references(autoencoder, images, orders, batch_size=None):
         orders: Dict from keys of `scores.SCORES` to int arrays `(n,)`, n at least 1 and ascending:
             the indices of the images to learn from, for each score.
         batch_size: Images per call of the network; as many as are scored at once unless given.
+        frequency_weights: float array `(N,)`, above 0: how many times each image counts in means
+            and covariances; `None`: once.
 
     Returns:
         The references by score, each a dict of float32 arrays; empty where the score needs none,
@@ -46,5 +48,8 @@ def fit_references(autoencoder, images, orders, batch_size=None):
         for score, fit in fits.items():
             chosen = np.isin(indices, orders[score])
             if chosen.any():
-                fit.add(*(part[chosen] for part in parts))
+                counts = frequency_weights
+                if counts is not None:
+                    counts = counts[indices[chosen]]
+                fit.add(*(part[chosen] for part in parts), counts=counts)
     return {score: fits[score].reference() if score in fits else {} for score in orders}

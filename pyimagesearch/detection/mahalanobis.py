@@ -44,7 +44,7 @@ def squared_distance(vectors, mean, precision):
     return tf.einsum("nk,kl,nl->n", differences, precision, differences)
 
 
-def relative_mahalanobis(inliers, outliers, outlier_weight):
+def relative_mahalanobis(inliers, outliers, outlier_weight, counts=None):
     """Fit a Mahalanobis distance from inliers that grows fastest towards outliers.
 
     If both were Gaussian, the difference of their squared Mahalanobis distances would be, up to a
@@ -61,6 +61,8 @@ def relative_mahalanobis(inliers, outliers, outlier_weight):
         inliers: float array `(N, K)`, N at least 1.
         outliers: float array `(M, K)`; M may be 0.
         outlier_weight: The part that is subtracted, in [0, 1).
+        counts: A pair of float arrays `(N,)` and `(M,)`: how many times each vector counts; `None`:
+            once.
 
     Returns:
         A dict of float64 arrays for `squared_distance`: `mean` `(K,)` and `precision` `(K, K)`.
@@ -71,16 +73,16 @@ def relative_mahalanobis(inliers, outliers, outlier_weight):
         >>> relative_mahalanobis(inliers, outliers, 0.5)["mean"].round(2)
         array([-0.16,  0.  ])
     """
-    mean = inliers.mean(axis=0)
-    differences = inliers - mean
-    covariance = differences.T @ differences / len(inliers) + MIN_VARIANCE * np.eye(len(mean))
+    inlier_counts, outlier_counts = counts or (None, None)
+    mean, covariance = mean_and_covariance(inliers, inlier_counts)
+    covariance += MIN_VARIANCE * np.eye(len(mean))
     if not len(outliers):
         return {"mean": mean, "precision": np.linalg.inv(covariance)}
     # In units of this root, the inliers have variance 1 in any direction.
     root = np.linalg.cholesky(covariance)
     whitened = np.linalg.solve(root, (outliers - mean).T).T  # (M, K)
-    shift = whitened.mean(axis=0)
-    variances, axes = np.linalg.eigh((whitened - shift).T @ (whitened - shift) / len(whitened))
+    shift, covariance = mean_and_covariance(whitened, outlier_counts)
+    variances, axes = np.linalg.eigh(covariance)
     subtracted = outlier_weight / np.maximum(
         variances, 1
     )  # of the precision, along each axis: (K,)
@@ -93,7 +95,16 @@ def relative_mahalanobis(inliers, outliers, outlier_weight):
     }
 
 
-def fit_robust_mahalanobis(vectors, outlier_scores=None):
+def mean_and_covariance(vectors, counts=None):
+    """Mean `(K,)` and covariance `(K, K)` of vectors `(N, K)`; each counts once, or `(N,)` times."""
+    mean = np.average(vectors, axis=0, weights=counts)
+    differences = vectors - mean
+    if counts is None:
+        return mean, differences.T @ differences / len(vectors)
+    return mean, (differences * counts[:, np.newaxis]).T @ differences / counts.sum()
+
+
+def fit_robust_mahalanobis(vectors, outlier_scores=None, counts=None):
     """Fit a Mahalanobis distance to vectors with outliers among them.
 
     In turns, the vectors of the highest distances are taken for outliers, and the distance is
@@ -106,6 +117,7 @@ def fit_robust_mahalanobis(vectors, outlier_scores=None):
         outlier_scores: float array `(N,)`: how likely each vector is an outlier, in any unit, where
             this is known well. Unless given, the rounds begin with the last number of each vector,
             and with no weight of the outliers.
+        counts: float array `(N,)`, above 0: how many times each vector counts; `None`: once.
 
     Returns:
         A dict of float32 arrays for `squared_distance`: `mean` `(K,)` and `precision` `(K, K)`.
@@ -123,17 +135,22 @@ def fit_robust_mahalanobis(vectors, outlier_scores=None):
         outlier_weights = INITIAL_OUTLIER_WEIGHTS + OUTLIER_WEIGHTS
         outlier_scores = vectors[:, -1]
     for outlier_weight in outlier_weights:
-        inliers, outliers = split_inliers(outlier_scores)
-        fitted = relative_mahalanobis(vectors[inliers], vectors[outliers], outlier_weight)
+        parts = split_inliers(outlier_scores, counts)
+        fitted = relative_mahalanobis(
+            *(vectors[part] for part in parts),
+            outlier_weight,
+            counts if counts is None else tuple(counts[part] for part in parts),
+        )
         outlier_scores = squared_distance(vectors, **fitted).numpy()
     return {name: array.astype(np.float32) for name, array in fitted.items()}
 
 
-def split_inliers(outlier_scores):
+def split_inliers(outlier_scores, counts=None):
     """Split into inliers and outliers.
 
     Args:
         outlier_scores: float array `(N,)`, N at least 1.
+        counts: float array `(N,)`, above 0: how many times each counts; `None`: once.
 
     Returns:
         Two int arrays of indices, each in ascending order of the scores. The outliers are the
@@ -145,7 +162,12 @@ def split_inliers(outlier_scores):
         ([0, 4, 2, 3], [1])
     """
     order = np.argsort(outlier_scores, kind="stable")
-    return np.split(order, [max(1, round((1 - OUTLIER_SHARE) * len(order)))])
+    n_inliers = round((1 - OUTLIER_SHARE) * len(order))
+    if counts is not None:
+        # Those of which the larger part lies in this share of the weight.
+        middles = np.cumsum(counts[order]) - counts[order] / 2
+        n_inliers = np.searchsorted(middles, (1 - OUTLIER_SHARE) * counts.sum())
+    return np.split(order, [max(1, n_inliers)])
 
 
 class CodeDistanceFit:
@@ -156,10 +178,16 @@ class CodeDistanceFit:
     """
 
     def __init__(self):
-        self.vectors = []
+        self.vectors, self.counts = [], []
 
-    def add(self, images, residuals, codes):
-        """Take in a batch: images and residuals `(B, H, W, C)`, codes `(B, K)`."""
+    def add(self, images, residuals, codes, counts=None):
+        """Take in a batch: images and residuals `(B, H, W, C)`, codes `(B, K)`.
+
+        How many times each image counts, `(B,)`, is for the Gaussians. In the memory bank each
+        counts once: a copy of an image is no further neighbor.
+        """
+        if counts is not None:
+            self.counts.append(counts)
         errors = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
         self.vectors.append(append_energy_and_error(codes, images, errors).numpy())
 
@@ -168,12 +196,14 @@ class CodeDistanceFit:
         `(L,)` and `precision` `(L, L)`, L being K + 2 and the number of k-NN distances.
         """
         vectors = np.concatenate(self.vectors)
-        outlier_scores = squared_distance(vectors, **fit_robust_mahalanobis(vectors)).numpy()
-        inliers, _ = split_inliers(outlier_scores)
+        counts = np.concatenate(self.counts) if self.counts else None
+        fitted = fit_robust_mahalanobis(vectors, counts=counts)
+        outlier_scores = squared_distance(vectors, **fitted).numpy()
+        inliers, _ = split_inliers(outlier_scores, counts)
         memory_bank = neighbors.evenly_spaced(vectors[np.sort(inliers)])
         distances = neighbors.in_chunks(neighbors.multiscale_knn_distances, vectors, memory_bank)
         vectors = np.concatenate([vectors, distances], axis=1)
-        return {"bank": memory_bank, **fit_robust_mahalanobis(vectors, outlier_scores)}
+        return {"bank": memory_bank, **fit_robust_mahalanobis(vectors, outlier_scores, counts)}
 
 
 def code_distance(maps, images, codes, reference):

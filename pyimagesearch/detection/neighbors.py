@@ -268,8 +268,11 @@ class KnnScoreFit:
     def __init__(self):
         self.points, self.errors = [], []
 
-    def add(self, images, residuals, codes=None):
-        """Take in a batch: images and residuals `(B, H, W, C)`; the codes are not used."""
+    def add(self, images, residuals, codes=None, counts=None):
+        """Take in a batch: images and residuals `(B, H, W, C)`; the codes are not used.
+
+        Nor is how many times each image counts: a copy of an image is no further neighbor.
+        """
         self.points.append(embed(images).numpy())
         squares = tf.reduce_mean(tf.square(residuals), axis=(1, 2, 3))
         self.errors.append(relative_error(squares, images).numpy())

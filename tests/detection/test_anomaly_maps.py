@@ -57,6 +57,16 @@ def test_local_distance_is_a_mahalanobis_distance_at_each_pixel(rng):
     np.testing.assert_allclose(maps, expected, rtol=0.005)
 
 
+def test_local_distance_with_counts_is_fitted_as_to_repeated_images(rng):
+    residuals, counts = rng.normal(0, 0.1, (20, 6, 5, 2)).astype(np.float32), np.arange(20) % 4 + 1
+    batches = [(None, residuals[part], None, counts[part]) for part in (slice(7), slice(7, 20))]
+    found = fitted(anomaly_maps.LocalDistanceFit(), batches)
+    repeated = np.repeat(residuals, counts, axis=0)
+    expected = fitted(anomaly_maps.LocalDistanceFit(), [(None, repeated, None)])
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-6)
+
+
 def test_local_distance_of_usual_residuals_is_one_less_what_the_ridge_takes(rng):
     residuals = rng.normal(0, 0.1, (400, 8, 8, 1)).astype(np.float32)
     reference = fitted(anomaly_maps.LocalDistanceFit(), [(None, residuals, None)])

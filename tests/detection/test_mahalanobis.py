@@ -58,6 +58,38 @@ def test_relative_distance_opposite_to_a_group_of_outliers_is_large_too(rng, inl
     )
 
 
+def test_relative_distance_with_counts_is_fitted_as_to_repeated_vectors(inliers, outliers):
+    counts = tuple(np.arange(len(some)) % 3 + 1 for some in (inliers, outliers))
+    found = mahalanobis.relative_mahalanobis(inliers, outliers, 0.5, counts)
+    repeated = (np.repeat(*pair, axis=0) for pair in zip((inliers, outliers), counts, strict=True))
+    expected = mahalanobis.relative_mahalanobis(*repeated, 0.5)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-6)
+
+
+def test_outliers_are_a_fifth_of_the_weight():
+    """Of twelve, the vectors count 1, 2, 6, 1 and 2 in the order of their scores."""
+    scores, counts = np.array([0.3, 0.1, 0.2, 0.5, 0.4]), np.array([6, 1, 2, 2, 1])
+    inliers, outliers = mahalanobis.split_inliers(scores, counts)
+    assert [inliers.tolist(), outliers.tolist()] == [[1, 2, 0, 4], [3]]  # 9.6 of 12
+    inliers, outliers = mahalanobis.split_inliers(scores, np.array([6, 1, 2, 9, 1]))
+    assert [inliers.tolist(), outliers.tolist()] == [[1, 2, 0, 4, 3], []]
+    inliers, outliers = mahalanobis.split_inliers(scores, np.array([1, 1, 1, 1, 2]))
+    assert [inliers.tolist(), outliers.tolist()] == [[1, 2, 0, 4], [3]]
+
+
+def test_code_distance_of_an_image_that_counts_for_nearly_all_is_small(rng):
+    images, residuals = rng.random((2, 40, 6, 5, 1), np.float32)
+    codes, counts = rng.normal(size=(40, 2)).astype(np.float32), np.ones(40)
+    counts[7] = 1e5
+    parts = [
+        tuple(array[part] for array in (images, residuals, codes, counts))
+        for part in (slice(5), slice(5, 40))
+    ]
+    reference = fitted(mahalanobis.CodeDistanceFit(), parts)
+    np.testing.assert_allclose(reference["mean"][:2], codes[7], atol=0.1)
+
+
 def test_robust_distance_of_gaussian_vectors_is_nearly_that_of_mahalanobis(rng):
     vectors = rng.standard_normal((4000, 3)) * [1, 5, 0.2] + [3, 0, -1]
     found = mahalanobis.squared_distance(
