@@ -147,12 +147,16 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, sample_weight=None):
         """Train on images of which a few may be outliers, and set the threshold.
 
         Args:
             X: Images or a table, as described for the class.
             y: Not used; there are no labels.
+            sample_weight: Float array `(N,)`, at least 0: how many times each image counts, in the
+                losses, in what is trimmed, in the means and covariances of the reference and in the
+                threshold. Only their ratios matter. An image of weight 0 is scored, and has no
+                other effect. Of recipe photos, all others have one weight. `None`: all count once.
 
         Returns:
             The detector itself.
@@ -161,7 +165,8 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
             ValueError: If `X` or a parameter is not as described for the class.
         """
         check_parameters(self)
-        images, groups = self._images(X, fitting=True)
+        given = self._fit_input(X, sample_weight)
+        images, weights = given.images, given.weights
         generator = check_random_state(self.random_state)
         # A whole number is the seed itself, by which the scripts give the same results.
         is_seed = isinstance(self.random_state, Integral)
@@ -172,22 +177,29 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
                 images,
                 recipe,
                 seed=seed,
-                groups=groups,
+                groups=given.groups,
                 on_epoch=self._progress_bar("epoch"),
                 on_batch=self._progress_bar("image"),
+                frequency_weights=weights,
             )
             self.score_name_ = self.scored_by
             if self.scored_by == "auto":
                 self.score_name_ = recommended_score(recipe)
-            self.reference_ = calibration.fit_reference(result, images, self.score_name_, seed)
+            self.reference_ = calibration.fit_reference(
+                result, images, self.score_name_, seed, weights
+            )
         self.model_ = result.autoencoder
-        self.history_ = result.history
-        self.decision_scores_ = self._score(images)
+        outliers = given.used[result.history.outliers]
+        self.history_ = dataclasses.replace(result.history, outliers=outliers)
+        scores = self._score(images)
         if self.contamination == "auto":
-            self.threshold_ = thresholds.fdr_controlled(True, self.decision_scores_)
+            self.threshold_ = thresholds.fdr_controlled(True, scores, weights=weights)
         else:
-            self.threshold_ = thresholds.quantile(1 - self.contamination, self.decision_scores_)
+            self.threshold_ = thresholds.quantile(1 - self.contamination, scores, weights=weights)
         self.offset_ = -self.threshold_
+        self.decision_scores_ = scores
+        if given.ignored is not None:
+            self.decision_scores_ = given.in_order(scores, self._score(given.ignored))
         return self
 
     def anomaly_score(self, X):

@@ -1,9 +1,14 @@
 """What the scikit-learn detector takes as `X`: images, rows, tables, and paths of image files."""
 
 import math
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import validate_data
 
 from pyimagesearch import InputError
@@ -16,12 +21,74 @@ from pyimagesearch.training.recipes import PHOTO_SIZE
 MIN_BRIGHTEST_PIXEL = 64
 
 
+@dataclass(frozen=True)
+class FitInput:
+    """What `fit` is given, in the common form.
+
+    Attributes:
+        images: The images that count, as `ImageInputMixin._images` returns them.
+        groups: Likewise.
+        used: int array `(n,)`: which images of `X` these are, ascending.
+        weights: float64 array `(n,)` in (0, 1]: how much each counts; `None`: all the same.
+        ignored: The other images of `X`, with a weight of 0; `None`: there are none.
+    """
+
+    images: Any
+    groups: np.ndarray | None
+    used: np.ndarray
+    weights: np.ndarray | None = None
+    ignored: Any = None
+
+    def in_order(self, scores, others):
+        """The scores of the images that count and of those that don't, in the order of `X`."""
+        merged = np.empty(len(scores) + len(others))
+        merged[self.used] = scores
+        merged[np.setdiff1d(np.arange(len(merged)), self.used)] = others
+        return merged
+
+
 class ImageInputMixin:
     """Brings `X` into the common form, and notes in `fit` what its form is.
 
     The attributes are described with those of `detector.AutoencoderDetector`, which sets the
     parameters `image_shape` and `recipe`.
     """
+
+    def _fit_input(self, X, sample_weight):
+        """Check what `fit` is given, and set the attributes of the form of the images that count.
+
+        Images with a weight of 0 make no difference to that form, but must be images like the
+        others: they are scored too.
+        """
+        if sample_weight is None:
+            images, groups = self._images(X, fitting=True)
+            return FitInput(images, groups, np.arange(len(images)))
+        paths, opened = named_files.as_paths(X), None
+        if paths is not None:
+            X = paths
+            if any(Path(path).is_dir() for path in paths):
+                # Only then is it known how many images there are.
+                opened = self._images(paths, fitting=True)
+                X = self.names_
+        elif not hasattr(X, "shape"):
+            X = np.asarray(X)
+        weights = check_sample_weight(sample_weight, X)
+        used, unused = np.flatnonzero(weights), np.flatnonzero(weights == 0)
+        weights = relative_weights(weights[used])
+        if weights is not None and self.recipe == "photos":
+            raise InputError(
+                "expected one sample_weight for all images that count with recipe='photos', besides "
+                f"0, received {len(np.unique(weights))} different ones: leave images out by 0, or "
+                "take recipe='robust'"
+            )
+        if not len(unused):
+            images, groups = opened or self._images(X, fitting=True)
+            return FitInput(images, groups, used, weights)
+        images, groups = self._images(_safe_indexing(X, used), fitting=True)
+        ignored, _ = self._images(_safe_indexing(X, unused))
+        if paths is not None:
+            self.names_ = [str(Path(path)) for path in X]
+        return FitInput(images, groups, used, weights, ignored)
 
     def _images(self, X, fitting=False):
         """Check `X` and bring it into the common form.
@@ -110,6 +177,59 @@ class ImageInputMixin:
                     f"{self.image_shape}, received rows of {X.shape[1]}"
                 )
         return X
+
+
+def check_sample_weight(sample_weight, X):
+    """Check the weights of the images of `X`.
+
+    Args:
+        sample_weight: One number for each image, or one for all.
+        X: A sequence or array of N images.
+
+    Returns:
+        float64 array `(N,)`, at least 0 and not all 0.
+
+    Raises:
+        InputError: If there are not N numbers, if one is below 0, or if all are 0.
+        ValueError: If one is no finite number.
+
+    Example:
+        >>> check_sample_weight([1, 0.5], X=[[0.0], [1.0]]).tolist()
+        [1.0, 0.5]
+    """
+    n = X.shape[0] if getattr(X, "shape", ()) else len(X)
+    if isinstance(sample_weight, Real):
+        sample_weight = [sample_weight] * n
+    weights = check_array(
+        sample_weight,
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_min_samples=0,
+        input_name="sample_weight",
+    )
+    if weights.shape != (n,):
+        raise InputError(
+            f"expected a sample_weight for each of {n:,} images, shape ({n},), received shape "
+            f"{weights.shape}"
+        )
+    if n and weights.min() < 0:
+        raise InputError(f"expected each sample_weight from 0, received {weights.min():g}")
+    if n and not weights.any():
+        raise InputError("expected a sample_weight above 0 for some image, received zero for all")
+    return weights
+
+
+def relative_weights(weights):
+    """Weights, above 0, as parts of the highest one; `None` if all are equal.
+
+    Example:
+        >>> relative_weights(np.array([1.0, 4.0])).tolist()
+        [0.25, 1.0]
+    """
+    if not len(weights) or (weights == weights[0]).all():
+        return None
+    # None is so small that it would be lost as a float32.
+    return np.maximum(weights / weights.max(), np.finfo(np.float32).tiny)
 
 
 def _beyond_unit(images):

@@ -39,9 +39,15 @@ def fitted(images):
     return quick().fit(images)
 
 
-# All checks have to pass; those of array libraries other than NumPy are skipped by scikit-learn.
+# All others have to pass; those of array libraries other than NumPy are skipped by scikit-learn.
+FAILED_CHECKS = {
+    "check_sample_weight_equivalence_on_dense_data": "other images are held out, and the order of "
+    "the batches is random"
+}
+
+
 @pytest.mark.slow
-@parametrize_with_checks([quick(epochs=1)])
+@parametrize_with_checks([quick(epochs=1)], expected_failed_checks=lambda estimator: FAILED_CHECKS)
 def test_detector_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
