@@ -76,3 +76,23 @@ def test_memmap_is_read_again_after_its_pages_are_released(tmp_path, rng):
         np.testing.assert_array_equal(mapped[[3, 7]], array[[3, 7]] / np.float32(255))
     arrays.release_pages(array)
     assert array.sum() > 0
+
+
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan])
+def test_one_pixel_that_is_not_finite_is_named_as_such(wrong):
+    images = np.full((3, 2, 2), 0.5)
+    images[1, 0, 1] = wrong
+    with pytest.raises(InputError, match="expected finite pixels in these, found NaN or infinity"):
+        as_images(images, "these")
+
+
+def test_rounding_beyond_white_alone_is_cut_off():
+    assert arrays.to_unit(np.array([0.5, 1.0000001]), 1).max() == 1
+
+
+def test_numbers_are_equal_to_lists_of_the_same_and_to_nothing_else():
+    numbers = arrays.Numbers(3)
+    assert numbers == ["0", "1", "2"]
+    assert numbers != ["0", "1"]
+    assert numbers != 3
+    assert numbers != {"0": 0, "1": 1, "2": 2}

@@ -7,6 +7,7 @@ import pytest
 from pyimagesearch import InputError
 from pyimagesearch.data import datasets
 from pyimagesearch.data.datasets import build_unsupervised_dataset
+from pyimagesearch.data.sources import Source
 
 LABELS = np.repeat([0, 1, 3, 7], [50, 100, 40, 60])
 
@@ -143,3 +144,15 @@ def test_size_and_grayscale_are_refused_where_they_would_do_nothing(npz):
         for settings in ({"size": (8, 8)}, {"grayscale": True}):
             with pytest.raises(InputError, match="folder of images .*: leave these out"):
                 datasets.load(source, **settings)
+
+
+def test_classes_that_are_folders_decide_only_where_one_of_them_is_named_normal():
+    labeled = Source(
+        "a",
+        np.zeros((3, 2, 2, 1), np.float32),
+        np.array(["x", "y", "y"]),
+        ["0", "1", "2"],
+        np.int8([0, 1, 0]),
+    )
+    assert datasets.label_by_class(labeled, None).labels.tolist() == [0, 1, 0]
+    assert datasets.label_by_class(labeled, ["y"]).labels.tolist() == [1, 0, 0]

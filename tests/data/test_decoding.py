@@ -97,10 +97,23 @@ def test_flipped_byte_in_a_png_is_noticed_by_its_checksum(tmp_path, rng):
     assert reason_of(tmp_path / "a.png") == "broken or truncated"
 
 
+# How an image lies in a file whose EXIF names this orientation.
+STORED = {
+    1: CORNERS,
+    2: np.fliplr(CORNERS),
+    3: np.rot90(CORNERS, 2),
+    4: np.flipud(CORNERS),
+    5: CORNERS.transpose(1, 0, 2),
+    6: np.rot90(CORNERS),
+    7: np.rot90(CORNERS, 2).transpose(1, 0, 2),
+    8: np.rot90(CORNERS, -1),
+}
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_exif_orientation_turns_the_image(tmp_path, kind, orientation):
-    stored = decoding.turn(CORNERS, {6: 8, 8: 6}.get(orientation, orientation))
+    stored = STORED[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
@@ -260,13 +273,14 @@ def test_files_are_decoded_in_threads_at_the_same_time(tmp_path):
         ("RGBA", {"format": "PNG"}, 6860),
         ("L", {"format": "PNG"}, 10_840),
         ("RGB", {"format": "JPEG", "progressive": True}, 7670),
+        ("RGB", {"format": "JPEG"}, 21_670),
         ("RGB", {"format": "TIFF", "compression": "tiff_deflate"}, 6860),
     ],
 )
 def test_image_of_too_many_pixels_for_its_bytes_is_refused_before_it_is_decoded(
     tmp_path, monkeypatch, mode, options, side
 ):
-    """A pixel of it takes 10 bytes, of gray 4, of a progressive JPEG 8: at most 448 MiB or 24 each."""
+    """A pixel of it takes 10 bytes, of gray 4, of a JPEG 1 or 8: at most 448 MiB or 24 each."""
     # In the header alone, a few pixels less or more.
     monkeypatch.setattr(decoding, "MAX_DECODED_BYTES", decoding.MAX_DECODED_BYTES // 100)
     monkeypatch.setattr(decoding, "MAX_GROWTH", 0)
@@ -278,6 +292,39 @@ def test_image_of_too_many_pixels_for_its_bytes_is_refused_before_it_is_decoded(
         decoding.read_pixels(path)
     monkeypatch.setattr(decoding, "MAX_GROWTH", 10**4)
     assert decoding.read_pixels(path)[1] == (side + 5, side + 5)
+
+
+def test_color_of_16_bits_takes_24_bytes_a_pixel(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((10, 10, 3), np.uint16))
+    cv2.imwrite(str(tmp_path / "gray.png"), np.zeros((10, 10), np.uint16))
+    monkeypatch.setattr(decoding, "MAX_GROWTH", 0)
+    for most, reason in ((2400, None), (2399, "of too many pixels for so small a file")):
+        monkeypatch.setattr(decoding, "MAX_DECODED_BYTES", most)
+        if reason is None:
+            assert read_pixels(tmp_path / "a.png")[1] == (10, 10)
+        else:
+            assert reason_of(tmp_path / "a.png") == reason
+        assert read_pixels(tmp_path / "gray.png")[1] == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"), [((0, 65535), True), ((-1, 5), False), ((5, 65536), False)]
+)
+def test_gray_of_32_bits_is_read_where_16_hold_it(tmp_path, values, fits):
+    Image.fromarray(np.int32([values])).save(tmp_path / "a.tif")
+    if fits:
+        assert read_pixels(tmp_path / "a.tif")[0].tolist() == [list(values)]
+    else:
+        assert reason_of(tmp_path / "a.tif") == "of a depth that is not supported"
+
+
+@pytest.mark.parametrize("decoded", [None, np.zeros((4, 6, 3), np.uint8)], ids=["none", "8 bits"])
+def test_deep_image_that_opencv_cannot_decode_is_of_an_unsupported_depth(
+    tmp_path, monkeypatch, decoded
+):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 6, 3), np.uint16))
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: decoded)
+    assert reason_of(tmp_path / "a.png") == "of a depth that is not supported"
 
 
 def test_transparent_image_of_several_strips_is_laid_on_the_background(tmp_path):

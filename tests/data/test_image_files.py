@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pyimagesearch import InputError
 from pyimagesearch.data import decoding, image_files, pixel_store
@@ -239,6 +240,32 @@ def test_file_is_decoded_once_however_often_it_is_read(files, monkeypatch):
     # A copy of another size keeps nothing of this one.
     assert dataclasses.replace(once, size=(3, 2))[:].shape == (10, 3, 2, 3)
     assert len(decoded) == 20
+
+
+def test_folders_behind_a_link_that_leads_back_are_listed(write, tmp_path):
+    first, last = write("a/1.png", uniform(GRAY)), write("b/2.png", uniform(GRAY))
+    (tmp_path / "a" / "back").symlink_to("..")
+    assert list_images(tmp_path)[0] == [first, last]
+
+
+def test_large_jpeg_is_reduced_to_no_less_than_twice_the_size(write):
+    """And then as Pillow does it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
+    path = write("a.png", pixels).with_suffix(".jpg")
+    Image.fromarray(pixels).save(path)
+    draft = Image.open(path)
+    draft.draft("RGB", (40, 40))
+    assert draft.size == (80, 48)
+    expected = np.asarray(draft.resize((20, 12), Image.Resampling.BOX)) / 255
+    np.testing.assert_allclose(ImageFiles([path], (12, 20))[:][0], expected, atol=1e-6)
+
+
+def test_files_are_read_as_they_are_unless_told_otherwise():
+    assert ImageFiles([], None).preprocessing == {
+        "aspect_ratio": "stretch",
+        "background": [255, 255, 255],
+        "maximum": 65535,
+    }
 
 
 @pytest.mark.parametrize("fate", ["gone", "broken"])

@@ -8,6 +8,7 @@ import pytest
 from pyimagesearch import InputError
 from pyimagesearch.data import datasets, image_folders
 from pyimagesearch.data.image_folders import Reading
+from pyimagesearch.storage import ownership
 from tests.data.conftest import draw
 
 
@@ -227,3 +228,26 @@ def test_files_of_a_manifest_in_windows_1252_are_found_by_their_names(photos):
             InputError, match="no such file: .* or save the manifest as CSV in UTF-8"
         ):
             image_folders.load_files([name], np.zeros(1, np.int8))
+
+
+def test_classes_are_several_folders_and_no_single_one(tmp_path):
+    draw(tmp_path / "a" / "1.png", 10)
+    assert datasets.load(str(tmp_path)).classes is None
+    draw(tmp_path / "b" / "2.png", 20)
+    assert datasets.load(str(tmp_path)).classes.tolist() == ["a", "b"]
+
+
+def test_own_pictures_are_noted_unless_they_lie_among_masks(tmp_path):
+    for name in ("good/own.png", "ground_truth/bad/own.png", "good/a.png", "bad/b.png"):
+        draw(tmp_path / name, 10)
+        if "own" in name:
+            path = tmp_path / name
+            path.write_bytes(ownership.mark_png(path.read_bytes()))
+    source = datasets.load(str(tmp_path))
+    assert source.own_pictures == [str(tmp_path / "good" / "own.png")]
+    assert source.names == [str(tmp_path / "good" / "a.png")]
+
+
+def test_ratio_of_width_to_height_is_noted_to_four_digits(tmp_path):
+    draw(tmp_path / "a.png", 10, shape=(65, 81))
+    assert datasets.load(str(tmp_path)).images.facts["aspect"] == 1.2462

@@ -86,3 +86,27 @@ def test_12_bits_are_judged_by_their_own_range(rng):
     assert notes["highest"][0] == gray.max()
     assert 60 < notes["high"][0] < 230
     assert image_quality.white_level(notes) == 4095
+
+
+def test_notes_are_of_a_copy_of_at_most_256_pixels_a_side():
+    for size, expected in (
+        ((1024, 512), (256, 128)),
+        ((300, 100), (256, 85)),
+        ((100, 3), (100, 3)),
+        ((5120, 1), (256, 1)),
+    ):
+        assert image_quality._fit(size) == expected
+
+
+def test_image_without_inner_pixels_has_no_sharpness():
+    notes = noted([np.uint8([[0, 255], [255, 0]])])
+    assert notes["sharpness"].item() == 0
+
+
+def test_white_is_the_next_power_of_2_of_deep_images_and_all_16_bits_without():
+    for pixels, expected in (
+        (np.full((4, 4), 200, np.uint8), 65535),
+        (np.full((4, 4), 3, np.uint16), 255),
+        (np.full((4, 4), 912, np.uint16), 1023),
+    ):
+        assert image_quality.white_level(noted([pixels])) == expected

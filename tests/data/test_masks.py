@@ -137,3 +137,11 @@ def test_inverted_mask_is_told_by_what_it_marks(image):
         masks.append(Mask((image.parent / f"{name}.png",), image))
     masks.append(None)
     assert find_inverted(load_masks(masks, (6, 9)), masks) == [masks[1]]
+
+
+def test_mask_that_cannot_be_decoded_is_named_with_its_reason(image):
+    (image.parent / "mask.png").write_text("text")
+    with pytest.raises(
+        InputError, match=r"a mask in .*mask\.png, .*\(not an image\): get it again"
+    ):
+        load_masks([Mask((image.parent / "mask.png",), image)], (6, 9))

@@ -75,3 +75,10 @@ def test_several_paths_are_read_in_their_order_each_file_once(photos):
 
 def test_one_image_is_a_dataset(photos):
     assert datasets.open_dataset("photos/b.png").images.shape == (1, 6, 4, 1)
+
+
+def test_ratio_of_width_to_height_is_told_beyond_one_and_a_half_times(write):
+    images = datasets.load(str(write("a/a.png", np.full((8, 12), 7, np.uint8)).parent)).images
+    facts = {"is_gray": True, "is_deep": False}
+    for aspect, told in ((1.0, 0), (0.99, 1), (2.25, 0), (2.26, 1), (0, 0), (-1.0, 0), ("1", 0)):
+        assert len(preprocessing.differences(images, {**facts, "aspect": aspect})) == told

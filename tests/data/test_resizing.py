@@ -67,3 +67,13 @@ def test_reduced_jpeg_is_as_exact_as_a_whole_one(tmp_path):
         whole = resizing.resize(decoding.read_pixels(tmp_path / "a.jpg")[0], size) / 255
         fast = ImageFiles([tmp_path / "a.jpg"], size)[0]
         assert np.abs(fast - whole).mean() * 255 < 2
+
+
+@pytest.mark.parametrize("shape", [(1000, 1, 1), (1, 1000, 1)])
+@pytest.mark.parametrize("fit", resizing.ASPECT_RATIOS)
+def test_stripe_of_one_pixel_fits_into_any_size(shape, fit):
+    pixels = np.full(shape, 9, np.uint8)
+    for size in ((3, 100), (100, 3)):
+        found = resizing.ASPECT_RATIOS[fit](pixels, size, np.float32([0, 0, 0]))
+        assert found.shape == (*size, 1)
+        assert found.max() == 9
