@@ -81,3 +81,13 @@ def test_mask_of_another_class_or_another_name_is_not_taken():
 def test_folders_without_a_normal_one_are_no_labeled_set():
     places = [layouts.place_of(f"set/{name}/1.png", "set") for name in ("cats", "dogs", "mask")]
     assert not layouts.is_labeled(places)
+
+
+def test_mask_without_a_class_belongs_to_the_only_image_of_its_name():
+    mask, *images = map(
+        Path, ("set/ground_truth/7.png", "set/test/bent/7.jpg", "set/test/cut/7.jpg")
+    )
+    masks = {mask: layouts.place_of(mask, "set")}
+    places = {image: layouts.place_of(image, "set") for image in images}
+    assert layouts.pair_masks({images[0]: places[images[0]]}, masks) == {images[0]: [mask]}
+    assert layouts.pair_masks(places, masks) == {images[0]: [], images[1]: []}

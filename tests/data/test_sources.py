@@ -279,3 +279,15 @@ def test_mnist_is_loaded_from_the_cache_of_keras(monkeypatch, tmp_path):
     assert source.name == "mnist"
     assert source.classes.tolist() == [1, 2, 3, 4, 5]
     assert source.images.mean() == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("cached", ["a folder", "nothing"])
+def test_mnist_that_is_neither_cached_nor_reachable_is_not_asked_for(monkeypatch, tmp_path, cached):
+    """What lies in the place of the cache is no cache, even with a server that answers."""
+    if cached == "a folder":
+        (tmp_path / "datasets" / "mnist.npz").mkdir(parents=True)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(sources, "is_reachable", lambda *server: cached == "a folder")
+    monkeypatch.setattr("keras.datasets.mnist.load_data", lambda: pytest.fail("Keras was asked"))
+    with pytest.raises(sources.SourceUnavailable, match="is not in Keras's cache and can't be"):
+        sources.load_mnist()

@@ -289,3 +289,8 @@ def test_file_truncated_anywhere_or_with_more_behind_it_is_refused(torch):
     for length in range(len(data)):
         assert re.search(r"whole file|refused", refusal(data[:length]))
     assert "is not a whole file" in refusal(data + b"\0")
+
+
+def test_file_begins_as_pytorch_has_written_it_since_its_first_version():
+    """Its magic number and version 1001, each a pickle of protocol 2."""
+    assert HEADER == b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."

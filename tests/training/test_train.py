@@ -220,3 +220,9 @@ def test_split_when_a_group_is_too_large_to_be_held_out_trains_on_it():
     _, held_out = train.split(20, 0.2, 0, groups)
     assert len(held_out) == 4
     assert held_out.min() >= 15
+
+
+def test_split_of_a_seed_is_that_of_earlier_versions():
+    """Which a checkpoint of theirs was trained on; the seed is that of the scripts unless given."""
+    assert train.split(20)[1].tolist() == train.split(20, 0.2, 42)[1].tolist() == [7, 9, 14, 15]
+    assert train.split(20, 0.2, 7)[1].tolist() != [7, 9, 14, 15]

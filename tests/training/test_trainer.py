@@ -9,7 +9,7 @@ from pyimagesearch.models.architectures import Autoencoder
 from pyimagesearch.training import losses
 from pyimagesearch.training.recipes import make_recipe
 from pyimagesearch.training.sample_weights import TrimmedWeighting
-from pyimagesearch.training.trainer import Trainer
+from pyimagesearch.training.trainer import Trainer, synchronize_batch_norm
 
 
 def contaminated_images(rng, n=200, n_outliers=10):
@@ -318,3 +318,14 @@ def test_interrupted_training_ends_with_its_last_complete_epoch(rng):
         np.testing.assert_array_equal(weights, states[1][f"variable/{number}"])
     with pytest.raises(KeyboardInterrupt):  # no epoch is complete yet
         fit(images, corruption_fn=lambda batch, seed: interrupt(batch, [0, 3, 1]))
+
+
+def test_batch_norm_is_synchronized_in_all_inner_networks_and_only_on_several_devices():
+    model = build((4,), 2, batch_norm=True)
+    inner = model.get_layer("encoder").layers + model.get_layer("decoder").layers
+    norms = [layer for layer in inner if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(norms) >= 2
+    synchronize_batch_norm(model, True)
+    assert all(norm.synchronized for norm in norms)
+    Trainer(model, make_recipe(), np.zeros((4, 8, 8, 1), np.float32))
+    assert not any(norm.synchronized for norm in norms)
