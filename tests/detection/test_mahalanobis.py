@@ -88,6 +88,8 @@ def test_code_distance_of_an_image_that_counts_for_nearly_all_is_small(rng):
     ]
     reference = fitted(mahalanobis.CodeDistanceFit(), parts)
     np.testing.assert_allclose(reference["mean"][:2], codes[7], atol=0.1)
+    # All others lie in the highest fifth of the weight: they are no inliers.
+    np.testing.assert_allclose(reference["bank"][:, :2], codes[7:8])
 
 
 def test_robust_distance_of_gaussian_vectors_is_nearly_that_of_mahalanobis(rng):
