@@ -1,9 +1,7 @@
 """An autoencoder as a scikit-learn outlier detector."""
 
 import dataclasses
-import tempfile
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -13,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from pyimagesearch import InputError
 from pyimagesearch.detector_input import ImageInputMixin
 from pyimagesearch.detector_parameters import check_parameters
+from pyimagesearch.detector_pickling import PicklingMixin
 from pyimagesearch.runtime.quiet import quiet_retracing, quiet_tensorflow
-from pyimagesearch.storage import model_files
 from pyimagesearch.training.recipes import make_recipe, recommended_score
 
 with quiet_tensorflow():
@@ -24,7 +22,7 @@ with quiet_tensorflow():
     from pyimagesearch.training.train import train
 
 
-class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
+class AutoencoderDetector(ImageInputMixin, PicklingMixin, OutlierMixin, BaseEstimator):
     """An autoencoder as one of scikit-learn's outlier detectors.
 
     It trains, scores and sets its threshold as the two scripts do: with the same images, and their
@@ -304,44 +302,3 @@ class AutoencoderDetector(ImageInputMixin, OutlierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-    def __getstate__(self):
-        # The network as the bytes of a .keras file, which is read without running code.
-        state = dict(super().__getstate__())
-        if "model_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "model.keras")
-                model_files.save_model(path, state["model_"])
-                state["model_"] = path.read_bytes()
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(upgrade(state))
-        if hasattr(self, "model_"):
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "model.keras")
-                path.write_bytes(self.model_)
-                # Of the archive, only weights are read.
-                about = {
-                    "recipe": self._make_recipe().as_dict(),
-                    "image_shape": [*self.image_shape_],
-                }
-                self.model_ = trained_model.load_network(path, about)
-
-
-def upgrade(state):
-    """Bring the attributes of a detector that an earlier version has pickled to today's names."""
-    state = dict(state)
-    if "white_" in state:
-        state["pixel_maximum_"] = state.pop("white_")
-    if "reference_" in state:
-        state.setdefault("score_name_", state["scored_by"])
-    state.setdefault("verbose", 0)
-    if "model_" in state:
-        state.setdefault("preprocessing_", None)
-    if "offset_" in state:
-        state.setdefault("threshold_", -state["offset_"])
-    history = vars(state["history_"]) if "history_" in state else {}
-    if "suspects" in history:
-        history["outliers"] = history.pop("suspects")
-    return state

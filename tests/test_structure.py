@@ -20,7 +20,7 @@ FLOORS = (
     {"data"},
     {"detection", "reporting"},
     {"training"},
-    {"cli", "detector_input", "detector_parameters"},
+    {"cli", "detector_input", "detector_parameters", "detector_pickling"},
     {"detector"},
     {*SCRIPTS, "__main__", "export", "benchmark"},
     {"torture"},
