@@ -49,65 +49,103 @@ class AutoencoderDetector(ImageInputMixin, PicklingMixin, OutlierMixin, BaseEsti
       high. The default network is then a dense one, which does not depend on the order of the
       features, with a latent code of at most half as many numbers as there are features.
 
-    Args:
-        recipe: A key of `recipes.RECIPES`: the settings that are not named here.
-        arch: A key of `recipes.ARCHITECTURES`. `None`: that of the recipe for images, `"dense"` for
-            tables.
-        filters: Widths of the layers, from the image to the code: a sequence of whole numbers.
-            `None`, here and below: as in the recipe.
-        latent_dim: Length of the latent code.
-        batch_norm: Whether batch normalization follows each layer.
-        epochs: Passes over the images. `None`: as in the recipe, and more for small sets.
-        batch_size: Images per step.
-        learning_rate: Highest learning rate of Adam.
-        trim: Share of the images' weight that training takes from likely outliers, in [0, 1).
-        loss: A key of `losses.LOSSES`.
-        scored_by: The anomaly score: a key of `scores.SCORES`, of recipe photos one of
-            `feature_scores.NAMES`, or `"auto"`, the one that the recipe recommends. It is not called
-            `score`, which is a method in scikit-learn.
-        contamination: Share of outliers among the images in `fit`, in (0, 0.5]; or `"auto"`: as many
-            as stand out from the bulk of the scores, which may be none (see
-            `thresholds.fdr_controlled`).
-        image_shape: `(H, W)`, of gray images, or `(H, W, C)`, of images that come as rows or as files.
-        random_state: Seed of everything random: a whole number, a `numpy.random.RandomState`, or
-            `None`, by which no two fits are the same.
-        verbose: 0 for silence; 1 for progress bars, in notebooks too; 2 for a line after each.
-            `False` and `True` are 0 and 1.
+    Parameters
+    ----------
+    recipe : {"robust", "shapes", "tutorial", "photos"}, default="robust"
+        The settings that are not named here: a key of `recipes.RECIPES`. Recipe photos has none of
+        `arch`, `filters`, `batch_norm`, `batch_size` and `learning_rate`.
+    arch : {"conv", "cnn", "dense", "dense-deep"}, default=None
+        The architecture: a key of `recipes.ARCHITECTURES`. `None`: that of the recipe for images,
+        `"dense"` for tables.
+    filters : sequence of int, default=None
+        Widths of the layers, from the image to the code, each at least 1. `None`, here and below: as
+        in the recipe.
+    latent_dim : int, default=None
+        Length of the latent code, at least 1.
+    batch_norm : bool, default=None
+        Whether batch normalization follows each layer.
+    epochs : int, default=None
+        Passes over the images, at least 1. `None`: as in the recipe, and more for small sets.
+    batch_size : int, default=None
+        Images per step, at least 1.
+    learning_rate : float, default=None
+        Highest learning rate of Adam, above 0.
+    trim : float, default=None
+        Share of the images' weight that training takes from likely outliers, in [0, 1).
+    loss : {"mse", "bce"}, default="mse"
+        The loss: a key of `losses.LOSSES`.
+    scored_by : str, default="auto"
+        The anomaly score: a key of `scores.SCORES`, of recipe photos one of `feature_scores.NAMES`, or
+        `"auto"`, the one that the recipe recommends. It is not called `score`, which is a method in
+        scikit-learn.
+    contamination : float or "auto", default=0.01
+        Share of outliers among the images in `fit`, in (0, 0.5]; or `"auto"`: as many as stand out
+        from the bulk of the scores, which may be none (see `thresholds.fdr_controlled`).
+    image_shape : tuple of int, default=None
+        `(H, W)`, of gray images, or `(H, W, C)`, of images that come as rows or as files; in pixels.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random, from 0 to 2**32 - 1. By `None`, no two fits are the same.
+    verbose : int or bool, default=0
+        0 for silence; 1 for progress bars, in notebooks too; 2 for a line after each.
 
-    Attributes:
-        decision_scores_: float64 array `(N,)`: the anomaly scores of the training images, at least
-            0; the higher, the more anomalous.
-        threshold_: Anomaly scores above it are outliers.
-        offset_: `-threshold_`: what `decision_function` subtracts from `score_samples`.
-        model_: Keras model from `(N, H, W, C)` to the same.
-        score_name_: The anomaly score that is used.
-        history_: A `trainer.History`.
-        reference_: What `calibration.fit_reference` returned for the score: a dict of arrays; may be
-            empty.
-        image_shape_: `(H, W, C)` of the images that the model takes.
-        n_features_in_: Number of pixels of an image, over all channels, or of features of a row.
-        feature_names_in_: Names of the features, of a table that has them.
-        pixel_maximum_: Value of white in the images in `fit`, 1 or 255; `None` for tables.
-        scaler_: Fitted `MinMaxScaler` for tables; `None` for images.
-        names_: Paths of the images in `fit`, if they came as files; else `None`.
-        preprocessing_: How these files became images, besides size and channels: a dict; else `None`.
+    Attributes
+    ----------
+    decision_scores_ : ndarray of shape (n_samples,), float64
+        Anomaly scores of the images in `fit`, at least 0; the higher, the more anomalous.
+    threshold_ : float
+        Anomaly scores above it are outliers.
+    offset_ : float
+        `-threshold_`: what `decision_function` subtracts from `score_samples`.
+    model_ : keras.Model
+        The network, from `(N, H, W, C)` in [0, 1] to the same; of recipe photos, as
+        `feature_autoencoder.build` returns it.
+    score_name_ : str
+        The anomaly score that is used, never `"auto"`.
+    history_ : History
+        What happened in training: a `trainer.History`. Its `outliers` are indices of images in `fit`,
+        its `seconds` are seconds.
+    reference_ : dict of str to ndarray
+        What the score knows about normal images, as `calibration.fit_reference` returns it; may be
+        empty.
+    image_shape_ : tuple of int
+        `(H, W, C)` of the images that the model takes, in pixels and channels.
+    n_features_in_ : int
+        Number of pixels of an image, over all channels, or of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,), object
+        Names of the features, of a table that has them; else it is not there.
+    pixel_maximum_ : {1, 255} or None
+        Value of white in the images in `fit`; `None` for tables.
+    scaler_ : MinMaxScaler or None
+        What scales the features of tables, fitted; `None` for images.
+    names_ : list of str or None
+        Paths of the images in `fit`, if they came as files.
+    preprocessing_ : dict or None
+        How these files became images, besides size and channels.
 
+    See Also
+    --------
+    sklearn.ensemble.IsolationForest : Outliers of tables, by random splits.
+    sklearn.decomposition.PCA : The linear autoencoder.
+
+    Notes
+    -----
     Fitted detectors can be pickled, also by joblib. Unpickling runs what a pickle contains, as
     everywhere: open only your own. Detectors pickled by an earlier version load too; those from
     before `decision_scores_` lack it.
 
-    Example:
-        >>> from sklearn.datasets import load_digits
-        >>> digits = load_digits()
-        >>> rows = digits.data[digits.target == 0] / 16
-        >>> rows[7] = rows[7][::-1].reshape(8, 8).T.ravel()
-        >>> detector = AutoencoderDetector(
-        ...     filters=(8,), epochs=30, contamination=0.01, image_shape=(8, 8), random_state=0
-        ... )
-        >>> detector.fit(rows).model_.input_shape
-        (None, 8, 8, 1)
-        >>> (detector.decision_scores_ > detector.threshold_).sum().item()
-        2
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> rows = digits.data[digits.target == 0] / 16
+    >>> rows[7] = rows[7][::-1].reshape(8, 8).T.ravel()
+    >>> detector = AutoencoderDetector(
+    ...     filters=(8,), epochs=30, contamination=0.01, image_shape=(8, 8), random_state=0
+    ... )
+    >>> detector.fit(rows).model_.input_shape
+    (None, 8, 8, 1)
+    >>> (detector.decision_scores_ > detector.threshold_).sum().item()
+    2
     """
 
     def __init__(
@@ -148,19 +186,30 @@ class AutoencoderDetector(ImageInputMixin, PicklingMixin, OutlierMixin, BaseEsti
     def fit(self, X, y=None, *, sample_weight=None):
         """Train on images of which a few may be outliers, and set the threshold.
 
-        Args:
-            X: Images or a table, as described for the class.
-            y: Not used; there are no labels.
-            sample_weight: Float array `(N,)`, at least 0: how many times each image counts, in the
-                losses, in what is trimmed, in the means and covariances of the reference and in the
-                threshold. Only their ratios matter. An image of weight 0 is scored, and has no
-                other effect. Of recipe photos, all others have one weight. `None`: all count once.
+        Parameters
+        ----------
+        X : array-like, path or list of paths
+            Images or a table, as described for the class.
+        y : Ignored
+            Not used; there are no labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each image counts, at least 0: in the losses, in what is trimmed, in the
+            means and covariances of the reference, and in the threshold, above which lies at most
+            the share `contamination` of the weight. Only ratios matter. An image of weight 0 is
+            scored, and has no other effect. Of recipe photos, all others have one weight. `None`:
+            each counts once.
 
-        Returns:
+        Returns
+        -------
+        self : AutoencoderDetector
             The detector itself.
 
-        Raises:
-            ValueError: If `X` or a parameter is not as described for the class.
+        Raises
+        ------
+        ValueError
+            If `X`, a weight or a parameter is not as described.
+        TypeError
+            If a parameter that is a number is of another type.
         """
         check_parameters(self)
         given = self._fit_input(X, sample_weight)
@@ -203,11 +252,22 @@ class AutoencoderDetector(ImageInputMixin, PicklingMixin, OutlierMixin, BaseEsti
     def anomaly_score(self, X):
         """How anomalous each image is: `-score_samples(X)`.
 
-        Args:
-            X: As for `fit`, of the same size.
+        Parameters
+        ----------
+        X : array-like, path or list of paths
+            As for `fit`, of the same size.
 
-        Returns:
-            float64 array `(N,)`, at least 0; the higher, the more anomalous.
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            At least 0; the higher, the more anomalous.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `X` is unlike what `fit` was given.
         """
         check_is_fitted(self, "model_")
         images, _ = self._images(X)
@@ -216,33 +276,66 @@ class AutoencoderDetector(ImageInputMixin, PicklingMixin, OutlierMixin, BaseEsti
     def score_samples(self, X):
         """How normal each image is.
 
-        Args:
-            X: As for `fit`, of the same size.
+        Parameters
+        ----------
+        X : array-like, path or list of paths
+            As for `fit`, of the same size.
 
-        Returns:
-            float64 array `(N,)`, at most 0; the lower, the more abnormal.
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            At most 0; the lower, the more abnormal.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `X` is unlike what `fit` was given.
         """
         return -self.anomaly_score(X)
 
     def decision_function(self, X):
         """`score_samples(X) - offset_`: below 0 for outliers.
 
-        Args:
-            X: As for `fit`, of the same size.
+        Parameters
+        ----------
+        X : array-like, path or list of paths
+            As for `fit`, of the same size.
 
-        Returns:
-            float64 array `(N,)`; the lower, the more abnormal.
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            The lower, the more abnormal.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `X` is unlike what `fit` was given.
         """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
         """Which images are outliers.
 
-        Args:
-            X: As for `fit`, of the same size.
+        Parameters
+        ----------
+        X : array-like, path or list of paths
+            As for `fit`, of the same size.
 
-        Returns:
-            int array `(N,)`: 1 for inliers, -1 for outliers.
+        Returns
+        -------
+        inliers : ndarray of shape (n_samples,), int
+            1 for inliers, -1 for outliers.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `X` is unlike what `fit` was given.
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 

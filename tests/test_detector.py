@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import joblib
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,8 +26,9 @@ from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files
 from pyimagesearch.detection import scores, trained_model
 from pyimagesearch.detector import AutoencoderDetector
+from pyimagesearch.training.trainer import History
 from tests.conftest import ROOT
-from tests.detectors import ones_and_threes, quick
+from tests.detectors import ones_and_threes, quick, section
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,19 @@ def test_anomaly_score_with_the_seed_of_the_scripts_is_theirs(trained):
     model = trained_model.TrainedModel.load(trained / "autoencoder.model", "local")
     detector = AutoencoderDetector(scored_by="local", random_state=42).fit(images)
     np.testing.assert_array_equal(detector.anomaly_score(images), model.score_images(images))
+
+
+def test_attributes_that_fit_sets_are_documented_by_their_types(fitted):
+    documented = section(AutoencoderDetector, "Attributes")
+    set_in_fit = {name for name in vars(fitted) if name.endswith("_")}
+    # Only of tables that have names.
+    assert documented.keys() == set_in_fit | {"feature_names_in_"}
+    types = {"float": float, "int": int, "str": str, "tuple of int": tuple, "History": History}
+    types |= {"keras.Model": keras.Model, "ndarray of shape (n_samples,), float64": np.ndarray}
+    found = [name for name, (text, _) in documented.items() if text in types]
+    assert len(found) == 8
+    for name in found:
+        assert isinstance(getattr(fitted, name), types[documented[name][0]])
 
 
 def test_score_samples_of_outliers_are_lower_and_anomaly_scores_higher(fitted, images):

@@ -1,10 +1,16 @@
 """The parameters of the scikit-learn detector: what is no parameter is refused before any work."""
 
+import ast
+import inspect
+
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from tests.detectors import ones_and_threes, quick
+from pyimagesearch.detector import AutoencoderDetector
+from pyimagesearch.training.losses import LOSSES
+from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES
+from tests.detectors import ones_and_threes, quick, section
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +98,26 @@ def test_predict_after_a_failed_fit_is_refused(images):
         detector.fit(images)
     with pytest.raises(NotFittedError):
         detector.predict(images)
+
+
+def test_parameters_are_documented_with_their_defaults_and_choices():
+    documented = section(AutoencoderDetector, "Parameters")
+    defaults = inspect.signature(AutoencoderDetector).parameters
+    assert list(documented) == list(defaults)
+    for name, (kind, _) in documented.items():
+        _, default = kind.rsplit(", default=", 1)
+        assert ast.literal_eval(default) == defaults[name].default, name
+    for name, choices in (("recipe", RECIPES), ("arch", ARCHITECTURES), ("loss", LOSSES)):
+        named = documented[name][0].rsplit(", default=", 1)[0]
+        assert ast.literal_eval(f"[{named.strip('{}')}]") == list(choices)
+
+
+@pytest.mark.parametrize(
+    "name", ["fit", "predict", "decision_function", "score_samples", "anomaly_score"]
+)
+def test_arguments_of_public_methods_are_documented(name):
+    method = getattr(AutoencoderDetector, name)
+    documented = section(method, "Parameters")
+    assert ["self", *documented] == list(inspect.signature(method).parameters)
+    assert len(section(method, "Returns")) == 1
+    assert "Raises\n------\n" in inspect.getdoc(method)
