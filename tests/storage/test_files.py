@@ -149,6 +149,12 @@ def test_json_is_read_up_to_its_bound_and_refused_above_it(tmp_path):
     assert files.load_json(path, size)["seed"] == 1
     with pytest.raises(InputError, match="not a JSON object"):
         files.load_json(path, size - 1)
+    # Unless told otherwise, up to 16 MiB, whatever it may hold: here a few braces and much space.
+    path.write_bytes(b'{"seed": 2}'.ljust(2**24))
+    assert files.load_json(path)["seed"] == 2
+    path.write_bytes(b'{"seed": 2}'.ljust(2**24 + 1))
+    with pytest.raises(InputError, match="not a JSON object"):
+        files.load_json(path)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\xff", "[" * 100_000])
