@@ -287,6 +287,7 @@ def test_predict_again_and_again_does_not_warn_of_retracing(fitted, images, capl
     assert "retracing" not in caplog.text
 
 
+@pytest.mark.slow
 def test_import_and_fit_in_a_new_process_print_nothing():
     code = """
 import numpy as np
@@ -372,8 +373,10 @@ def test_fit_with_one_photo_asks_for_an_axis():
         quick().fit(np.zeros((9, 12, 3)))
 
 
-def test_verbose_shows_epochs_and_images(images, capsys):
+def test_verbose_shows_epochs_and_images_and_without_it_nothing(images, capfd):
     detector = quick(verbose=2).fit(images)
     detector.predict(images[:3])
-    shown = re.findall(r"(\d+/\d+) .*/(\w+)", capsys.readouterr().out)
+    shown = re.findall(r"(\d+/\d+) .*/(\w+)", capfd.readouterr().out)
     assert shown == [("2/2", "epoch"), ("124/124", "image"), ("3/3", "image")]
+    quick(epochs=1).fit(images[:9]).predict(images[:3])
+    assert capfd.readouterr() == ("", "")
