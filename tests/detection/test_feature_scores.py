@@ -144,3 +144,15 @@ def test_scores_are_finite_and_keep_the_order_however_high_the_evidence():
         assert np.isfinite(score).all(), name
         assert np.all(np.diff(score) > 0), name
         assert score.numpy().min() >= 0, name
+
+
+def test_neighbors_in_a_memory_bank_of_one_or_two_are_finite():
+    """Of one image there is no other: the distance to itself is all that is known."""
+    images = np.eye(3, dtype=np.float32)
+    alone = scores.neighbor_evidence(images, images[:1], np.zeros(3, np.float32)).numpy()
+    np.testing.assert_allclose(alone, np.log([1e-6, 1, 1]), atol=1e-6)
+    itself = scores.neighbor_evidence(images[:1], images[:1], np.ones(1, np.float32)).numpy()
+    assert np.isfinite(itself).all()
+    # Of two, an image in the bank is compared with the other one.
+    two = scores.neighbor_evidence(images[:2], images[:2], np.float32([1, 1])).numpy()
+    np.testing.assert_allclose(two, [0, 0], atol=1e-6)

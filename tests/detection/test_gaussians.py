@@ -139,3 +139,9 @@ def test_image_is_left_out_of_what_all_places_have_in_common(rng):
             assert found[image].sum() > 3 * blind[image].sum()
         else:
             assert found[image].sum() == pytest.approx(exact.sum(), rel=0.3)
+
+
+def test_residual_of_an_image_that_decides_the_regression_alone_grows_by_a_finite_factor():
+    most = 1 / gaussians.MIN_REMAINDER
+    found = gaussians.leave_out(np.float32([[0.5], [1.0], [1.0]]), np.float32([[1], [1], [0]]))
+    np.testing.assert_allclose(found, [[2], [most], [1]], rtol=1e-3)

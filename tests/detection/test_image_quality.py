@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pyimagesearch.detection.image_quality import BANDS, sharpness_and_exposure
+from pyimagesearch.detection.image_quality import BANDS, N_NUMBERS, sharpness_and_exposure
 
 
 @pytest.fixture
@@ -55,3 +55,7 @@ def test_bands_are_of_the_brightness_each_of_half_the_size(rng):
 def test_gray_and_color_of_the_same_gray_are_alike(photo):
     gray = photo[..., :1]
     np.testing.assert_allclose(describe(gray), describe(gray.repeat(3, 2)), atol=2e-3)
+
+
+def test_numbers_are_as_many_as_the_reference_expects(photo):
+    assert describe(photo).shape == (N_NUMBERS,) == (7,)

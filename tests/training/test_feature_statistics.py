@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,24 @@ def test_colors_are_the_first_three_principal_components_of_what_counts(rng):
     deviations = singular[:3] / np.sqrt(len(counted))
     expected = 0.5 + centered @ components.T / (4 * deviations)
     np.testing.assert_allclose(colored[weights > 0], expected, atol=1e-3)
+
+
+def test_sums_are_those_of_all_workers():
+    """Two that see the same images have everything twice."""
+    features, regressors, kept = (
+        by_hand.FewFeatures(),
+        np.ones((30, 1), np.float32),
+        np.ones(30, bool),
+    )
+
+    def places(indices):
+        return [np.ones((len(indices), h * w), np.float32) for h, w, _ in by_hand.SHAPES]
+
+    alone, _ = statistics.accumulate(features, regressors, places, 3, kept)
+    features.cluster = SimpleNamespace(all_reduce_sum=lambda array: 2 * array, devices=1, workers=1)
+    both, samples = statistics.accumulate(features, regressors, places, 3, kept)
+    for one, two in zip(alone, both, strict=True):
+        for array, doubled in zip(one.arrays, two.arrays, strict=True):
+            np.testing.assert_array_equal(2 * np.asarray(array), doubled)
+    # Each worker keeps the samples of its own images.
+    assert [len(images) for *_, images in samples] == [30] * 4
