@@ -193,9 +193,9 @@ class AutoencoderDetector(ImageInputMixin, PicklingMixin, OutlierMixin, BaseEsti
         y : Ignored
             Not used; there are no labels.
         sample_weight : array-like of shape (n_samples,), default=None
-            How many times each image counts, at least 0: in the losses, in what is trimmed, in the
-            means and covariances of the reference, and in the threshold, above which lies at most
-            the share `contamination` of the weight. Only ratios matter. An image of weight 0 is
+            How many times each image counts, at least 0: in training, in the means and covariances
+            of the reference, and in the threshold, above which lies at most the share
+            `contamination` of the weight. Only ratios matter. An image of weight 0 is
             scored, and has no other effect. Of recipe photos, all others have one weight. `None`:
             each counts once.
 

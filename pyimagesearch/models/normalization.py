@@ -33,12 +33,13 @@ class Normalization:
     norm: float | None = None
 
 
-def fit_normalization(images, normalize_contrast=False):
+def fit_normalization(images, normalize_contrast=False, weights=None):
     """Compute the statistics of some images.
 
     Args:
         images: float array `(N, H, W, C)` in [0, 1], N at least 1.
         normalize_contrast: Whether the contrast of the images is normalized first.
+        weights: float array `(N,)`, above 0: how many times each image counts; `None`: once.
 
     Returns:
         A `Normalization`.
@@ -52,13 +53,25 @@ def fit_normalization(images, normalize_contrast=False):
     if normalize_contrast:
         image = keras.Input(images.shape[1:])
         blurred = keras.Model(image, blur(image)).predict(images, verbose=0)
-        norm = float(np.median(np.linalg.norm(blurred.reshape(len(images), -1), axis=1))) or 1.0
+        norms = np.linalg.norm(blurred.reshape(len(images), -1), axis=1)
+        if weights is None:
+            norm = float(np.median(norms)) or 1.0
+        else:
+            norm = float(np.quantile(norms, 0.5, weights=weights, method="inverted_cdf")) or 1.0
         images = contrast_normalization(images.shape[1:], norm).predict(images, verbose=0)
     per_pixel = np.prod(images.shape[1:]) <= MAX_NUMBERS
-    mean = np.mean(images, axis=0 if per_pixel else (0, 1, 2), dtype=np.float64)
+    if weights is None:
+        mean = np.mean(images, axis=0 if per_pixel else (0, 1, 2), dtype=np.float64)
+    else:
+        mean = np.einsum("n,nhwc->hwc", weights / np.sum(weights), images, dtype=np.float64)
+        mean = mean if per_pixel else mean.mean(axis=(0, 1))
     # Four digits are enough for pixels of 8 bits.
     mean = mean.round(4)
-    deviation = float(np.sqrt(np.mean(np.square(images - mean), dtype=np.float64)))
+    squares = np.square(images - mean)
+    if weights is None:
+        deviation = float(np.sqrt(np.mean(squares, dtype=np.float64)))
+    else:
+        deviation = float(np.sqrt(np.average(squares.mean(axis=(1, 2, 3)), weights=weights)))
     # Images that are all the same deviate by 0, by which nothing can be divided.
     return Normalization(mean, deviation or 1.0, norm)
 

@@ -82,8 +82,8 @@ def train(
         on_batch: Of features, called after each batch that the backbone has seen, as
             `on_batch(done, total)`.
         backbone_weights: Of features, as `weights` for `backbone.build`.
-        frequency_weights: float array `(N,)`, above 0: how many times each image counts in losses
-            and in what is trimmed; `None`: once. Not of features.
+        frequency_weights: float array `(N,)`, above 0: how many times each image counts in losses,
+            in what is trimmed and in the normalization; `None`: once. Not of features.
 
     Returns:
         A `TrainingResult`. Its network is a float32 one and this process's own, however it was
@@ -115,7 +115,8 @@ def train(
     if recipe.center:
         sample = subsample(trained, seed, MAX_NORMALIZATION_IMAGES)
         some = np.concatenate([batch for _, batch in iterate_batches(images, sample, 256)])
-        normalization = fit_normalization(some, recipe.normalize_contrast)
+        counts = None if frequency_weights is None else frequency_weights[sample]
+        normalization = fit_normalization(some, recipe.normalize_contrast, counts)
     autoencoder = architectures.build(recipe, images.shape[1:], seed, normalization)
     with cluster.scope():
         model = architectures.clone_with_precision(autoencoder, precision)

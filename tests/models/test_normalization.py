@@ -66,6 +66,22 @@ def blurred_by_hand(images):
     return images
 
 
+@pytest.mark.parametrize("max_numbers", [10, 10**6])
+def test_fit_normalization_with_weights_is_of_repeated_images(images, monkeypatch, max_numbers):
+    """The two norms in the middle of all copies are of one image, so that no median is between."""
+    monkeypatch.setattr(normalization, "MAX_NUMBERS", max_numbers)
+    counts = np.arange(20) % 3 + 1
+    counts[10:] += 1
+    repeated = np.repeat(images, counts, axis=0)
+    for contrast in (False, True):
+        found = fit_normalization(images, contrast, counts / 7)
+        expected = fit_normalization(repeated, contrast)
+        np.testing.assert_allclose(found.mean, expected.mean, atol=1.1e-4)
+        assert found.deviation == pytest.approx(expected.deviation, rel=1e-4)
+        assert (found.norm or 0) == pytest.approx(expected.norm or 0)
+    assert abs(found.norm - fit_normalization(images, True).norm) > 0.1
+
+
 def test_fit_normalization_with_contrast_is_of_the_images_that_come_out_of_it(images):
     """Blurred, and half of each scaled to the median norm, which is not the mean one."""
     images[:3] *= 5

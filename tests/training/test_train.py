@@ -92,7 +92,8 @@ def test_trainer_gets_the_parts_that_the_recipe_and_the_seed_make(rng, monkeypat
     for part in (result, trainer):
         np.testing.assert_array_equal(part.trained, trained)
         np.testing.assert_array_equal(part.held_out, held_out)
-    normalization = fit_normalization(images[subsample(trained, 8, 20)], normalize_contrast=True)
+    sample = subsample(trained, 8, 20)
+    normalization = fit_normalization(images[sample], True, counts[sample])
     expected = architectures.build(recipe, (5, 3, 2), 8, normalization)
     for ours, theirs in zip(initial, expected.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
