@@ -114,6 +114,7 @@ def test_reference_that_is_missing_or_of_another_model_is_refused(trained, tmp_p
         TrainedModel.load(tmp_path / "autoencoder.model").score_images(images)
 
 
+@pytest.mark.slow
 def test_detector_scores_photos_as_the_scripts_do(trained):
     """With the same images and seed; and after pickling."""
     images = read(trained / "photos")
