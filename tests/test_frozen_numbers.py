@@ -70,6 +70,9 @@ PHOTOS = {
         "MAX_MEMBERS": 10_000,
     },
     feature_statistics: {
+        "MAX_ENCODER_IMAGES": 1000,
+        "MAX_LIKELIHOOD_IMAGES": 1000,
+        "MAX_PLACE_IMAGES": 2000,
         "PLACE_SHARES": (0.0, 0.1, 0.3, 0.6, 0.9),
         "WHOLE_SHARES": (0.02, 0.1, 0.3, 0.6, 0.9),
         "MAX_BANK_IMAGES": 2000,

@@ -156,3 +156,4 @@ def test_classes_that_are_folders_decide_only_where_one_of_them_is_named_normal(
     )
     assert datasets.label_by_class(labeled, None).labels.tolist() == [0, 1, 0]
     assert datasets.label_by_class(labeled, ["y"]).labels.tolist() == [1, 0, 0]
+    assert datasets.label_by_class(labeled, ["z"]).labels.tolist() == [0, 1, 0]

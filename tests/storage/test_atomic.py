@@ -373,3 +373,19 @@ def test_target_that_is_no_regular_file_is_refused_and_kept(tmp_path):
             atomic.check_writable(path)
         assert not path.is_file()
         assert path.exists()
+
+
+def test_folders_above_a_folder_for_results_are_made_too(tmp_path):
+    atomic.check_folder(tmp_path / "a" / "b")
+    atomic.check_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize(("n", "expected"), [(3, "a0, a1, a2"), (5, "a0, a1, a2 and 2 more")])
+def test_three_paths_are_named_and_the_others_are_counted(n, expected):
+    assert atomic._listed([f"a{i}" for i in range(n)]) == expected
+
+
+def test_temporary_folder_is_open_to_nobody_else(tmp_path):
+    with atomic.temporary_beside(tmp_path / "a", ".b", atomic.new_folder) as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700

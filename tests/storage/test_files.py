@@ -140,6 +140,7 @@ def test_nan_is_refused_in_json(tmp_path):
     files.save_json(tmp_path / "a.json", {"auroc": None})
     assert files.load_json(tmp_path / "a.json") == {**ownership.WRITTEN_BY, "auroc": None}
     assert files.load_json(tmp_path / "none.json") == {}
+    assert '\n  "auroc": null' in (tmp_path / "a.json").read_text()
 
 
 def test_json_is_read_up_to_its_bound_and_refused_above_it(tmp_path):

@@ -173,3 +173,25 @@ def test_same_results_are_the_same_bytes(tmp_path):
     for suffix in (".npz", ".png"):
         one, same = ((tmp_path / name).with_suffix(suffix) for name in ("one", "same"))
         assert one.read_bytes() == same.read_bytes()
+
+
+def test_file_that_cannot_be_read_is_nobodys(tmp_path, monkeypatch):
+    report, names = tmp_path / ownership.LIST_REPORT, tmp_path / ownership.LIST
+    names.write_text("a.png")
+    report.write_bytes(ownership.MARK + ownership.digest(b"a.png").encode())
+    assert ownership.is_own_list(names)
+
+    def fail(*arguments, **named):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", fail)
+    assert not ownership.is_own_picture(names)
+    assert not ownership.is_own_file(names)
+    monkeypatch.setattr(ownership, "is_own_file", lambda path: True)
+    assert not ownership.is_own_list(names)
+
+
+def test_table_of_very_many_columns_is_known_by_its_line_ends(tmp_path):
+    row = ",".join("a" * 300)
+    (tmp_path / "a.csv").write_bytes(ownership.mark_line_ends(f"{row}\n{row}\n").encode())
+    assert ownership.is_own_file(tmp_path / "a.csv")

@@ -87,3 +87,22 @@ def test_sums_are_those_of_all_workers():
             np.testing.assert_array_equal(2 * np.asarray(array), doubled)
     # Each worker keeps the samples of its own images.
     assert [len(images) for *_, images in samples] == [30] * 4
+
+
+def test_encoder_of_images_that_are_all_equal_gives_a_code_of_0():
+    features, kept = by_hand.FewFeatures(), np.ones(30, bool)
+    features.maps[3] = np.full_like(features.maps[3], 5)
+    kernel, bias = statistics.fit_encoder(features, kept, 2, 3)
+    np.testing.assert_array_equal(kernel, 0)
+    np.testing.assert_array_equal(bias, 0)
+
+
+def test_encoder_has_no_more_components_than_the_images_span():
+    """Of images on a line, the second number of the code is 0 everywhere, and not noise made large."""
+    features, kept = by_hand.FewFeatures(), np.ones(30, bool)
+    line = np.linspace(-1, 1, 30, dtype=np.float32)[:, None, None, None]
+    features.maps[3] = 5 + line * np.ones((1, 2, 5), np.float32)
+    kernel, bias = statistics.fit_encoder(features, kept, 2, 3)
+    codes = features.maps[3].reshape(30, -1) @ kernel + bias
+    assert codes[:, 0].std() == pytest.approx(1, rel=1e-3)
+    assert not codes[:, 1].any()

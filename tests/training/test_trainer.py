@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -329,3 +331,11 @@ def test_batch_norm_is_synchronized_in_all_inner_networks_and_only_on_several_de
     assert all(norm.synchronized for norm in norms)
     Trainer(model, make_recipe(), np.zeros((4, 8, 8, 1), np.float32))
     assert not any(norm.synchronized for norm in norms)
+
+
+def test_batches_have_an_image_for_each_device():
+    images = np.zeros((4, 8, 8, 1), np.float32)
+    two = SimpleNamespace(devices=2)
+    with pytest.raises(InputError, match="at least one image for each of 2 devices .* size of 1:"):
+        Trainer(build(), make_recipe(batch_size=1), images, cluster=two)
+    assert Trainer(build(), make_recipe(batch_size=1), images).epochs > 1
