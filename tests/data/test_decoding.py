@@ -235,6 +235,7 @@ def test_large_jpeg_is_reduced_but_not_below_the_size_asked_for(tmp_path):
     for at_least, shape in (
         (60, (60, 100)),
         (61, (120, 200)),
+        (115, (120, 200)),
         (240, (240, 400)),
         (241, (480, 800)),
     ):

@@ -204,3 +204,16 @@ def test_without_a_folder_for_temporary_files_one_is_asked_for(monkeypatch):
     monkeypatch.setattr(tempfile, "gettempdir", nowhere)
     with pytest.raises(InputError, match=r"found in \['/tmp'\]: name one by the variable TMPDIR"):
         files.temporary_root()
+
+
+def test_fault_while_a_file_is_read_is_told_in_the_words_of_the_system(tmp_path):
+    (tmp_path / "a").touch()
+    for fault, told in (
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (OSError("x"), "x"),
+    ):
+        with (
+            pytest.raises(InputError, match=rf"cannot read .*a: {told}$"),
+            files.open_for_reading(tmp_path / "a"),
+        ):
+            raise fault
