@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from pyimagesearch import InputError
+from pyimagesearch.data import dataset_files, datasets
+from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.detection import fitting, scoring
-from pyimagesearch.detection.trained_model import TrainedModel, parse_calibration
+from pyimagesearch.detection.trained_model import TrainedModel, parse_calibration, resolve_score
 from pyimagesearch.models import architectures
 from pyimagesearch.models.normalization import Normalization
 from pyimagesearch.storage import files, model_files
@@ -139,3 +141,46 @@ def test_broken_model_with_settings_is_refused_as_one_without(tmp_path):
     (tmp_path / "a.keras").unlink()
     with pytest.raises(InputError, match=r"there is no file .*a\.keras"):
         TrainedModel.load(tmp_path / "a.keras")
+
+
+def with_held_out(**summary):
+    """A model, without its network, that was calibrated on such held-out scores."""
+    calibration = {**CALIBRATION, "held_out": summary}
+    return TrainedModel(None, "mse", calibration, {}, None, {})
+
+
+def test_z_scores_are_in_robust_deviations_from_the_median_of_the_held_out_scores():
+    held_out = {"n": 9, "mean": 7.0, "std": 3.0, "median": 2.0, "mad": 0.5}
+    scores = [2.0, 2.0 + 0.5 * 1.4826, 0.0]
+    found = with_held_out(**held_out).z_scores(scores)
+    np.testing.assert_allclose(found, [0, 1, -2 / (0.5 * 1.4826)], rtol=1e-4)
+    # Where most scores are equal, in standard deviations from the mean.
+    found = with_held_out(**{**held_out, "mad": 0.0}).z_scores(scores)
+    np.testing.assert_allclose(found, (np.array(scores) - 7) / 3)
+    assert with_held_out(**{**held_out, "mad": 0.0, "std": 0.0}).z_scores(scores) is None
+    assert with_held_out(n=0).z_scores(scores) is None
+
+
+def test_images_in_memory_are_known_by_their_pixels_and_files_by_their_names():
+    pixels = np.arange(24, dtype=np.float32).reshape(2, 3, 4, 1) / 24
+    settings = {
+        "fingerprint": dataset_files.fingerprint(pixels),
+        "names": dataset_files.names_digest(["a.png", "b.png"]),
+    }
+    model = TrainedModel(None, "mse", {}, {}, None, settings)
+
+    def dataset(images, names):
+        return datasets.Dataset(images, names, np.zeros(2, np.int8))
+
+    files_read = ImageFiles(["a.png", "b.png"], (3, 4))
+    assert model.was_trained_on(dataset(pixels, ["c", "d"]))
+    assert not model.was_trained_on(dataset(pixels[::-1], ["a.png", "b.png"]))
+    assert model.was_trained_on(dataset(files_read, ["a.png", "b.png"]))
+    assert not model.was_trained_on(dataset(files_read, ["b.png", "a.png"]))
+
+
+def test_score_auto_is_what_training_has_noted_if_it_is_a_score():
+    for noted, expected in (("code", "code"), ("combined", "combined"), ("../x", "mse")):
+        assert resolve_score("auto", {"recommended_score": noted}) == expected
+    assert resolve_score("auto", {}) == "mse"
+    assert resolve_score("local", {"recommended_score": "code"}) == "local"
