@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +8,12 @@ from pyimagesearch import InputError
 from pyimagesearch.data import dataset_files, datasets
 from pyimagesearch.data.image_files import ImageFiles
 from pyimagesearch.detection import fitting, scoring
-from pyimagesearch.detection.trained_model import TrainedModel, parse_calibration, resolve_score
+from pyimagesearch.detection.trained_model import (
+    TrainedModel,
+    parse_calibration,
+    resolve_score,
+    try_blank_image,
+)
 from pyimagesearch.models import architectures
 from pyimagesearch.models.normalization import Normalization
 from pyimagesearch.storage import files, model_files
@@ -184,3 +190,14 @@ def test_score_auto_is_what_training_has_noted_if_it_is_a_score():
         assert resolve_score("auto", {"recommended_score": noted}) == expected
     assert resolve_score("auto", {}) == "mse"
     assert resolve_score("local", {"recommended_score": "code"}) == "local"
+
+
+@pytest.mark.parametrize("wrong", ["map", "score"])
+def test_map_or_score_of_a_blank_image_that_is_not_finite_is_refused(monkeypatch, wrong):
+    found = {"map": np.zeros((1, 4, 5)), "score": np.zeros(1)}
+    monkeypatch.setattr(scoring, "make_scorer", lambda *given: lambda image: tuple(found.values()))
+    network = SimpleNamespace(input_shape=(None, 4, 5, 1))
+    try_blank_image(network, "mse", {}, "a.model")
+    found[wrong].flat[-1] = np.nan
+    with pytest.raises(InputError, match="a score that is not finite"):
+        try_blank_image(network, "mse", {}, "a.model")

@@ -115,6 +115,7 @@ def test_images_are_read_at_once_only_by_one_worker_and_for_a_pickle(tmp_path, r
     dataset, _ = training_of(OnDisk(images))
     artifacts = artifacts_of(tmp_path)
     loaded = artifacts.load_into_memory(dataset)
+    assert isinstance(loaded.images, np.ndarray)
     np.testing.assert_array_equal(loaded.images, images)
     assert loaded.names == dataset.names
     several = dataclasses.replace(artifacts, cluster=SimpleNamespace(workers=2))

@@ -105,4 +105,5 @@ def test_encoder_has_no_more_components_than_the_images_span():
     kernel, bias = statistics.fit_encoder(features, kept, 2, 3)
     codes = features.maps[3].reshape(30, -1) @ kernel + bias
     assert codes[:, 0].std() == pytest.approx(1, rel=1e-3)
+    assert codes[:, 0].mean() == pytest.approx(0, abs=1e-3)
     assert not codes[:, 1].any()
