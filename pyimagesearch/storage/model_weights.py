@@ -35,7 +35,7 @@ class _Refused(Exception):
     """The archive holds something else than Keras would have written."""
 
 
-def read_weights(file, name, model, scratch, with_constants=False):
+def read_weights(file, name, model, scratch, with_constants):
     """Read the weights of a network from a `.keras` archive.
 
     Args:

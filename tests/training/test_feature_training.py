@@ -323,6 +323,16 @@ def test_code_is_used_only_with_ten_images_for_each_of_its_numbers():
         assert widths == {expected}  # where it was chosen before
 
 
+def test_code_that_is_less_likely_than_none_is_not_used():
+    features = by_hand.FewFeatures()
+    trainer = FeatureTrainer(features, make_recipe("photos", latent_dim=2), 3)
+    trainer._choose = lambda *given: (1, [0.1] * 4)
+    codes = by_hand.codes_of(features, trainer.kept, 2)
+    coefficients, *_ = trainer._fit_places(np.column_stack([np.ones(30), codes]).astype(np.float32))
+    assert trainer.uses_code is False
+    assert all(not a[..., 1:].any() for a in coefficients)
+
+
 def test_shares_and_the_use_of_the_code_are_the_likeliest(monkeypatch):
     """Image by image and place by place, each under what is fitted to the others."""
     features = by_hand.FewFeatures()
