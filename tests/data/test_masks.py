@@ -145,3 +145,12 @@ def test_mask_that_cannot_be_decoded_is_named_with_its_reason(image):
         InputError, match=r"a mask in .*mask\.png, .*\(not an image\): get it again"
     ):
         load_masks([Mask((image.parent / "mask.png",), image)], (6, 9))
+
+
+def test_mask_of_an_image_that_cannot_be_decoded_is_named_with_it(image):
+    Image.fromarray(MARKED).save(image.parent / "mask.png")
+    image.write_text("text")
+    with pytest.raises(
+        InputError, match=r"the image .*photo\.png of the mask .*, found not an image"
+    ):
+        load_masks([Mask((image.parent / "mask.png",), image)], (6, 9))
