@@ -79,6 +79,12 @@ def check_parameters(detector):
                     f"closed form, received {getattr(detector, name)!r}: leave it out, or take "
                     "recipe='robust' to train a network of pixels"
                 )
+    own_length = ARCHITECTURES[detector.arch or "conv"].get("latent_dim", 1)
+    if detector.scored_by == "code" and own_length is None and detector.latent_dim is None:
+        raise InputError(
+            f"expected a latent_dim for scored_by='code' with arch={detector.arch!r}, which has no "
+            "latent code of its own: name one, or take another score"
+        )
 
 
 def _is_text(value):

@@ -8,6 +8,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from pyimagesearch.detector import AutoencoderDetector
+from pyimagesearch.detector_parameters import check_parameters
 from pyimagesearch.training.losses import LOSSES
 from pyimagesearch.training.recipes import ARCHITECTURES, RECIPES
 from tests.detectors import ones_and_threes, quick, section
@@ -28,6 +29,10 @@ def images():
         ({"arch": "gan"}, "expected arch to be one of None, 'conv'"),
         ({"loss": "mae"}, "expected loss"),
         ({"scored_by": "ssim"}, "expected scored_by"),
+        (
+            {"scored_by": "code", "arch": "cnn"},
+            "expected a latent_dim for scored_by='code' with arch='cnn'",
+        ),
         ({"epochs": 0}, "epochs == 0"),
         ({"trim": 1.0}, "trim == 1"),
         ({"learning_rate": -1.0}, "learning_rate == -1"),
@@ -121,3 +126,16 @@ def test_arguments_of_public_methods_are_documented(name):
     assert ["self", *documented] == list(inspect.signature(method).parameters)
     assert len(section(method, "Returns")) == 1
     assert "Raises\n------\n" in inspect.getdoc(method)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"scored_by": "code"},
+        {"scored_by": "code", "arch": "dense"},
+        {"scored_by": "code", "arch": "cnn", "latent_dim": 4},
+        {"scored_by": "mse", "arch": "cnn"},
+    ],
+)
+def test_score_of_the_code_is_taken_where_there_is_one(parameters):
+    check_parameters(quick(**parameters))
