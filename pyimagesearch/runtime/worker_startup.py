@@ -50,7 +50,8 @@ def wait_for_workers(addresses, own, seconds=None):
     missing = set(range(len(addresses))) - {own}
     deadline, foreign_since = time.monotonic() + seconds, {}
     with meeting.listening(places[own]):
-        while missing or not meeting.is_visited_by_all():
+        # Asked first: a visitor with another list may be gone before it can be visited.
+        while not meeting.is_visited_by_all() or missing:
             for worker in sorted(missing):
                 answer = meeting.visit(worker, places[worker])
                 if answer is True:

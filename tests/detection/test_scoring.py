@@ -155,13 +155,13 @@ def test_summary_of_three_scores_is_as_on_paper():
     assert scoring.summarize(np.array([])) == {"n": 0}
 
 
-def test_scores_of_any_batch_size_are_the_same_to_the_bit(rng):
+def test_scores_of_any_batch_size_are_the_same_but_for_rounding(rng):
     images = rng.random((40, 12, 12, 1), np.float32)
     autoencoder = architectures.build(make_recipe("robust", "dense"), (12, 12, 1), 0)
     expected = scoring.score_images(autoencoder, images)
     for batch_size in (1, 2, 7, 39):
         scores = scoring.score_images(autoencoder, images, batch_size=batch_size)
-        np.testing.assert_array_equal(scores, expected)
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 700])

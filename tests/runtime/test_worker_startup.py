@@ -183,3 +183,20 @@ def test_wait_for_workers_with_other_addresses_says_so_in_both():
     pair = ports(2)
     faults = meet(*([f"{host}:{port}" for port in pair] for host in ("127.0.0.1", "localhost")))
     assert all("found another one: set the same cluster" in fault for fault in faults)
+
+
+def test_visitor_with_other_addresses_is_told_of_though_it_has_left():
+    """It has heard of the difference first, and nobody listens any more where it was."""
+    own, gone = (f"127.0.0.1:{port}" for port in ports(2))
+    visitor = worker_startup.Meeting([own, "localhost:1"], 1)
+
+    def visit():
+        with pytest.raises(InputError, match="found another one"):
+            while visitor.visit(0, ("127.0.0.1", int(own.split(":")[1]))) is None:
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    with pytest.raises(InputError, match="found another one: set the same cluster"):
+        worker_startup.wait_for_workers([own, gone], 0, 5)
+    thread.join(timeout=10)
