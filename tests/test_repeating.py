@@ -17,7 +17,14 @@ from pyimagesearch.detection import calibration
 from pyimagesearch.reporting import results
 from pyimagesearch.training.recipes import ARCHITECTURES
 from tests.conftest import ROOT
-from tests.running import WRITTEN, detection_flags, error_line, training_flags, weights_of
+from tests.running import (
+    WRITTEN,
+    detection_flags,
+    error_line,
+    table_of,
+    training_flags,
+    weights_of,
+)
 
 
 @pytest.mark.slow
@@ -81,8 +88,11 @@ def test_output_does_not_depend_on_the_number_of_threads(trained, tmp_path):
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         printed[threads] = ran.stdout.replace(str(tmp_path / threads), "")
     assert printed["1"] == printed["2"]
-    for name in ("anomalies.csv", "anomalies.png"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    # The same ranking; on some processors, the last digits of scores are those of other sums.
+    for one, other in zip(table_of(tmp_path / "1"), table_of(tmp_path / "2"), strict=True):
+        for name, tolerance in (("score", {"rel": 1e-4}), ("z_score", {"abs": 1e-3})):
+            assert float(one.pop(name)) == pytest.approx(float(other.pop(name)), **tolerance)
+        assert one == other
 
 
 def assert_trained_alike(one, other):
